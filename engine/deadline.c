@@ -1,0 +1,83 @@
+/*
+** deadline.c - the thread that ends tasks at their deadline. Started with the first deadline; it runs no code of the host but drop.
+**
+** A parked worker could not do it: all may be stuck. One thread serves any number of deadlines.
+*/
+#include "pool.h"
+
+static void expire(mp_pool *pool, mp_task *task) {
+  uint32_t before;
+  mp_or_relaxed(&task->word, MP_WORD_CANCEL); /* if it runs, it is asked to stop */
+  if (mp_task_end(task, MP_STATE_TIMED_OUT, false, &before)) mp_pool_finish(pool, NULL, task, before, false);
+  mp_task_release(task);
+}
+
+static void *timer_main(void *arg) {
+  mp_pool *pool = arg;
+  mp_os_thread_name("mp-timer");
+  pthread_mutex_lock(&pool->timer_lock);
+  while (!pool->timer_stop) {
+    mp_heap_node *node = mp_timers_expire(&pool->timers, mp_os_now());
+    if (node != NULL) {
+      mp_task *task = (mp_task *)((char *)node - offsetof(mp_task, timer));
+      task->timer_armed = false;
+      pthread_mutex_unlock(&pool->timer_lock);
+      expire(pool, task);
+    } else {
+      uint64_t next = mp_timers_next(&pool->timers);
+      uint32_t seen = mp_load_relaxed(&pool->timer_gate.word); /* changes under the lock only */
+      pthread_mutex_unlock(&pool->timer_lock);
+      (void)!mp_os_gate_wait(&pool->timer_gate, seen, next);
+    }
+    pthread_mutex_lock(&pool->timer_lock);
+  }
+  pthread_mutex_unlock(&pool->timer_lock);
+  return NULL;
+}
+
+static mp_status start_locked(mp_pool *pool) {
+  if (pool->timer_running) return MP_OK;
+  mp_status status = mp_os_thread_start(&pool->timer_thread, 256 * 1024, timer_main, pool);
+  pool->timer_running = status == MP_OK;
+  return status;
+}
+
+mp_status mp_pool_arm(mp_pool *pool, mp_task *task) {
+  uint64_t deadline = mp_os_deadline(task->timeout_ns);
+  pthread_mutex_lock(&pool->timer_lock);
+  mp_status status = pool->timer_stop ? MP_SHUTDOWN : start_locked(pool);
+  bool first = false;
+  if (status == MP_OK) {
+    first = deadline < mp_timers_next(&pool->timers);
+    mp_task_retain(task);
+    task->timer_armed = true;
+    mp_timers_arm(&pool->timers, &task->timer, deadline);
+    if (first) mp_add_relaxed(&pool->timer_gate.word, 1);
+  }
+  pthread_mutex_unlock(&pool->timer_lock);
+  if (first) mp_os_gate_wake_one(&pool->timer_gate);
+  return status;
+}
+
+void mp_pool_disarm(mp_pool *pool, mp_task *task) {
+  pthread_mutex_lock(&pool->timer_lock);
+  bool armed = task->timer_armed;
+  if (armed) {
+    mp_timers_disarm(&pool->timers, &task->timer);
+    task->timer_armed = false;
+  }
+  pthread_mutex_unlock(&pool->timer_lock);
+  if (armed) mp_task_release(task);
+}
+
+void mp_pool_stop_timer(mp_pool *pool) {
+  pthread_mutex_lock(&pool->timer_lock);
+  bool running = pool->timer_running;
+  pool->timer_stop = true;
+  pool->timer_running = false;
+  mp_add_relaxed(&pool->timer_gate.word, 1);
+  pthread_mutex_unlock(&pool->timer_lock);
+  if (!running) return;
+  mp_os_gate_wake_one(&pool->timer_gate);
+  mp_os_thread_join(pool->timer_thread);
+}

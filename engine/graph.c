@@ -1,0 +1,293 @@
+#include "graph.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "jobs.h"
+
+#define CYCLE_NAMES_MAX 64 /* a longer cycle is written with its middle left out */
+
+/*
+** {======================================================
+** Building
+** =======================================================
+*/
+
+mp_status mp_graph_create(mp_pool *pool, mp_graph **created) {
+  mp_graph *graph = mp_alloc_aligned(&pool->alloc, sizeof *graph);
+  if (graph == NULL) return MP_NOMEM;
+  mp_pool_retain(pool);
+  graph->pool = pool;
+  *created = graph;
+  return MP_OK;
+}
+
+static size_t name_size(const char *name) { return strlen(name) + 1; }
+
+static void forget_prepared(mp_graph *graph) {
+  mp_alloc *alloc = &graph->pool->alloc;
+  mp_alloc_free(alloc, graph->targets, graph->target_count * sizeof *graph->targets);
+  mp_alloc_free(alloc, graph->order, graph->node_count * sizeof *graph->order);
+  mp_alloc_free(alloc, graph->cycle, graph->cycle_size);
+  graph->targets = graph->order = NULL;
+  graph->cycle = NULL;
+  graph->target_count = graph->cycle_size = 0;
+  graph->prepared = false;
+}
+
+void mp_graph_destroy(mp_graph *graph) {
+  if (graph == NULL) return;
+  mp_pool *pool = graph->pool;
+  forget_prepared(graph);
+  for (uint32_t i = 0; i < graph->node_count; i++)
+    if (graph->nodes[i].name != NULL) mp_alloc_free(&pool->alloc, graph->nodes[i].name, name_size(graph->nodes[i].name));
+  mp_alloc_free(&pool->alloc, graph->nodes, graph->node_capacity * sizeof *graph->nodes);
+  mp_alloc_free(&pool->alloc, graph->edges, graph->edge_capacity * sizeof *graph->edges);
+  mp_alloc_free_aligned(&pool->alloc, graph, sizeof *graph);
+  mp_pool_release(pool);
+}
+
+static void run_node(mp_worker *worker, mp_job *job);
+
+static mp_status grow_nodes(mp_graph *graph) {
+  if (graph->node_count < graph->node_capacity) return MP_OK;
+  if (graph->node_capacity > UINT32_MAX / 2) return MP_NOMEM;
+  uint32_t capacity = graph->node_capacity == 0 ? 16 : graph->node_capacity * 2;
+  mp_node *nodes = mp_alloc_resize(&graph->pool->alloc, graph->nodes, graph->node_capacity * sizeof *nodes, capacity * sizeof *nodes);
+  if (nodes == NULL) return MP_NOMEM;
+  graph->nodes = nodes;
+  graph->node_capacity = capacity;
+  return MP_OK;
+}
+
+mp_status mp_graph_add(mp_graph *graph, const char *name, mp_node_run *run, void *arg, uint32_t *added) {
+  if (mp_load_relaxed(&graph->running)) return MP_BUSY;
+  if (run == NULL) return MP_INVALID;
+  forget_prepared(graph);
+  mp_status status = grow_nodes(graph);
+  if (status != MP_OK) return status;
+  mp_node *node = &graph->nodes[graph->node_count];
+  memset(node, 0, sizeof *node);
+  if (name != NULL) {
+    node->name = mp_alloc_get(&graph->pool->alloc, name_size(name));
+    if (node->name == NULL) return MP_NOMEM;
+    memcpy(node->name, name, name_size(name));
+  }
+  node->job.run = run_node;
+  node->run = run;
+  node->arg = arg;
+  node->graph = graph;
+  *added = graph->node_count++;
+  return MP_OK;
+}
+
+mp_status mp_graph_edge(mp_graph *graph, uint32_t before, uint32_t after) {
+  if (mp_load_relaxed(&graph->running)) return MP_BUSY;
+  if (before >= graph->node_count || after >= graph->node_count) return MP_INVALID;
+  forget_prepared(graph);
+  if (graph->edge_count == graph->edge_capacity) {
+    size_t capacity = graph->edge_capacity == 0 ? 32 : graph->edge_capacity * 2;
+    mp_edge *edges = mp_alloc_resize(&graph->pool->alloc, graph->edges, graph->edge_capacity * sizeof *edges, capacity * sizeof *edges);
+    if (edges == NULL) return MP_NOMEM;
+    graph->edges = edges;
+    graph->edge_capacity = capacity;
+  }
+  graph->edges[graph->edge_count++] = (mp_edge){before, after};
+  return MP_OK;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Preparing
+** =======================================================
+*/
+
+/* Lays successors out by node: a counting sort of the edges, in the order they were added. */
+static void fill_targets(mp_graph *graph) {
+  for (uint32_t i = 0; i < graph->node_count; i++) graph->nodes[i].count = graph->nodes[i].before_count = 0;
+  for (size_t e = 0; e < graph->edge_count; e++) graph->nodes[graph->edges[e].before].count++;
+  uint32_t at = 0;
+  for (uint32_t i = 0; i < graph->node_count; i++) {
+    graph->nodes[i].first = at;
+    at += graph->nodes[i].count;
+    graph->nodes[i].count = 0;
+  }
+  for (size_t e = 0; e < graph->edge_count; e++) {
+    mp_node *node = &graph->nodes[graph->edges[e].before];
+    graph->targets[node->first + node->count++] = graph->edges[e].after;
+  }
+}
+
+/* Drops repeated edges: `order` remembers for each node who named it last. */
+static void drop_repeats(mp_graph *graph) {
+  uint32_t *last = graph->order;
+  for (uint32_t i = 0; i < graph->node_count; i++) last[i] = UINT32_MAX;
+  for (uint32_t i = 0; i < graph->node_count; i++) {
+    mp_node *node = &graph->nodes[i];
+    uint32_t kept = 0;
+    for (uint32_t k = 0; k < node->count; k++) {
+      uint32_t target = graph->targets[node->first + k];
+      if (last[target] == i) continue;
+      last[target] = i;
+      graph->targets[node->first + kept++] = target;
+      graph->nodes[target].before_count++;
+    }
+    node->count = kept;
+  }
+}
+
+/* Kahn 1962: nodes in dependency order; returns how many could be placed. Uses `pending` as its counter and leaves it reset. */
+static uint32_t place(mp_graph *graph) {
+  uint32_t placed = 0;
+  for (uint32_t i = 0; i < graph->node_count; i++) {
+    mp_store_relaxed(&graph->nodes[i].pending, graph->nodes[i].before_count);
+    if (graph->nodes[i].before_count == 0) graph->order[placed++] = i;
+  }
+  graph->root_count = placed;
+  for (uint32_t at = 0; at < placed; at++) {
+    const mp_node *node = &graph->nodes[graph->order[at]];
+    for (uint32_t k = 0; k < node->count; k++) {
+      uint32_t target = graph->targets[node->first + k];
+      if (mp_sub_relaxed(&graph->nodes[target].pending, 1) == 1) graph->order[placed++] = target;
+    }
+  }
+  return placed;
+}
+
+static const char *node_label(const mp_graph *graph, uint32_t node, char *scratch, size_t size) {
+  if (graph->nodes[node].name != NULL) return graph->nodes[node].name;
+  snprintf(scratch, size, "#%u", node);
+  return scratch;
+}
+
+/* A node that could not be placed has a predecessor that could not; walking back along those must meet itself. */
+static uint32_t unplaced_before(const mp_graph *graph, uint32_t node) {
+  for (size_t e = 0; e < graph->edge_count; e++)
+    if (graph->edges[e].after == node && mp_load_relaxed(&graph->nodes[graph->edges[e].before].pending) > 0)
+      return graph->edges[e].before;
+  return node;
+}
+
+static void name_cycle(mp_graph *graph) {
+  uint32_t node = 0, names[CYCLE_NAMES_MAX], n = 0;
+  char text[4096], scratch[16];
+  size_t length = 0;
+  while (mp_load_relaxed(&graph->nodes[node].pending) == 0) node++;
+  for (uint32_t i = 0; i < graph->node_count && i < 4 * CYCLE_NAMES_MAX; i++) node = unplaced_before(graph, node);
+  uint32_t start = node;
+  do {
+    names[n++] = node;
+    node = unplaced_before(graph, node);
+  } while (node != start && n < CYCLE_NAMES_MAX);
+  for (uint32_t i = n + 1; i-- > 0 && length < sizeof text - 128;) { /* found backwards: print reversed, closing with the start */
+    const char *label = node_label(graph, i == n ? start : names[i], scratch, sizeof scratch);
+    length += (size_t)snprintf(text + length, sizeof text - length, "%s%.100s", i == n ? "" : " -> ", label);
+  }
+  graph->cycle = mp_alloc_get(&graph->pool->alloc, length + 1);
+  if (graph->cycle == NULL) return;
+  graph->cycle_size = length + 1;
+  memcpy(graph->cycle, text, length + 1);
+}
+
+static mp_status prepare(mp_graph *graph) {
+  mp_alloc *alloc = &graph->pool->alloc;
+  if (graph->prepared) return MP_OK;
+  forget_prepared(graph);
+  if (graph->node_count > 0 && (graph->order = mp_alloc_get(alloc, graph->node_count * sizeof *graph->order)) == NULL) return MP_NOMEM;
+  if (graph->edge_count > 0) {
+    graph->targets = mp_alloc_get(alloc, graph->edge_count * sizeof *graph->targets);
+    if (graph->targets == NULL) return MP_NOMEM;
+    graph->target_count = graph->edge_count;
+  }
+  fill_targets(graph);
+  drop_repeats(graph);
+  if (place(graph) < graph->node_count) {
+    name_cycle(graph);
+    return MP_CYCLE;
+  }
+  for (uint32_t i = 0; i < graph->node_count; i++) mp_store_relaxed(&graph->nodes[i].pending, graph->nodes[i].before_count);
+  graph->prepared = true;
+  return MP_OK;
+}
+
+const char *mp_graph_cycle(const mp_graph *graph) { return graph->cycle == NULL ? "" : graph->cycle; }
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Running
+** =======================================================
+*/
+
+/* One of a finished node's successors: true when it became ready. With one predecessor there is nothing to count. */
+static bool arrive(mp_node *node) {
+  return node->before_count == 1 || mp_sub_acq_rel(&node->pending, 1) == 1; /* acq_rel: the last has seen all others' work */
+}
+
+/*
+** Runs a node, then its first ready successor as a continuation; the others are queued. Only queued ones are added to `active`, so a
+** chain touches nothing shared. Each is added before this node is done, so `active` cannot reach zero early.
+*/
+static void run_node(mp_worker *worker, mp_job *job) {
+  mp_node *node = (mp_node *)job;
+  mp_graph *graph = node->graph;
+  for (uint32_t steps = 1;; steps++) {
+    mp_node *next = NULL;
+    mp_store_relaxed(&node->pending, node->before_count); /* for the next run; nobody counts this one down any more */
+    node->run(worker, node->arg);
+    for (const uint32_t *target = graph->targets + node->first, *end = target + node->count; target < end; target++) {
+      mp_node *successor = &graph->nodes[*target];
+      if (!arrive(successor)) continue;
+      if (next == NULL) {
+        next = successor;
+        continue;
+      }
+      mp_add_relaxed(&graph->active, 1);
+      mp_scheduler_push_bare(worker->scheduler, worker, &successor->job);
+    }
+    if (next == NULL) break;
+    if (steps % 64 == 0) { /* let higher priorities and the fair pick in */
+      mp_scheduler_push_bare(worker->scheduler, worker, &next->job);
+      return;
+    }
+    node = next;
+  }
+  if (mp_sub_acq_rel(&graph->active, 1) == 1) mp_word_complete(worker->scheduler, &graph->done);
+}
+
+static void start_roots(mp_graph *graph, mp_worker *self) {
+  mp_scheduler *scheduler = &graph->pool->scheduler;
+  mp_store_relaxed(&graph->active, graph->root_count);
+  mp_store_relaxed(&graph->done, MP_WORD_PENDING);
+  for (uint32_t i = 0; i < graph->root_count; i++) mp_scheduler_push_bare(scheduler, self, &graph->nodes[graph->order[i]].job);
+}
+
+mp_status mp_graph_run(mp_graph *graph) {
+  mp_pool *pool = graph->pool;
+  mp_worker *self = mp_pool_self(pool), *before = NULL;
+  bool owner = self == NULL && pool->scheduler.owner != NULL && mp_os_thread_tag() == pool->owner_tag;
+  uint32_t idle = 0;
+  if (!mp_cas_acq_rel(&graph->running, &idle, 1)) return MP_BUSY;
+  mp_status status = prepare(graph);
+  if (status == MP_OK) status = mp_pool_enter(pool, self);
+  if (status == MP_OK) {
+    mp_worker *helper = self;
+    if (owner) {
+      helper = pool->scheduler.owner;
+      before = mp_scheduler_owner_enter(&pool->scheduler);
+    }
+    if (graph->node_count > 0) {
+      start_roots(graph, helper);
+      mp_word_await(pool, helper, &graph->done);
+    }
+    if (owner) mp_scheduler_owner_leave(before);
+    mp_pool_leave(pool, self);
+  }
+  mp_store_release(&graph->running, 0); /* pairs with the cas above: this run's writes */
+  return status;
+}
+
+/* }====================================================== */

@@ -1,0 +1,61 @@
+#include "inbox.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "os.h"
+
+#define ordered_of(node) ((mp_ordered_job *)((char *)(node) - offsetof(mp_ordered_job, order)))
+
+mp_status mp_inbox_init(mp_inbox *inbox) {
+  memset(inbox, 0, sizeof *inbox);
+  return mp_os_lock_init(&inbox->lock);
+}
+
+void mp_inbox_close(mp_inbox *inbox) { pthread_mutex_destroy(&inbox->lock); }
+
+void mp_inbox_push(mp_inbox *inbox, mp_job *head, mp_job *tail, size_t n) {
+  tail->next = NULL;
+  pthread_mutex_lock(&inbox->lock);
+  if (inbox->tail != NULL)
+    inbox->tail->next = head;
+  else
+    inbox->head = head;
+  inbox->tail = tail;
+  mp_add_seq(&inbox->count[MP_LEVEL_NORMAL], n);
+  pthread_mutex_unlock(&inbox->lock);
+}
+
+void mp_inbox_push_ordered(mp_inbox *inbox, mp_ordered_job *job, int priority) {
+  assert(priority != 0);
+  mp_level level = priority > 0 ? MP_LEVEL_HIGH : MP_LEVEL_LOW;
+  pthread_mutex_lock(&inbox->lock);
+  mp_heap_push(&inbox->side[level], &job->order, -(int64_t)priority);
+  mp_add_seq(&inbox->count[level], 1);
+  pthread_mutex_unlock(&inbox->lock);
+}
+
+size_t mp_inbox_grab(mp_inbox *inbox, mp_job **jobs, size_t max, size_t workers) {
+  assert(max <= MP_GRAB_MAX);
+  if (mp_inbox_seems_empty(inbox, MP_LEVEL_NORMAL)) return 0;
+  pthread_mutex_lock(&inbox->lock);
+  size_t share = mp_load_relaxed(&inbox->count[MP_LEVEL_NORMAL]) / workers + 1;
+  if (share > max) share = max;
+  size_t n = 0;
+  mp_job *job = inbox->head;
+  for (; n < share && job != NULL; job = job->next) jobs[n++] = job;
+  inbox->head = job;
+  if (job == NULL) inbox->tail = NULL;
+  mp_sub_relaxed(&inbox->count[MP_LEVEL_NORMAL], n);
+  pthread_mutex_unlock(&inbox->lock);
+  return n;
+}
+
+mp_job *mp_inbox_pop_ordered(mp_inbox *inbox, mp_level level) {
+  if (mp_inbox_seems_empty(inbox, level)) return NULL;
+  pthread_mutex_lock(&inbox->lock);
+  mp_heap_node *node = mp_heap_pop(&inbox->side[level]);
+  if (node != NULL) mp_sub_relaxed(&inbox->count[level], 1);
+  pthread_mutex_unlock(&inbox->lock);
+  return node == NULL ? NULL : &ordered_of(node)->job;
+}

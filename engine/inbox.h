@@ -1,0 +1,55 @@
+/*
+** inbox.h - jobs submitted from outside the workers, by priority: FIFO at the normal level, heaps beside it for the rest.
+**
+** Any thread may call anything; every operation holds the inbox's own short lock. The counts can be read without it.
+** Nothing here allocates, so a push cannot fail.
+*/
+#ifndef MP_INBOX_H
+#define MP_INBOX_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "atomic.h"
+#include "heap.h"
+#include "makeparallel.h"
+
+/* What can be queued at an unusual priority: a job with a heap node behind it. */
+typedef struct mp_ordered_job {
+  mp_job job;
+  mp_heap_node order;
+} mp_ordered_job;
+
+typedef enum mp_level { MP_LEVEL_HIGH, MP_LEVEL_NORMAL, MP_LEVEL_LOW, MP_LEVELS } mp_level;
+
+#define MP_GRAB_MAX 32 /* most jobs one worker takes at a time */
+
+typedef struct mp_inbox {
+  pthread_mutex_t lock;
+  mp_job *head, *tail; /* guarded by lock: the normal level */
+  mp_heap side[MP_LEVELS]; /* guarded by lock: high and low, by falling priority */
+  /* atomic, written under lock. seq_cst: a push is counted before its look for sleepers; a worker announces its
+     sleep before it reads the counts (park.h) */
+  _Atomic size_t count[MP_LEVELS];
+} mp_inbox;
+
+MP_CHECKED mp_status mp_inbox_init(mp_inbox *inbox);
+void mp_inbox_close(mp_inbox *inbox);
+
+/* Normal level: a chain of n jobs linked by `next`, tail->next ignored. */
+void mp_inbox_push(mp_inbox *inbox, mp_job *head, mp_job *tail, size_t n);
+/* priority != 0. */
+void mp_inbox_push_ordered(mp_inbox *inbox, mp_ordered_job *job, int priority);
+
+/* Takes up to min(max, count / workers + 1) normal jobs, oldest first; returns how many. max <= MP_GRAB_MAX. */
+size_t mp_inbox_grab(mp_inbox *inbox, mp_job **jobs, size_t max, size_t workers);
+/* Highest priority, oldest first, of the high or low level; NULL when empty. */
+mp_job *mp_inbox_pop_ordered(mp_inbox *inbox, mp_level level);
+
+static inline size_t mp_inbox_count(mp_inbox *inbox, mp_level level) { return mp_load_seq(&inbox->count[level]); }
+/* A guess, for a quick look before the lock. */
+static inline bool mp_inbox_seems_empty(mp_inbox *inbox, mp_level level) {
+  return mp_load_relaxed(&inbox->count[level]) == 0;
+}
+
+#endif

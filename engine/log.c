@@ -1,0 +1,29 @@
+#include "log.h"
+
+#include <stdio.h>
+
+mp_status mp_log_init(mp_log *log, mp_log_sink *sink, void *ud, mp_log_level level) {
+  log->sink = sink;
+  log->ud = ud;
+  log->level = level;
+  return pthread_mutex_init(&log->lock, NULL) == 0 ? MP_OK : MP_SYSTEM;
+}
+
+void mp_log_close(mp_log *log) { pthread_mutex_destroy(&log->lock); }
+
+void mp_log_vwrite(mp_log *log, mp_log_level level, const char *area, const char *format, va_list args) {
+  char line[MP_LOG_LINE_MAX];
+  if (!mp_log_on(log, level)) return;
+  vsnprintf(line, sizeof line, format, args);
+  pthread_mutex_lock(&log->lock);
+  log->sink(log->ud, level, area, line);
+  pthread_mutex_unlock(&log->lock);
+}
+
+void mp_log_write(mp_log *log, mp_log_level level, const char *area, const char *format, ...) {
+  va_list args;
+  if (!mp_log_on(log, level)) return;
+  va_start(args, format);
+  mp_log_vwrite(log, level, area, format, args);
+  va_end(args);
+}

@@ -1,0 +1,137 @@
+#include "mailbox.h"
+
+#include <assert.h>
+
+mp_status mp_mailbox_open(mp_mailbox_host *host, mp_mailbox **mailbox) {
+  mp_mailbox *box = mp_alloc_zeroed(host->alloc, sizeof *box);
+  if (box == NULL) return MP_NOMEM;
+  mp_status status = mp_os_lock_init(&box->lock);
+  if (status != MP_OK) {
+    mp_alloc_free(host->alloc, box, sizeof *box);
+    return status;
+  }
+  box->host = host;
+  box->fd.read_fd = box->fd.write_fd = -1;
+  atomic_init(&box->references, 1);
+  *mailbox = box;
+  return MP_OK;
+}
+
+void mp_mailbox_retain(mp_mailbox *mailbox) { mp_add_relaxed(&mailbox->references, 1); }
+
+void mp_mailbox_release(mp_mailbox *mailbox) {
+  if (mp_sub_acq_rel(&mailbox->references, 1) != 1) return; /* acq_rel: all use is over before the memory goes */
+  assert(mailbox->head == NULL);
+  mp_mailbox_host *host = mailbox->host;
+  mp_os_event_fd_close(&mailbox->fd);
+  pthread_mutex_destroy(&mailbox->lock);
+  mp_alloc_free(host->alloc, mailbox, sizeof *mailbox);
+  if (host->last_gone != NULL) host->last_gone(host->last_gone_ud);
+}
+
+static void append_locked(mp_mailbox *mailbox, mp_message *message) {
+  message->next = NULL;
+  if (mailbox->tail != NULL)
+    mailbox->tail->next = message;
+  else
+    mailbox->head = message;
+  mailbox->tail = message;
+  if (mp_add_seq(&mailbox->count, 1) == 0 && mailbox->fd.read_fd >= 0) mp_os_event_fd_signal(&mailbox->fd);
+}
+
+/* After the lock is gone: the poller may be asleep, or live in a host's event loop. */
+static void tell_poller(mp_mailbox *mailbox, bool was_empty) {
+  mp_mailbox_host *host = mailbox->host;
+  if (mp_load_seq(&mailbox->awaited) != 0) mp_event_signal(host->event); /* count was raised before; pairs with mp_wait_any */
+  if (was_empty && host->wake != NULL) host->wake(host->wake_ud);
+}
+
+void mp_mailbox_post(mp_mailbox *mailbox, mp_message *message) {
+  mp_mailbox_retain(mailbox);
+  pthread_mutex_lock(&mailbox->lock);
+  bool closed = mailbox->closed, was_empty = mailbox->head == NULL;
+  if (!closed) append_locked(mailbox, message);
+  pthread_mutex_unlock(&mailbox->lock);
+  if (closed)
+    message->deliver(message, true);
+  else
+    tell_poller(mailbox, was_empty);
+  mp_mailbox_release(mailbox);
+}
+
+bool mp_mailbox_try_post(mp_mailbox *mailbox, mp_message *message) {
+  mp_mailbox_retain(mailbox);
+  pthread_mutex_lock(&mailbox->lock);
+  bool taken = !mailbox->closed && mp_load_relaxed(&mailbox->count) < mailbox->host->limit;
+  bool was_empty = mailbox->head == NULL;
+  if (taken) append_locked(mailbox, message);
+  pthread_mutex_unlock(&mailbox->lock);
+  if (taken)
+    tell_poller(mailbox, was_empty);
+  else
+    mp_add_relaxed(&mailbox->host->dropped, 1);
+  mp_mailbox_release(mailbox);
+  return taken;
+}
+
+static mp_message *take(mp_mailbox *mailbox) {
+  pthread_mutex_lock(&mailbox->lock);
+  mp_message *message = mailbox->head;
+  if (message != NULL) {
+    mailbox->head = message->next;
+    if (mailbox->head == NULL) mailbox->tail = NULL;
+    if (mp_sub_seq(&mailbox->count, 1) == 1 && mailbox->fd.read_fd >= 0) mp_os_event_fd_clear(&mailbox->fd);
+  }
+  pthread_mutex_unlock(&mailbox->lock);
+  return message;
+}
+
+size_t mp_mailbox_poll(mp_mailbox *mailbox, uint64_t budget_ns, size_t max, size_t *left) {
+  size_t delivered = 0;
+  if (mp_load_relaxed(&mailbox->count) != 0) {
+    uint64_t deadline = mp_os_deadline(budget_ns);
+    mp_mailbox_retain(mailbox); /* a callback may close it */
+    while (max == 0 || delivered < max) {
+      mp_message *message = take(mailbox);
+      if (message == NULL) break;
+      message->deliver(message, false);
+      delivered++;
+      if (deadline != MP_FOREVER && mp_os_now() >= deadline) break;
+    }
+    if (left != NULL) *left = mp_load_relaxed(&mailbox->count);
+    mp_mailbox_release(mailbox);
+  } else if (left != NULL) {
+    *left = 0;
+  }
+  return delivered;
+}
+
+size_t mp_mailbox_count(mp_mailbox *mailbox) { return mp_load_seq(&mailbox->count); }
+
+mp_status mp_mailbox_fd(mp_mailbox *mailbox, int *fd) {
+  mp_status status = MP_OK;
+  pthread_mutex_lock(&mailbox->lock);
+  if (mailbox->fd.read_fd < 0) {
+    status = mp_os_event_fd_open(&mailbox->fd);
+    if (status == MP_OK && mailbox->head != NULL) mp_os_event_fd_signal(&mailbox->fd);
+  }
+  if (status == MP_OK) *fd = mailbox->fd.read_fd;
+  pthread_mutex_unlock(&mailbox->lock);
+  return status;
+}
+
+void mp_mailbox_close(mp_mailbox *mailbox) {
+  if (mailbox == NULL) return;
+  pthread_mutex_lock(&mailbox->lock);
+  mp_message *message = mailbox->head;
+  mailbox->head = mailbox->tail = NULL;
+  mailbox->closed = true;
+  mp_store_seq(&mailbox->count, 0);
+  pthread_mutex_unlock(&mailbox->lock);
+  while (message != NULL) {
+    mp_message *next = message->next;
+    message->deliver(message, true);
+    message = next;
+  }
+  mp_mailbox_release(mailbox);
+}

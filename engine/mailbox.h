@@ -1,0 +1,60 @@
+/*
+** mailbox.h - the message queue to one polling thread: many post, one polls.
+**
+**   beside ->   post   poll   close   count, fd
+**   post         ok     ok     ok       ok
+**   poll         ok     -      -        ok       poll, close: the polling thread only
+**
+** A message brings its own memory, so posting news of a task's end cannot fail. Progress is bounded: past `limit` it is refused.
+** Counted by reference: messages on their way keep the mailbox alive after its close.
+*/
+#ifndef MP_MAILBOX_H
+#define MP_MAILBOX_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "alloc.h"
+#include "atomic.h"
+#include "event.h"
+
+typedef struct mp_message mp_message;
+struct mp_message {
+  mp_message *next;
+  /* Runs the message on the polling thread, or with discarded = true only frees it, on any thread. Exactly once. */
+  void (*deliver)(mp_message *message, bool discarded);
+};
+
+/* What all mailboxes of a pool share. */
+typedef struct mp_mailbox_host {
+  mp_alloc *alloc;
+  mp_event *event;        /* signalled when a mailbox that is awaited receives */
+  void (*wake)(void *ud); /* the host's hook; may be NULL */
+  void *wake_ud;
+  size_t limit;
+  _Atomic uint64_t dropped;
+  void (*last_gone)(void *ud); /* called when a mailbox is freed, for whoever keeps the host alive */
+  void *last_gone_ud;
+} mp_mailbox_host;
+
+struct mp_mailbox {
+  mp_mailbox_host *host;       /* constant */
+  _Atomic uint32_t references;
+  _Atomic uint32_t awaited;    /* the polling thread sleeps for this mailbox */
+  pthread_mutex_t lock;
+  mp_message *head, *tail;     /* guarded by lock */
+  mp_os_event_fd fd;           /* guarded by lock: open once asked for */
+  bool closed;                 /* guarded by lock */
+  _Atomic size_t count;        /* atomic, written under lock */
+};
+
+MP_CHECKED mp_status mp_mailbox_open(mp_mailbox_host *host, mp_mailbox **mailbox);
+void mp_mailbox_retain(mp_mailbox *mailbox);
+void mp_mailbox_release(mp_mailbox *mailbox);
+
+/* Never fails: a closed mailbox discards. Any thread. */
+void mp_mailbox_post(mp_mailbox *mailbox, mp_message *message);
+/* False, and the message stays the caller's, when the mailbox is full or closed. */
+MP_CHECKED bool mp_mailbox_try_post(mp_mailbox *mailbox, mp_message *message);
+
+#endif

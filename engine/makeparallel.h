@@ -1,0 +1,455 @@
+/*
+** makeparallel.h - a task engine: a thread pool, tasks with dependencies, a reusable task graph.
+**
+** This is the only public header of the engine. It knows nothing of Lua. C11; also compiles as C++.
+**
+** Words used throughout
+**   pool     worker threads, their queues and everything they share. Two pools never meet.
+**   owner    the thread that created the pool; the one that should call mp_poll.
+**   worker   one thread of the pool; also the context a task receives while it runs.
+**   task     a unit of work with one terminal state; reference-counted.
+**   job      the bare unit below a task: caller-owned memory, no state, no result (fork and join).
+**   mailbox  the queue by which finished tasks and progress reach a thread that polls.
+**
+** Rules that hold for every function
+**   - Durations and times are nanoseconds in uint64_t, on the monotonic clock. MP_FOREVER means no limit.
+**   - Fallible functions return an mp_status; their outputs come last and are untouched on failure.
+**   - Nothing here prints, aborts, exits, raises a signal or longjmps. After fork(2) the child sees MP_FORKED.
+**   - A struct that may grow carries its size first: set it with the MP_..._INIT macro.
+*/
+#ifndef MAKEPARALLEL_H
+#define MAKEPARALLEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define MP_VERSION_MAJOR 0
+#define MP_VERSION_MINOR 1
+#define MP_VERSION_PATCH 0
+#define MP_VERSION "0.1.0"
+
+#if defined(__GNUC__) || defined(__clang__)
+#define MP_API __attribute__((visibility("default")))
+#define MP_CHECKED __attribute__((warn_unused_result))
+#else
+#define MP_API
+#define MP_CHECKED
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+typedef uint32_t mp_atomic_u32; /* same layout; only the engine touches it */
+#else
+typedef _Atomic uint32_t mp_atomic_u32;
+#endif
+
+/*
+** {======================================================
+** Status
+** =======================================================
+*/
+
+/* X(NAME, text): every status once. Order is part of the ABI: new ones go last. */
+#define MP_STATUS_MAP(X) \
+  X(OK, "ok") \
+  X(NOMEM, "not enough memory") \
+  X(INVALID, "invalid argument") \
+  X(TIMEOUT, "timed out") \
+  X(INTERRUPTED, "interrupted by a signal") \
+  X(CANCELLED, "cancelled") \
+  X(FAILED, "task failed") \
+  X(DEPENDENCY, "a task it depends on did not succeed") \
+  X(FULL, "queue full") \
+  X(SHUTDOWN, "pool is shut down") \
+  X(FORKED, "pool is not usable after fork") \
+  X(FOREIGN, "belongs to another pool") \
+  X(CYCLE, "dependency cycle") \
+  X(NOTHREAD, "cannot create a thread") \
+  X(SYSTEM, "the operating system refused a resource") \
+  X(BUSY, "still in use")
+
+typedef enum mp_status {
+#define MP_STATUS_ENUM(name, text) MP_##name,
+  MP_STATUS_MAP(MP_STATUS_ENUM)
+#undef MP_STATUS_ENUM
+  MP_STATUS_COUNT
+} mp_status;
+
+/* A constant string; never NULL, also for values that are no status. Any thread. */
+MP_API const char *mp_status_text(mp_status status);
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Pool
+** =======================================================
+*/
+
+#define MP_FOREVER UINT64_MAX
+#define MP_WORKERS_MAX 1024
+
+typedef struct mp_pool mp_pool;
+typedef struct mp_worker mp_worker;
+typedef struct mp_task mp_task;
+typedef struct mp_mailbox mp_mailbox;
+typedef struct mp_graph mp_graph;
+
+/*
+** Where the engine's memory comes from. `size_new == 0` frees. Called from any thread, never under an engine lock
+** that a task could need. A failure (NULL) becomes MP_NOMEM at the call that needed the memory.
+*/
+typedef struct mp_allocator {
+  void *(*realloc)(void *ud, void *block, size_t size_old, size_t size_new);
+  void *ud;
+} mp_allocator;
+
+typedef enum mp_log_level { MP_LOG_ERROR, MP_LOG_WARN, MP_LOG_INFO, MP_LOG_DEBUG, MP_LOG_TRACE, MP_LOG_OFF = -1 } mp_log_level;
+
+/* Receives one finished line (no newline). Called from any thread, one call at a time per pool, under no other lock. */
+typedef void mp_log_sink(void *ud, mp_log_level level, const char *area, const char *line);
+
+typedef struct mp_pool_config {
+  size_t size;            /* sizeof(mp_pool_config) */
+  unsigned workers;       /* 1..MP_WORKERS_MAX; 0: mp_cores() */
+  unsigned workers_extra; /* most replacement threads for workers blocked in a wait; default 256 */
+  size_t stack_size;      /* bytes a worker's stack may use, at least 1 MiB; 0: 8 MiB (only touched pages cost memory) */
+  uint64_t spin_ns;       /* how long an idle worker looks before it sleeps; default 2,000 */
+  int owner_works;        /* nonzero: the owner runs tasks while it waits (a game's main thread). Default 0 */
+  size_t mailbox_max;     /* progress messages a mailbox holds before it drops the next; default 65,536 */
+  mp_allocator allocator; /* zeroed: malloc and free */
+  mp_log_sink *log;       /* NULL: silent */
+  void *log_ud;
+  mp_log_level log_level;
+  void (*wake)(void *ud); /* a mailbox of the pool stopped being empty; any thread, under no lock. May be NULL */
+  void *wake_ud;
+  /* On the worker's thread, before its first and after its last task. What start returns is mp_worker_local. May be NULL */
+  void *(*worker_start)(mp_worker *worker, void *ud);
+  void (*worker_stop)(mp_worker *worker, void *local, void *ud);
+  void *worker_ud;
+} mp_pool_config;
+
+/* A config with every default in place. */
+MP_API mp_pool_config mp_pool_config_default(void);
+
+/* Cores this process may use: the affinity mask, cut by the cgroup's CPU quota; at least 1. Any thread. */
+MP_API unsigned mp_cores(void);
+
+/*
+** Creates a pool; the calling thread becomes its owner. Blocks until the threads exist.
+** With fewer threads than asked for it still succeeds (see mp_pool_info) unless not one could be created.
+** Errors: INVALID, NOMEM, NOTHREAD, SYSTEM.
+*/
+MP_API MP_CHECKED mp_status mp_pool_create(const mp_pool_config *config, mp_pool **pool);
+
+typedef struct mp_pool_info {
+  size_t size;                                    /* sizeof(mp_pool_info) */
+  unsigned workers;                               /* threads that run tasks */
+  unsigned workers_extra;                         /* replacement threads alive now */
+  uint64_t submitted;                             /* submitted == finished + live */
+  uint64_t finished;                              /* finished == done + failed + cancelled + timed_out */
+  uint64_t done, failed, cancelled, timed_out;
+  uint64_t waiting, running;                      /* a snapshot: waiting counts tasks queued or held by dependencies */
+  uint64_t steals, parks;                         /* since creation */
+  uint64_t messages_dropped;                      /* progress messages a full mailbox refused */
+  size_t bytes;                                   /* held by the engine from its allocator */
+} mp_pool_info;
+
+#define MP_POOL_INFO_INIT {sizeof(mp_pool_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/* Fills `info`. Any thread; counters of other threads may be a moment old. */
+MP_API void mp_pool_get_info(mp_pool *pool, mp_pool_info *info);
+
+/*
+** Waits until nothing submitted is unfinished. Any thread but a worker. Blocks up to timeout_ns.
+** Errors: TIMEOUT, INTERRUPTED (a signal handler ran; call again), INVALID (on a worker), FORKED.
+*/
+MP_API MP_CHECKED mp_status mp_pool_drain(mp_pool *pool, uint64_t timeout_ns);
+
+typedef struct mp_shutdown_report {
+  uint64_t done;      /* finished before the shutdown or during it, in any state but cancelled */
+  uint64_t cancelled; /* cancelled, before the shutdown or by it */
+  unsigned stuck;     /* workers still inside a task when the deadline passed */
+} mp_shutdown_report;
+
+/*
+** Stops accepting tasks; with cancel_pending cancels what has not started, else lets it run; waits up to timeout_ns, then
+** asks running tasks to stop and leaves those that do not. Afterwards every task is terminal and no thread is left but the
+** stuck ones, which go when their task returns. The pool stays valid (handles can be read) until mp_pool_destroy.
+** Calling it again is harmless. Any thread but a worker. `report` may be NULL. Errors: INVALID (on a worker), FORKED.
+*/
+MP_API MP_CHECKED mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns, int cancel_pending, mp_shutdown_report *report);
+
+/*
+** Lets go of the pool (shutting it down with a deadline of one second if that was not done). Memory is freed once
+** the last task reference, mailbox and stuck worker are gone, so destroying early is safe. NULL is ignored. Any thread but a worker.
+*/
+MP_API void mp_pool_destroy(mp_pool *pool);
+
+/* Writes a line to the pool's log if `level` is enabled; `format` as printf. Any thread. */
+MP_API void mp_pool_log(mp_pool *pool, mp_log_level level, const char *area, const char *format, ...)
+#if defined(__GNUC__) || defined(__clang__)
+    __attribute__((format(printf, 4, 5)))
+#endif
+    ;
+
+/* MP_OK, or why the pool takes no tasks: SHUTDOWN, FORKED. Any thread. */
+MP_API mp_status mp_pool_status(mp_pool *pool);
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Tasks
+** =======================================================
+*/
+
+typedef enum mp_state {
+  MP_STATE_WAITING,   /* for its dependencies */
+  MP_STATE_QUEUED,    /* for a worker */
+  MP_STATE_RUNNING,
+  MP_STATE_DONE,      /* from here on terminal: never changes again */
+  MP_STATE_FAILED,
+  MP_STATE_CANCELLED,
+  MP_STATE_TIMED_OUT
+} mp_state;
+
+#define mp_state_is_terminal(state) ((state) >= MP_STATE_DONE)
+
+/* The body. MP_OK: done. MP_CANCELLED: cancelled. Anything else: failed with that status. On a worker's thread. */
+typedef mp_status mp_task_run(mp_worker *worker, void *arg);
+/* Called once when the task is terminal, inside mp_poll of the mailbox it was given. */
+typedef void mp_task_done(mp_task *task, mp_state state, void *arg);
+/* Frees what arg owns: exactly once, whatever happens, as early as nothing can need it. Any thread, under no lock. */
+typedef void mp_task_drop(void *arg);
+
+enum {
+  MP_TASK_TIMED = 1 /* keep the times that mp_task_times reports (three clock readings a task) */
+};
+
+typedef struct mp_task_desc {
+  size_t size;          /* sizeof(mp_task_desc) */
+  mp_task_run *run;
+  void *arg;
+  size_t arg_size;      /* 0: arg is passed as it is. Else that many bytes at arg are copied into the task */
+  mp_task_drop *drop;   /* may be NULL */
+  mp_task_done *done;   /* may be NULL */
+  mp_mailbox *mailbox;  /* where done is delivered; NULL: the pool's own */
+  int priority;         /* 0 normal; above 0 runs before, below 0 after; FIFO among equals */
+  unsigned flags;       /* MP_TASK_... */
+  uint64_t timeout_ns;  /* counted from now, waiting included; 0: none */
+  mp_task *const *after; /* start when all of these are done; if one ends otherwise, fail with MP_DEPENDENCY */
+  size_t after_count;
+} mp_task_desc;
+
+#define MP_TASK_DESC_INIT {sizeof(mp_task_desc), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/*
+** Submits a task. With `task` non-NULL the caller receives a reference to release. On failure nothing ran, and
+** `drop` was NOT called: arg is still the caller's. Any thread. Never blocks.
+** Errors: INVALID, NOMEM, FOREIGN, SHUTDOWN, FORKED, NOTHREAD (the first deadline could not start the timer).
+*/
+MP_API MP_CHECKED mp_status mp_submit(mp_pool *pool, const mp_task_desc *desc, mp_task **task);
+
+/*
+** Submits n tasks that differ only in arg: arg is desc->arg + i * stride (stride 0: all the same). No `after`, no deadline.
+** All or none. `tasks` may be NULL, else receives n references. Cheaper than n calls of mp_submit. Any thread.
+*/
+MP_API MP_CHECKED mp_status mp_submit_batch(mp_pool *pool, const mp_task_desc *desc, size_t n, size_t stride, mp_task **tasks);
+
+MP_API void mp_task_retain(mp_task *task);   /* any thread that has a reference */
+MP_API void mp_task_release(mp_task *task);  /* the last one frees result and arg; NULL is ignored */
+
+MP_API mp_state mp_task_state(const mp_task *task);     /* any thread; a terminal state is final and orders the result */
+MP_API mp_status mp_task_status(const mp_task *task);   /* OK when done; else why not. OK also while not terminal */
+MP_API uint64_t mp_task_id(const mp_task *task);        /* unique in its pool, from 1 */
+MP_API mp_pool *mp_task_pool(const mp_task *task);
+MP_API int mp_task_priority(const mp_task *task);
+MP_API uint64_t mp_task_timeout(const mp_task *task);   /* as given; 0: none */
+/* What set_result stored: valid while a reference is held, once the task is terminal and was not taken by its deadline. */
+MP_API void *mp_task_result(const mp_task *task);
+/* The dependency whose end made this task fail with MP_DEPENDENCY, or NULL. Borrowed. */
+MP_API mp_task *mp_task_cause(const mp_task *task);
+/* The task's argument: desc.arg, or where its copy lies. Valid until dropped. */
+MP_API void *mp_task_arg(const mp_task *task);
+
+/* Nanoseconds queued (dependencies included) and run, so far or in all. Zeros without MP_TASK_TIMED. Any thread. */
+MP_API void mp_task_times(const mp_task *task, uint64_t *queued_ns, uint64_t *run_ns);
+
+/* The last progress reported, 0..1. Any thread. */
+MP_API double mp_task_progress(const mp_task *task);
+
+/*
+** Waits until the task is terminal. Up to timeout_ns; 0 only looks. Outside the pool it blocks. On a worker it helps: a task
+** still queued runs in place, other work runs while the stack allows, then a replacement worker is let in, so that it never
+** deadlocks; with a finite timeout it does not help, so as not to overrun.
+** Errors: TIMEOUT, INTERRUPTED (a signal handler ran on this thread; call again), FORKED.
+*/
+MP_API MP_CHECKED mp_status mp_wait(mp_task *task, uint64_t timeout_ns);
+
+/*
+** Waits until one of n tasks is terminal or, if mailbox is non-NULL, until that mailbox has messages (then *index == n).
+** NULL entries are skipped. Same rules and errors as mp_wait.
+*/
+MP_API MP_CHECKED mp_status mp_wait_any(mp_pool *pool, mp_task *const *tasks, size_t n, mp_mailbox *mailbox, uint64_t timeout_ns, size_t *index);
+
+/*
+** Cancels. Returns 1 exactly if this call or an earlier one made the outcome `cancelled`. A task that runs is asked
+** (mp_worker_cancelled turns true) and 0 is returned: its outcome is its own. Any thread. Never blocks.
+*/
+MP_API int mp_cancel(mp_task *task);
+
+/* Nonzero once mp_cancel was called on the task, whatever came of it. Any thread. */
+MP_API int mp_task_cancel_requested(const mp_task *task);
+
+/*
+** Asks for a message when the task is terminal: `notify` runs inside mp_mailbox_poll with `ud`; `notify` gets NULL for the
+** task if the message is discarded instead (its mailbox closed). If the task is terminal already the message is posted at once.
+** Any thread. Errors: NOMEM.
+*/
+typedef void mp_notify(mp_task *task, mp_state state, void *ud);
+MP_API MP_CHECKED mp_status mp_task_notify(mp_task *task, mp_mailbox *mailbox, mp_notify *notify, void *ud);
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Inside a task: all of these on the worker's own thread, while it runs
+** =======================================================
+*/
+
+MP_API mp_pool *mp_worker_pool(const mp_worker *worker);
+MP_API unsigned mp_worker_index(const mp_worker *worker);  /* 0 .. workers + workers_extra - 1; stable for a thread */
+MP_API mp_task *mp_worker_task(const mp_worker *worker);   /* the task running now, or NULL inside a bare job. Borrowed */
+MP_API void *mp_worker_local(const mp_worker *worker);     /* what worker_start returned */
+MP_API int mp_worker_cancelled(const mp_worker *worker);   /* was the running task asked to stop? */
+MP_API size_t mp_worker_stack_left(const mp_worker *worker); /* bytes of C stack below the caller, about */
+
+/* Stores the task's result; `drop` frees it with the task (may be NULL). Replaces an earlier one. */
+MP_API void mp_worker_set_result(mp_worker *worker, void *result, mp_task_drop *drop);
+
+/*
+** Reports progress 0..1 of the running task (any thread may report for a task it holds). `note` (may be NULL) is copied.
+** Subscribers (mp_task_on_progress) get a message; a full mailbox drops it and counts. Errors: INVALID, NOMEM.
+*/
+MP_API MP_CHECKED mp_status mp_task_report(mp_task *task, double progress, const char *note, size_t note_length);
+
+/* Runs inside mp_mailbox_poll, in order, always before the same mailbox's `notify` of that task's end. note may be NULL. */
+typedef void mp_progress(mp_task *task, double progress, const char *note, size_t note_length, void *ud);
+/* Sends the task's further progress to a mailbox, beside earlier subscribers; for the task's life. Errors: NOMEM. */
+MP_API MP_CHECKED mp_status mp_task_on_progress(mp_task *task, mp_mailbox *mailbox, mp_progress *progress, void *ud);
+
+/* Sleeps up to duration_ns; returns MP_CANCELLED at once when the running task is asked to stop, else MP_OK. */
+MP_API MP_CHECKED mp_status mp_worker_sleep(mp_worker *worker, uint64_t duration_ns);
+
+/*
+** One lock per pool for what must not run on two workers at once (initialisers of libraries that are not thread-safe).
+** Recursive; do not wait for tasks while holding it.
+*/
+MP_API void mp_worker_lock(mp_worker *worker);
+MP_API void mp_worker_unlock(mp_worker *worker);
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Mailboxes: how news reaches the thread that polls
+** =======================================================
+*/
+
+/* A further mailbox (the pool has one of its own). Errors: NOMEM. */
+MP_API MP_CHECKED mp_status mp_mailbox_create(mp_pool *pool, mp_mailbox **mailbox);
+/* Discards what is undelivered; later posts are discarded on arrival. Only the thread that polls it. NULL is ignored. */
+MP_API void mp_mailbox_close(mp_mailbox *mailbox);
+/*
+** Delivers messages: at most `max` (0: no limit), and none is begun once budget_ns have passed (MP_FOREVER: no limit).
+** Returns how many were delivered; *left (may be NULL) how many remain. Callbacks may call anything, this function included.
+** One thread per mailbox; never blocks.
+*/
+MP_API size_t mp_mailbox_poll(mp_mailbox *mailbox, uint64_t budget_ns, size_t max, size_t *left);
+MP_API size_t mp_mailbox_count(mp_mailbox *mailbox); /* messages waiting. Any thread */
+/* A descriptor readable while messages wait; created by the first call, closed with the mailbox. Errors: SYSTEM. */
+MP_API MP_CHECKED mp_status mp_mailbox_fd(mp_mailbox *mailbox, int *fd);
+
+/* The same for the pool's own mailbox: a frame calls mp_poll(pool, budget_ns, 0). */
+MP_API mp_mailbox *mp_pool_mailbox(mp_pool *pool);
+MP_API size_t mp_poll(mp_pool *pool, uint64_t budget_ns, size_t max);
+MP_API MP_CHECKED mp_status mp_fd(mp_pool *pool, int *fd);
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Jobs: fork and join, without allocation
+** =======================================================
+*/
+
+/*
+** Memory of the caller's, alive until joined. The engine does not touch it after `run` of a joined job has returned.
+** After Cilk's spawn and sync: the forking worker usually runs the job itself, idle workers steal the oldest.
+*/
+typedef struct mp_job mp_job;
+struct mp_job {
+  void (*run)(mp_worker *worker, mp_job *job);
+  mp_job *next;        /* the engine's */
+  mp_atomic_u32 done;  /* the engine's */
+  uint32_t kind;       /* the engine's */
+};
+
+/* Lets `job` run on this worker or another. Only on a worker's own thread. Never fails, never blocks. */
+MP_API void mp_fork(mp_worker *worker, mp_job *job, void (*run)(mp_worker *worker, mp_job *job));
+/* Returns when the job has run, helping meanwhile. Join in reverse order of forking. */
+MP_API void mp_join(mp_worker *worker, mp_job *job);
+
+/*
+** Calls body(worker, begin, end, arg) over pieces that cover first..last-1 once, on all workers, and returns when all have.
+** Pieces are guided: large first, never below `grain` (0: chosen). Called by the owner (owner_works) or on a worker
+** the caller takes part; elsewhere it blocks. Errors: NOMEM, SHUTDOWN, FORKED.
+*/
+typedef void mp_for_body(mp_worker *worker, size_t begin, size_t end, void *arg);
+MP_API MP_CHECKED mp_status mp_for(mp_pool *pool, size_t first, size_t last, size_t grain, mp_for_body *body, void *arg);
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Graph: build once, run often, without allocating
+** =======================================================
+*/
+
+typedef void mp_node_run(mp_worker *worker, void *arg);
+
+MP_API MP_CHECKED mp_status mp_graph_create(mp_pool *pool, mp_graph **graph);
+MP_API void mp_graph_destroy(mp_graph *graph); /* not while it runs; NULL is ignored */
+/* Adds a node; `name` (may be NULL) is copied, for mp_graph_cycle. Nodes count from 0. Errors: NOMEM, BUSY. */
+MP_API MP_CHECKED mp_status mp_graph_add(mp_graph *graph, const char *name, mp_node_run *run, void *arg, uint32_t *node);
+/* `after` starts when `before` has finished. The same edge twice counts once. Errors: INVALID, NOMEM, BUSY. */
+MP_API MP_CHECKED mp_status mp_graph_edge(mp_graph *graph, uint32_t before, uint32_t after);
+/* Runs every node once, in dependency order, and waits. One run at a time per graph. Errors: CYCLE, NOMEM (first run), SHUTDOWN, FORKED, BUSY. */
+MP_API MP_CHECKED mp_status mp_graph_run(mp_graph *graph);
+/* After MP_CYCLE: the cycle as "a -> b -> a"; valid until the graph changes. Otherwise "". */
+MP_API const char *mp_graph_cycle(const mp_graph *graph);
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Bytes: an immutable shared block, counted by reference
+** =======================================================
+*/
+
+typedef struct mp_bytes mp_bytes;
+/* Copies `size` bytes. Errors: NOMEM. */
+MP_API MP_CHECKED mp_status mp_bytes_create(mp_pool *pool, const void *data, size_t size, mp_bytes **bytes);
+MP_API void mp_bytes_retain(mp_bytes *bytes);
+MP_API void mp_bytes_release(mp_bytes *bytes);
+MP_API const void *mp_bytes_data(const mp_bytes *bytes, size_t *size);
+MP_API uint64_t mp_bytes_id(const mp_bytes *bytes); /* unique in its pool, never used again */
+
+/* }====================================================== */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

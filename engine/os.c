@@ -1,0 +1,363 @@
+#if !defined(_GNU_SOURCE)
+#define _GNU_SOURCE /* affinity, adaptive locks */
+#endif
+#include "os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "atomic.h"
+
+#if defined(__linux__)
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#endif
+
+#define NS_PER_SECOND 1000000000u
+
+/*
+** {======================================================
+** Clock
+** =======================================================
+*/
+
+uint64_t mp_os_now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * NS_PER_SECOND + (uint64_t)t.tv_nsec + 1;
+}
+
+uint64_t mp_os_deadline(uint64_t duration_ns) {
+  if (duration_ns == MP_FOREVER) return MP_FOREVER;
+  uint64_t now = mp_os_now();
+  return duration_ns >= MP_FOREVER - now ? MP_FOREVER : now + duration_ns;
+}
+
+static struct timespec to_timespec(uint64_t ns) {
+  struct timespec t = {(time_t)(ns / NS_PER_SECOND), (long)(ns % NS_PER_SECOND)};
+  return t;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Gate
+** =======================================================
+*/
+
+/*
+** A wait without a deadline still gets one, far away: with a timeout the kernel reports EINTR after any signal
+** handler; without one it restarts the sleep after handlers installed with SA_RESTART, and Ctrl-C would not be seen.
+*/
+#define FAR_AWAY ((uint64_t)1000000 * NS_PER_SECOND)
+
+#if defined(__linux__)
+
+static long futex(mp_os_gate *gate, int op, uint32_t value, const struct timespec *timeout) {
+  return syscall(SYS_futex, &gate->word, op | FUTEX_PRIVATE_FLAG, value, timeout, NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+mp_status mp_os_gate_init(mp_os_gate *gate) {
+  atomic_init(&gate->word, 0);
+  return MP_OK;
+}
+
+void mp_os_gate_close(mp_os_gate *gate) { (void)gate; }
+
+mp_status mp_os_gate_wait(mp_os_gate *gate, uint32_t expected, uint64_t deadline) {
+  if (deadline == MP_FOREVER) deadline = mp_os_now() + FAR_AWAY;
+  struct timespec t = to_timespec(deadline);
+  if (futex(gate, FUTEX_WAIT_BITSET, expected, &t) == 0) return MP_OK;
+  if (errno == ETIMEDOUT) return MP_TIMEOUT;
+  return errno == EINTR ? MP_INTERRUPTED : MP_OK;
+}
+
+void mp_os_gate_wake_one(mp_os_gate *gate) { futex(gate, FUTEX_WAKE, 1, NULL); }
+void mp_os_gate_wake_all(mp_os_gate *gate) { futex(gate, FUTEX_WAKE, INT_MAX, NULL); }
+
+#else
+
+mp_status mp_os_gate_init(mp_os_gate *gate) {
+  atomic_init(&gate->word, 0);
+  if (pthread_mutex_init(&gate->lock, NULL) != 0) return MP_SYSTEM;
+  if (pthread_cond_init(&gate->changed, NULL) != 0) {
+    pthread_mutex_destroy(&gate->lock);
+    return MP_SYSTEM;
+  }
+  return MP_OK;
+}
+
+void mp_os_gate_close(mp_os_gate *gate) {
+  pthread_cond_destroy(&gate->changed);
+  pthread_mutex_destroy(&gate->lock);
+}
+
+/* A condition variable sleeps through signals, so it sleeps in slices that let the caller look. */
+#define SLICE_NS ((uint64_t)50 * 1000000)
+
+mp_status mp_os_gate_wait(mp_os_gate *gate, uint32_t expected, uint64_t deadline) {
+  uint64_t now = mp_os_now();
+  if (now >= deadline) return MP_TIMEOUT;
+  uint64_t left = deadline - now < SLICE_NS ? deadline - now : SLICE_NS;
+  struct timespec wall;
+  clock_gettime(CLOCK_REALTIME, &wall);
+  wall = to_timespec((uint64_t)wall.tv_sec * NS_PER_SECOND + (uint64_t)wall.tv_nsec + left);
+  pthread_mutex_lock(&gate->lock);
+  if (mp_load_seq(&gate->word) == expected) pthread_cond_timedwait(&gate->changed, &gate->lock, &wall);
+  pthread_mutex_unlock(&gate->lock);
+  return mp_os_now() >= deadline ? MP_TIMEOUT : MP_INTERRUPTED;
+}
+
+void mp_os_gate_wake_one(mp_os_gate *gate) { mp_os_gate_wake_all(gate); }
+
+void mp_os_gate_wake_all(mp_os_gate *gate) {
+  pthread_mutex_lock(&gate->lock);
+  pthread_cond_broadcast(&gate->changed);
+  pthread_mutex_unlock(&gate->lock);
+}
+
+#endif
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Threads
+** =======================================================
+*/
+
+mp_status mp_os_thread_start(mp_os_thread *thread, size_t stack_size, void *(*entry)(void *), void *arg) {
+  pthread_attr_t attr;
+  sigset_t all, before;
+  if (pthread_attr_init(&attr) != 0) return MP_NOTHREAD;
+  mp_status status = MP_NOTHREAD;
+  if (pthread_attr_setstacksize(&attr, stack_size) == 0) {
+    /* the new thread inherits the mask: no signal can reach it before it would block them itself */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (pthread_create(thread, &attr, entry, arg) == 0) status = MP_OK;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+  }
+  pthread_attr_destroy(&attr);
+  return status;
+}
+
+void mp_os_thread_join(mp_os_thread thread) { pthread_join(thread, NULL); }
+void mp_os_thread_detach(mp_os_thread thread) { pthread_detach(thread); }
+
+void mp_os_thread_name(const char *name) {
+#if defined(__linux__)
+  prctl(PR_SET_NAME, name, 0, 0, 0);
+#else
+  (void)name;
+#endif
+}
+
+void *mp_os_thread_tag(void) {
+  static _Thread_local char tag;
+  return &tag;
+}
+
+mp_status mp_os_lock_init(pthread_mutex_t *lock) {
+  pthread_mutexattr_t attr;
+  if (pthread_mutexattr_init(&attr) != 0) return MP_SYSTEM;
+#if defined(__GLIBC__)
+  pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+#endif
+  int failed = pthread_mutex_init(lock, &attr);
+  pthread_mutexattr_destroy(&attr);
+  return failed ? MP_SYSTEM : MP_OK;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Event descriptor
+** =======================================================
+*/
+
+mp_status mp_os_event_fd_open(mp_os_event_fd *event) {
+#if defined(__linux__)
+  int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (fd < 0) return MP_SYSTEM;
+  event->read_fd = event->write_fd = fd;
+#else
+  int fds[2];
+  if (pipe(fds) != 0) return MP_SYSTEM;
+  for (int i = 0; i < 2; i++) {
+    fcntl(fds[i], F_SETFL, O_NONBLOCK);
+    fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+  }
+  event->read_fd = fds[0];
+  event->write_fd = fds[1];
+#endif
+  return MP_OK;
+}
+
+void mp_os_event_fd_signal(const mp_os_event_fd *event) {
+  const uint64_t one = 1;
+  ssize_t n;
+  do n = write(event->write_fd, &one, sizeof one);
+  while (n < 0 && errno == EINTR); /* EAGAIN: already readable, which is all we want */
+}
+
+void mp_os_event_fd_clear(const mp_os_event_fd *event) {
+  char drain[512];
+  ssize_t n;
+  do n = read(event->read_fd, drain, sizeof drain);
+  while (n == (ssize_t)sizeof drain || (n < 0 && errno == EINTR));
+}
+
+void mp_os_event_fd_close(mp_os_event_fd *event) {
+  if (event->read_fd >= 0) close(event->read_fd);
+  if (event->write_fd >= 0 && event->write_fd != event->read_fd) close(event->write_fd);
+  event->read_fd = event->write_fd = -1;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Cores and memory
+** =======================================================
+*/
+
+#if defined(__linux__)
+
+/* Reads a small file as a string; 0 if it cannot. */
+static int read_file(const char *path, char *text, size_t size) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  ssize_t n = read(fd, text, size - 1);
+  close(fd);
+  if (n <= 0) return 0;
+  text[n] = '\0';
+  return 1;
+}
+
+/* The process's own cgroup v2 directory below the mount, else the mount itself. */
+static void cgroup_path(const char *file, char *path, size_t size) {
+  char text[4096];
+  const char *own = "";
+  if (read_file("/proc/self/cgroup", text, sizeof text)) {
+    char *line = strstr(text, "0::");
+    if (line != NULL) {
+      own = line + 3;
+      line = strchr(line, '\n');
+      if (line != NULL) *line = '\0';
+    }
+  }
+  snprintf(path, size, "/sys/fs/cgroup%.3000s/%s", own, file);
+  if (access(path, R_OK) != 0) snprintf(path, size, "/sys/fs/cgroup/%s", file);
+}
+
+/* CPUs the cgroup's quota pays for, rounded up; 0 for no quota. */
+static unsigned cgroup_cores(void) {
+  char path[3200], text[128];
+  long long quota = -1, period = 0;
+  cgroup_path("cpu.max", path, sizeof path);
+  if (read_file(path, text, sizeof text)) {
+    if (sscanf(text, "%lld %lld", &quota, &period) != 2) return 0; /* "max" */
+  } else if (read_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", text, sizeof text)) {
+    quota = atoll(text);
+    if (read_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us", text, sizeof text)) period = atoll(text);
+  }
+  if (quota <= 0 || period <= 0) return 0;
+  return (unsigned)((quota + period - 1) / period);
+}
+
+unsigned mp_os_cores(void) {
+  cpu_set_t set;
+  unsigned cores = 0;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) cores = (unsigned)CPU_COUNT(&set);
+  if (cores == 0) {
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    cores = online > 0 ? (unsigned)online : 1;
+  }
+  unsigned quota = cgroup_cores();
+  if (quota != 0 && quota < cores) cores = quota;
+  return cores < MP_WORKERS_MAX ? cores : MP_WORKERS_MAX;
+}
+
+static uint64_t meminfo(const char *text, const char *key) {
+  const char *line = strstr(text, key);
+  return line == NULL ? 0 : strtoull(line + strlen(key), NULL, 10) * 1024;
+}
+
+void mp_os_memory(uint64_t *available, uint64_t *total) {
+  char path[3200], text[8192];
+  *available = *total = 0;
+  if (read_file("/proc/meminfo", text, sizeof text)) {
+    *available = meminfo(text, "MemAvailable:");
+    *total = meminfo(text, "MemTotal:");
+  }
+  cgroup_path("memory.max", path, sizeof path);
+  if (!read_file(path, text, sizeof text) || text[0] == 'm') return;
+  uint64_t limit = strtoull(text, NULL, 10);
+  cgroup_path("memory.current", path, sizeof path);
+  uint64_t used = read_file(path, text, sizeof text) ? strtoull(text, NULL, 10) : 0;
+  uint64_t left = used < limit ? limit - used : 0;
+  if (limit < *total) *total = limit;
+  if (left < *available) *available = left;
+}
+
+#else
+
+unsigned mp_os_cores(void) {
+  long online = sysconf(_SC_NPROCESSORS_ONLN);
+  return online > 0 ? (unsigned)online : 1;
+}
+
+void mp_os_memory(uint64_t *available, uint64_t *total) { *available = *total = 0; }
+
+#endif
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Fork guard
+** =======================================================
+*/
+
+void mp_os_fork_guard_open(mp_os_fork_guard *guard) {
+  guard->page = NULL;
+  guard->pid = (long)getpid();
+#if defined(MADV_WIPEONFORK)
+  size_t size = (size_t)sysconf(_SC_PAGESIZE);
+  uint32_t *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) return;
+  if (madvise(page, size, MADV_WIPEONFORK) != 0) {
+    munmap(page, size);
+    return;
+  }
+  *page = 1;
+  guard->page = page;
+#endif
+}
+
+int mp_os_fork_guard_ok(const mp_os_fork_guard *guard) {
+  if (guard->page != NULL) return *guard->page == 1;
+  return guard->pid == (long)getpid();
+}
+
+void mp_os_fork_guard_close(mp_os_fork_guard *guard) {
+  if (guard->page != NULL) munmap((void *)(uintptr_t)guard->page, (size_t)sysconf(_SC_PAGESIZE));
+  guard->page = NULL;
+}
+
+/* }====================================================== */

@@ -1,0 +1,78 @@
+/*
+** os.h - the only place that knows the platform: threads, the clock, sleeping and waking, descriptors, cores, memory, fork.
+**
+** Linux is the first-class platform (futex, eventfd, cgroups); elsewhere POSIX stands in (condition variables, a pipe).
+*/
+#ifndef MP_OS_H
+#define MP_OS_H
+
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "makeparallel.h"
+
+/* Monotonic nanoseconds; never 0. */
+uint64_t mp_os_now(void);
+/* now + duration_ns, without overflow; MP_FOREVER stays MP_FOREVER. */
+uint64_t mp_os_deadline(uint64_t duration_ns);
+
+/*
+** Gate: one word to sleep on. wait returns when the word is no longer `expected`, when woken, at the deadline, after a signal
+** handler has run, or for no reason: callers loop on their own predicate.
+*/
+typedef struct mp_os_gate {
+  _Atomic uint32_t word;
+#if !defined(__linux__)
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+#endif
+} mp_os_gate;
+
+MP_CHECKED mp_status mp_os_gate_init(mp_os_gate *gate);
+void mp_os_gate_close(mp_os_gate *gate);
+/* MP_OK, MP_TIMEOUT or MP_INTERRUPTED. deadline is absolute. */
+MP_CHECKED mp_status mp_os_gate_wait(mp_os_gate *gate, uint32_t expected, uint64_t deadline);
+/* Call after changing the word. */
+void mp_os_gate_wake_one(mp_os_gate *gate);
+void mp_os_gate_wake_all(mp_os_gate *gate);
+
+/* Threads: started with every signal blocked. */
+typedef pthread_t mp_os_thread;
+MP_CHECKED mp_status mp_os_thread_start(mp_os_thread *thread, size_t stack_size, void *(*entry)(void *), void *arg);
+void mp_os_thread_join(mp_os_thread thread);
+void mp_os_thread_detach(mp_os_thread thread);
+void mp_os_thread_name(const char *name); /* names the calling thread, where the platform can */
+/* An address that identifies the calling thread; unequal for threads alive at one time. Costs a register read. */
+void *mp_os_thread_tag(void);
+
+/* A lock for short sections: spins a little before it sleeps. */
+MP_CHECKED mp_status mp_os_lock_init(pthread_mutex_t *lock);
+
+/* A descriptor that polls readable from signal until clear. -1 fields are unused. */
+typedef struct mp_os_event_fd {
+  int read_fd, write_fd;
+} mp_os_event_fd;
+MP_CHECKED mp_status mp_os_event_fd_open(mp_os_event_fd *event);
+void mp_os_event_fd_signal(const mp_os_event_fd *event);
+void mp_os_event_fd_clear(const mp_os_event_fd *event);
+void mp_os_event_fd_close(mp_os_event_fd *event);
+
+/* Cores by affinity and cgroup quota (v2, then v1), at least 1. */
+unsigned mp_os_cores(void);
+/* Bytes the process may still use and may use at all: the lesser of system and cgroup. 0 where unknown. */
+void mp_os_memory(uint64_t *available, uint64_t *total);
+
+/*
+** Fork guard: true from its creation on, false in every child of fork(2). A page the kernel wipes on fork, so asking costs one load.
+** Where the kernel cannot, the process id is compared.
+*/
+typedef struct mp_os_fork_guard {
+  const volatile uint32_t *page; /* NULL: compare pid */
+  long pid;
+} mp_os_fork_guard;
+void mp_os_fork_guard_open(mp_os_fork_guard *guard);
+int mp_os_fork_guard_ok(const mp_os_fork_guard *guard);
+void mp_os_fork_guard_close(mp_os_fork_guard *guard);
+
+#endif

@@ -1,0 +1,106 @@
+#include "park.h"
+
+#include <string.h>
+
+mp_status mp_park_init(mp_park *park) {
+  memset(park, 0, sizeof *park);
+  return mp_os_lock_init(&park->lock);
+}
+
+void mp_park_close(mp_park *park) { pthread_mutex_destroy(&park->lock); }
+
+mp_status mp_parker_init(mp_parker *parker) {
+  memset(parker, 0, sizeof *parker);
+  return mp_os_gate_init(&parker->gate);
+}
+
+void mp_parker_close(mp_parker *parker) { mp_os_gate_close(&parker->gate); }
+
+static void unlist_locked(mp_park *park, mp_parker *parker) {
+  if (parker->prev != NULL)
+    parker->prev->next = parker->next;
+  else
+    park->newest = parker->next;
+  if (parker->next != NULL) parker->next->prev = parker->prev;
+  parker->listed = false;
+  mp_sub_seq(&park->sleepers, 1);
+}
+
+/* Claims a sleeper: from here on it counts as a searcher. */
+static void claim_locked(mp_park *park, mp_parker *parker) {
+  unlist_locked(park, parker);
+  mp_add_seq(&park->searchers, 1);
+}
+
+static void post(mp_parker *parker) {
+  mp_store_release(&parker->gate.word, 1); /* pairs with the acquire in take_token */
+  mp_os_gate_wake_one(&parker->gate);
+}
+
+void mp_park_wake_one(mp_park *park) {
+  if (mp_load_seq(&park->searchers) != 0) return;
+  pthread_mutex_lock(&park->lock);
+  mp_parker *parker = park->newest;
+  if (parker != NULL) claim_locked(park, parker);
+  pthread_mutex_unlock(&park->lock);
+  if (parker != NULL) post(parker);
+}
+
+void mp_park_wake_all(mp_park *park) {
+  for (;;) {
+    pthread_mutex_lock(&park->lock);
+    mp_parker *parker = park->newest;
+    if (parker != NULL) claim_locked(park, parker);
+    pthread_mutex_unlock(&park->lock);
+    if (parker == NULL) return;
+    post(parker);
+  }
+}
+
+void mp_park_poke(mp_park *park, mp_parker *parker) {
+  pthread_mutex_lock(&park->lock);
+  bool asleep = parker->listed;
+  if (asleep) claim_locked(park, parker);
+  pthread_mutex_unlock(&park->lock);
+  if (asleep) post(parker);
+}
+
+void mp_park_search_begin(mp_park *park) { mp_add_seq(&park->searchers, 1); }
+
+bool mp_park_search_end(mp_park *park) { return mp_sub_seq(&park->searchers, 1) == 1; }
+
+void mp_park_announce(mp_park *park, mp_parker *parker) {
+  pthread_mutex_lock(&park->lock);
+  parker->prev = NULL;
+  parker->next = park->newest;
+  if (park->newest != NULL) park->newest->prev = parker;
+  park->newest = parker;
+  parker->listed = true;
+  mp_add_seq(&park->sleepers, 1);
+  pthread_mutex_unlock(&park->lock);
+  mp_sub_seq(&park->searchers, 1);
+}
+
+static bool take_token(mp_parker *parker) {
+  if (mp_load_acquire(&parker->gate.word) == 0) return false;
+  mp_store_relaxed(&parker->gate.word, 0);
+  return true;
+}
+
+bool mp_park_sleep(mp_park *park, mp_parker *parker, uint64_t deadline) {
+  while (!take_token(parker)) {
+    if (mp_os_gate_wait(&parker->gate, 0, deadline) != MP_TIMEOUT) continue;
+    mp_park_retract(park, parker);
+    return false;
+  }
+  return true;
+}
+
+void mp_park_retract(mp_park *park, mp_parker *parker) {
+  pthread_mutex_lock(&park->lock);
+  bool claimed = !parker->listed;
+  if (!claimed) claim_locked(park, parker);
+  pthread_mutex_unlock(&park->lock);
+  if (claimed) /* a waker was quicker: its token is on the way */
+    while (!take_token(parker)) (void)!mp_os_gate_wait(&parker->gate, 0, MP_FOREVER);
+}

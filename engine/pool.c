@@ -1,0 +1,556 @@
+/*
+** pool.c - creating, submitting, counting, shutting down.
+*/
+#include "jobs.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STACK_MIN ((size_t)1 << 20)
+#define STACK_DEFAULT ((size_t)8 << 20)
+#define INLINE_ARG 96 /* an argument up to this size shares the task's block */
+
+/*
+** {======================================================
+** References
+** =======================================================
+*/
+
+static void free_pool(mp_pool *pool);
+
+void mp_pool_retain(mp_pool *pool) { mp_add_relaxed(&pool->references, 1); }
+
+void mp_pool_release(mp_pool *pool) {
+  if (mp_sub_acq_rel(&pool->references, 1) == 1) free_pool(pool); /* acq_rel: all use is over */
+}
+
+static void retain_ud(void *ud) { mp_pool_retain(ud); }
+static void release_ud(void *ud) { mp_pool_release(ud); }
+
+mp_worker *mp_pool_self(mp_pool *pool) {
+  mp_worker *self = mp_worker_self();
+  return self != NULL && self->scheduler == &pool->scheduler ? self : NULL;
+}
+
+mp_store_local *mp_pool_local_store(mp_pool *pool) {
+  mp_worker *self = mp_pool_self(pool);
+  if (self != NULL) return &self->tasks;
+  return mp_os_thread_tag() == pool->owner_tag ? &pool->owner_tasks : NULL;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Creating
+** =======================================================
+*/
+
+unsigned mp_cores(void) { return mp_os_cores(); }
+
+mp_pool_config mp_pool_config_default(void) {
+  mp_pool_config config;
+  memset(&config, 0, sizeof config);
+  config.size = sizeof config;
+  config.workers_extra = 256;
+  config.spin_ns = 2000;
+  config.mailbox_max = 65536;
+  config.log_level = MP_LOG_INFO;
+  return config;
+}
+
+static mp_status check_config(mp_pool_config *config) {
+  if (config->size != sizeof *config) return MP_INVALID;
+  if (config->workers == 0) config->workers = mp_os_cores();
+  if (config->stack_size == 0) config->stack_size = STACK_DEFAULT;
+  if (config->workers > MP_WORKERS_MAX || config->workers_extra > 64 * MP_WORKERS_MAX) return MP_INVALID;
+  if (config->stack_size < STACK_MIN || config->stack_size > ((size_t)1 << 40)) return MP_INVALID;
+  if (config->mailbox_max == 0) return MP_INVALID;
+  return MP_OK;
+}
+
+/* Called by a worker that is about to sleep. */
+static void on_idle(void *ud) {
+  mp_pool *pool = ud;
+  if (mp_load_seq(&pool->drainers) != 0) mp_event_signal(&pool->event);
+}
+
+static mp_scheduler_config scheduler_config(mp_pool *pool) {
+  const mp_pool_config *c = &pool->config;
+  mp_scheduler_config config = {
+      .workers = c->workers, .workers_extra = c->workers_extra, .stack_size = c->stack_size, .spin_ns = c->spin_ns,
+      .owner_works = c->owner_works != 0, .worker_start = c->worker_start, .worker_stop = c->worker_stop,
+      .worker_ud = c->worker_ud, .idle = on_idle, .thread_comes = retain_ud, .thread_gone = release_ud, .ud = pool};
+  return config;
+}
+
+mp_status mp_pool_create(const mp_pool_config *given, mp_pool **created) {
+  mp_pool_config config = *given;
+  mp_status status = check_config(&config);
+  if (status != MP_OK) return status;
+  mp_alloc alloc;
+  mp_alloc_init(&alloc, &config.allocator);
+  mp_pool *pool = mp_alloc_aligned(&alloc, sizeof *pool);
+  if (pool == NULL) return MP_NOMEM;
+  pool->config = config;
+  mp_alloc_init(&pool->alloc, &config.allocator); /* counts from here: the pool's own block is not in it */
+  atomic_init(&pool->references, 1);
+  pool->owner_tag = mp_os_thread_tag();
+  pool->mailbox_host.alloc = &pool->alloc;
+  pool->mailbox_host.event = &pool->event;
+  pool->mailbox_host.wake = config.wake;
+  pool->mailbox_host.wake_ud = config.wake_ud;
+  pool->mailbox_host.limit = config.mailbox_max;
+  mp_os_fork_guard_open(&pool->fork_guard);
+  if ((status = mp_log_init(&pool->log, config.log, config.log_ud, config.log_level)) != MP_OK) goto fail_log;
+  if ((status = mp_event_init(&pool->event)) != MP_OK) goto fail_event;
+  if ((status = mp_os_lock_init(&pool->timer_lock)) != MP_OK) goto fail_timer_lock;
+  if ((status = mp_os_gate_init(&pool->timer_gate)) != MP_OK) goto fail_timer_gate;
+  if ((status = mp_os_lock_init(&pool->critical)) != MP_OK) goto fail_critical;
+  if ((status = mp_os_lock_init(&pool->shutdown_lock)) != MP_OK) goto fail_shutdown_lock;
+  if ((status = mp_os_lock_init(&pool->running_lock)) != MP_OK) goto fail_running_lock;
+  if ((status = mp_store_init(&pool->store, &pool->alloc, sizeof(mp_task) + INLINE_ARG)) != MP_OK) goto fail_store;
+  if ((status = mp_mailbox_open(&pool->mailbox_host, &pool->mailbox)) != MP_OK) goto fail_mailbox;
+  mp_scheduler_config workers = scheduler_config(pool);
+  if ((status = mp_scheduler_init(&pool->scheduler, &pool->alloc, &pool->log, &pool->event, &workers)) != MP_OK)
+    goto fail_scheduler;
+  /* from here on each mailbox holds the pool */
+  pool->mailbox_host.last_gone = release_ud;
+  pool->mailbox_host.last_gone_ud = pool;
+  mp_pool_retain(pool);
+  mp_log_write(&pool->log, MP_LOG_INFO, "pool", "started with %u workers", pool->scheduler.config.workers);
+  *created = pool;
+  return MP_OK;
+
+fail_scheduler:
+  mp_mailbox_close(pool->mailbox);
+fail_mailbox:
+  mp_store_close(&pool->store);
+fail_store:
+  pthread_mutex_destroy(&pool->running_lock);
+fail_running_lock:
+  pthread_mutex_destroy(&pool->shutdown_lock);
+fail_shutdown_lock:
+  pthread_mutex_destroy(&pool->critical);
+fail_critical:
+  mp_os_gate_close(&pool->timer_gate);
+fail_timer_gate:
+  pthread_mutex_destroy(&pool->timer_lock);
+fail_timer_lock:
+  mp_event_close(&pool->event);
+fail_event:
+  mp_log_close(&pool->log);
+fail_log:
+  mp_os_fork_guard_close(&pool->fork_guard);
+  mp_alloc_free_aligned(&alloc, pool, sizeof *pool);
+  return status;
+}
+
+mp_status mp_mailbox_create(mp_pool *pool, mp_mailbox **mailbox) {
+  mp_status status = mp_mailbox_open(&pool->mailbox_host, mailbox);
+  if (status == MP_OK) mp_pool_retain(pool); /* given back by last_gone */
+  return status;
+}
+
+mp_mailbox *mp_pool_mailbox(mp_pool *pool) { return pool->mailbox; }
+size_t mp_poll(mp_pool *pool, uint64_t budget_ns, size_t max) { return mp_mailbox_poll(pool->mailbox, budget_ns, max, NULL); }
+mp_status mp_fd(mp_pool *pool, int *fd) { return mp_mailbox_fd(pool->mailbox, fd); }
+
+void mp_pool_log(mp_pool *pool, mp_log_level level, const char *area, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  mp_log_vwrite(&pool->log, level, area, format, args);
+  va_end(args);
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Submitting
+** =======================================================
+*/
+
+mp_status mp_pool_status(mp_pool *pool) {
+  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
+  return mp_load_relaxed(&pool->closing) != 0 ? MP_SHUTDOWN : MP_OK;
+}
+
+/*
+** Counts n submissions, unless the pool closes. shutdown: store closing (seq), then read submitted; here: count (seq), then read
+** closing. So either the shutdown waits for this submission or this submission sees the shutdown.
+*/
+static mp_status enter(mp_pool *pool, mp_worker *self, uint64_t n) {
+  _Atomic uint64_t *submitted = self != NULL ? &self->counters.submitted : &pool->outside.submitted;
+  if (self != NULL)
+    mp_store_seq(submitted, mp_load_relaxed(submitted) + n);
+  else
+    mp_add_seq(submitted, n);
+  if (mp_load_seq(&pool->closing) == 0) return MP_OK;
+  if (self != NULL)
+    mp_store_seq(submitted, mp_load_relaxed(submitted) - n);
+  else
+    mp_sub_seq(submitted, n);
+  return MP_SHUTDOWN;
+}
+
+static mp_status check_desc(mp_pool *pool, const mp_task_desc *desc) {
+  if (desc->size != sizeof *desc || desc->run == NULL) return MP_INVALID;
+  if (desc->after_count > INT32_MAX || desc->arg_size > INT32_MAX) return MP_INVALID;
+  if (desc->after_count > 0 && desc->after == NULL) return MP_INVALID;
+  for (size_t i = 0; i < desc->after_count; i++) {
+    if (desc->after[i] == NULL) return MP_INVALID;
+    if (desc->after[i]->pool != pool) return MP_FOREIGN;
+  }
+  return MP_OK;
+}
+
+/* A dependency that has ended already: nothing to link. */
+static void join_ended(mp_pool *pool, mp_worker *self, mp_task *task, mp_task *parent) {
+  mp_task *none = NULL;
+  uint32_t before;
+  if (mp_task_state(parent) == MP_STATE_DONE) return;
+  mp_task_retain(parent);
+  if (!mp_cas_acq_rel(&task->cause, &none, parent)) mp_task_release(parent);
+  if (mp_task_end(task, MP_STATE_FAILED, true, &before)) mp_pool_finish(pool, self, task, before, false);
+}
+
+/* Makes the task a successor of its dependencies; it may be ready, or ended, before this returns. */
+static void link_after(mp_pool *pool, mp_worker *self, mp_task *task, const mp_task_desc *desc) {
+  uint32_t ended = 0;
+  mp_store_relaxed(&task->joins, (uint32_t)desc->after_count + 1);
+  for (size_t i = 0; i < desc->after_count; i++) {
+    task->links[i].target = (uintptr_t)task;
+    if (mp_task_link(desc->after[i], &task->links[i])) continue;
+    ended++;
+    join_ended(pool, self, task, desc->after[i]);
+  }
+  if (mp_sub_acq_rel(&task->joins, ended + 1) == ended + 1) mp_pool_make_ready(pool, self, task, false);
+}
+
+static mp_status add_done(mp_pool *pool, mp_task *task, const mp_task_desc *desc, mp_notice **notice) {
+  mp_mailbox *mailbox = desc->mailbox != NULL ? desc->mailbox : pool->mailbox;
+  return mp_notice_create(task, mailbox, NULL, NULL, notice);
+}
+
+/* Gives the caller its reference; such a task keeps the pool's memory alive. */
+static void hand_out(mp_pool *pool, mp_task *task, mp_task **out) {
+  mp_pool_retain(pool);
+  task->own |= MP_OWN_POOL;
+  mp_store_relaxed(&task->references, 2);
+  *out = task;
+}
+
+mp_status mp_submit(mp_pool *pool, const mp_task_desc *desc, mp_task **out) {
+  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
+  mp_status status = check_desc(pool, desc);
+  if (status != MP_OK) return status;
+  mp_worker *self = mp_pool_self(pool);
+  mp_store_local *local = mp_pool_local_store(pool);
+  if ((status = enter(pool, self, 1)) != MP_OK) return status;
+  mp_notice *notice = NULL;
+  mp_task *task = mp_task_create(pool, desc, local);
+  if (task == NULL) {
+    status = MP_NOMEM;
+    goto fail_task;
+  }
+  if (desc->done != NULL && (status = add_done(pool, task, desc, &notice)) != MP_OK) goto fail_notice;
+  task->id = mp_add_relaxed(&pool->next_id, 1) + 1;
+  if (task->timeout_ns != 0 && (status = mp_pool_arm(pool, task)) != MP_OK) goto fail_arm;
+  if (out != NULL) hand_out(pool, task, out);
+  if (notice != NULL && !mp_task_link(task, &notice->link)) mp_notice_post(notice, task);
+  if (desc->after_count > 0) {
+    link_after(pool, self, task, desc);
+  } else {
+    mp_store_relaxed(&task->joins, 0);
+    mp_pool_make_ready(pool, self, task, false);
+  }
+  return MP_OK;
+
+fail_arm:
+  if (notice != NULL) mp_notice_free(notice);
+fail_notice:
+  mp_task_discard(task, local);
+fail_task:
+  mp_pool_count(pool, self, settled); /* counted in, counted out */
+  mp_pool_count(pool, self, ended[MP_STATE_CANCELLED - MP_STATE_DONE]);
+  mp_pool_count(pool, self, skipped);
+  return status;
+}
+
+mp_status mp_submit_batch(mp_pool *pool, const mp_task_desc *desc, size_t n, size_t stride, mp_task **tasks) {
+  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
+  if (n == 0) return MP_OK;
+  if (desc->after_count != 0 || desc->timeout_ns != 0 || desc->done != NULL) return MP_INVALID;
+  mp_status status = check_desc(pool, desc);
+  if (status != MP_OK) return status;
+  mp_worker *self = mp_pool_self(pool);
+  mp_store_local *local = mp_pool_local_store(pool);
+  mp_task *first = NULL, *last = NULL;
+  mp_task_desc each = *desc;
+  for (size_t i = 0; i < n; i++) {
+    mp_task *task = mp_task_create(pool, &each, local);
+    if (task == NULL) {
+      status = MP_NOMEM;
+      break;
+    }
+    if (each.arg != NULL) each.arg = (char *)each.arg + stride;
+    mp_store_relaxed(&task->word, MP_STATE_QUEUED);
+    mp_store_relaxed(&task->joins, 0);
+    if (first == NULL)
+      first = task;
+    else
+      last->as.ordered.job.next = &task->as.ordered.job;
+    last = task;
+    last->as.ordered.job.next = NULL;
+  }
+  if (status == MP_OK) status = enter(pool, self, n);
+  if (status != MP_OK) {
+    for (mp_task *next; first != NULL; first = next) {
+      next = mp_task_of_job(first->as.ordered.job.next);
+      mp_task_discard(first, local);
+    }
+    return status;
+  }
+  uint64_t id = mp_add_relaxed(&pool->next_id, n);
+  size_t i = 0;
+  for (mp_task *task = first; task != NULL; task = mp_task_of_job(task->as.ordered.job.next)) {
+    task->id = ++id;
+    if (tasks != NULL) hand_out(pool, task, &tasks[i++]);
+  }
+  if (desc->priority == 0) {
+    mp_scheduler_push_chain(&pool->scheduler, &first->as.ordered.job, &last->as.ordered.job, n);
+    return MP_OK;
+  }
+  for (mp_task *next; first != NULL; first = next) {
+    next = mp_task_of_job(first->as.ordered.job.next);
+    mp_scheduler_push(&pool->scheduler, self, &first->as.ordered, first->priority);
+  }
+  return MP_OK;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Counting and draining
+** =======================================================
+*/
+
+typedef struct totals {
+  uint64_t submitted, settled, ended[4], started, returned, skipped, steals, parks;
+} totals;
+
+static void add_counters(totals *sum, const mp_counters *c) {
+  /* settled first: see mp_pool_quiet */
+  sum->settled += mp_load_seq(&c->settled);
+  for (int i = 0; i < 4; i++) sum->ended[i] += mp_load_relaxed(&c->ended[i]);
+  sum->returned += mp_load_relaxed(&c->returned);
+  sum->started += mp_load_relaxed(&c->started);
+  sum->skipped += mp_load_relaxed(&c->skipped);
+  sum->steals += mp_load_relaxed(&c->steals);
+  sum->parks += mp_load_relaxed(&c->parks);
+}
+
+static void add_submitted(totals *sum, const mp_counters *c) { sum->submitted += mp_load_seq(&c->submitted); }
+
+static void for_each_counters(mp_pool *pool, totals *sum, void (*add)(totals *, const mp_counters *)) {
+  uint32_t slots = mp_load_acquire(&pool->scheduler.slots);
+  add(sum, &pool->outside);
+  for (uint32_t i = 0; i < slots; i++) add(sum, &mp_load_relaxed(&pool->scheduler.worker[i])->counters);
+}
+
+static totals sum_counters(mp_pool *pool) {
+  totals sum;
+  memset(&sum, 0, sizeof sum);
+  for_each_counters(pool, &sum, add_counters);
+  for_each_counters(pool, &sum, add_submitted);
+  return sum;
+}
+
+/*
+** Settled is read before submitted. What a settled task submitted was counted before it settled, so each task counted in
+** `settled` has all its offspring in `submitted`; when both sums agree, nothing is left that could submit.
+*/
+bool mp_pool_quiet(mp_pool *pool) {
+  totals sum = sum_counters(pool);
+  return sum.submitted == sum.settled;
+}
+
+mp_status mp_pool_enter(mp_pool *pool, mp_worker *self) {
+  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
+  mp_status status = enter(pool, self, 1);
+  if (status == MP_OK) mp_pool_count(pool, self, started);
+  return status;
+}
+
+void mp_pool_leave(mp_pool *pool, mp_worker *self) {
+  mp_pool_count(pool, self, returned);
+  mp_pool_count(pool, self, ended[MP_STATE_DONE - MP_STATE_DONE]);
+  mp_pool_count(pool, self, settled);
+  if (self == NULL && mp_load_seq(&pool->drainers) != 0) mp_event_signal(&pool->event);
+}
+
+static uint64_t minus(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
+
+void mp_pool_get_info(mp_pool *pool, mp_pool_info *info) {
+  totals sum = sum_counters(pool);
+  uint32_t slots = mp_load_acquire(&pool->scheduler.slots);
+  unsigned workers = pool->scheduler.config.workers, base = workers + (pool->scheduler.owner != NULL);
+  info->workers = workers;
+  info->workers_extra = slots > base ? slots - base : 0;
+  info->submitted = sum.submitted;
+  info->done = sum.ended[0];
+  info->failed = sum.ended[1];
+  info->cancelled = sum.ended[2];
+  info->timed_out = sum.ended[3];
+  info->finished = sum.ended[0] + sum.ended[1] + sum.ended[2] + sum.ended[3];
+  info->running = minus(sum.started, sum.returned);
+  info->waiting = minus(sum.submitted, sum.started + sum.skipped);
+  info->steals = sum.steals;
+  info->parks = sum.parks;
+  info->messages_dropped = mp_load_relaxed(&pool->mailbox_host.dropped);
+  info->bytes = mp_load_relaxed(&pool->alloc.bytes);
+}
+
+static mp_status drain(mp_pool *pool, uint64_t deadline, bool through_signals) {
+  mp_status status = MP_OK;
+  mp_add_seq(&pool->drainers, 1); /* before the counters are read; pairs with the look in on_idle */
+  for (;;) {
+    uint32_t seen = mp_event_seen(&pool->event);
+    if (mp_pool_quiet(pool)) {
+      status = MP_OK;
+      break;
+    }
+    if (status == MP_INTERRUPTED && !through_signals) break;
+    if (mp_os_now() >= deadline) {
+      status = MP_TIMEOUT;
+      break;
+    }
+    status = mp_event_wait(&pool->event, seen, deadline);
+  }
+  mp_sub_seq(&pool->drainers, 1);
+  return status;
+}
+
+mp_status mp_pool_drain(mp_pool *pool, uint64_t timeout_ns) {
+  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
+  if (mp_pool_self(pool) != NULL) return MP_INVALID;
+  return drain(pool, mp_os_deadline(timeout_ns), false);
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Shutting down
+** =======================================================
+*/
+
+#define GRACE_NS ((uint64_t)20 * 1000000) /* for tasks that were asked to stop */
+
+/* A job that nobody will run any more: its task is cancelled. */
+static void cancel_job(mp_job *job, void *ud) {
+  mp_pool *pool = ud;
+  uint32_t before;
+  if (job->run != mp_pool_run_job) return;
+  mp_task *task = mp_task_of_job(job);
+  if (mp_task_end(task, MP_STATE_CANCELLED, true, &before)) mp_pool_finish(pool, NULL, task, before, false);
+  mp_task_release(task);
+}
+
+/*
+** Ends the tasks that workers are stuck in. A worker clears `task` (seq), then reads `closing`; here `closing` was stored (seq) before
+** `task` is read: so a worker whose task is seen here waits for running_lock before it lets go of that task.
+*/
+static void end_running(mp_pool *pool) {
+  uint32_t slots = mp_load_acquire(&pool->scheduler.slots), before;
+  for (uint32_t i = 0; i < slots; i++) {
+    mp_task *ended = NULL;
+    pthread_mutex_lock(&pool->running_lock);
+    for (mp_task *task = mp_load_seq(&mp_load_relaxed(&pool->scheduler.worker[i])->task); task != NULL; task = task->outer) {
+      if (!mp_task_end(task, MP_STATE_CANCELLED, false, &before)) continue;
+      mp_task_retain(task);
+      task->as.ordered.job.kind = before;
+      task->next_ended = ended;
+      ended = task;
+    }
+    pthread_mutex_unlock(&pool->running_lock);
+    for (mp_task *task = ended, *next; task != NULL; task = next) {
+      next = task->next_ended;
+      mp_pool_finish(pool, NULL, task, task->as.ordered.job.kind, false);
+      mp_task_release(task);
+    }
+  }
+}
+
+static void close_to(mp_pool *pool, mp_closing closing) {
+  mp_store_seq(&pool->closing, closing); /* pairs with enter and with the worker's look in mp_pool_execute */
+  mp_event_signal(&pool->event);
+}
+
+static void shut_down_locked(mp_pool *pool, uint64_t deadline, bool cancel_pending) {
+  close_to(pool, cancel_pending ? MP_CLOSING_CANCEL : MP_CLOSING_REFUSE);
+  bool drained = drain(pool, deadline, true) == MP_OK;
+  if (!drained) {
+    close_to(pool, MP_CLOSING_STOP);
+    mp_scheduler_drain(&pool->scheduler, cancel_job, pool);
+    drained = drain(pool, mp_os_deadline(GRACE_NS), true) == MP_OK;
+  }
+  if (!drained) {
+    end_running(pool);
+    mp_scheduler_drain(&pool->scheduler, cancel_job, pool);
+  }
+  mp_scheduler_stop(&pool->scheduler);
+  unsigned stuck = mp_scheduler_join(&pool->scheduler, drained ? MP_FOREVER : mp_os_deadline(GRACE_NS));
+  mp_pool_stop_timer(pool);
+  totals sum = sum_counters(pool);
+  pool->report.done = sum.ended[0] + sum.ended[1] + sum.ended[3];
+  pool->report.cancelled = sum.ended[2];
+  pool->report.stuck = stuck;
+  pool->shut_down = true;
+  mp_log_write(&pool->log, stuck > 0 ? MP_LOG_WARN : MP_LOG_INFO, "pool", "shut down: %llu done, %llu cancelled, %u stuck",
+               (unsigned long long)pool->report.done, (unsigned long long)pool->report.cancelled, stuck);
+}
+
+mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns, int cancel_pending, mp_shutdown_report *report) {
+  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
+  if (mp_pool_self(pool) != NULL) return MP_INVALID;
+  uint64_t deadline = mp_os_deadline(timeout_ns);
+  pthread_mutex_lock(&pool->shutdown_lock);
+  if (!pool->shut_down) shut_down_locked(pool, deadline, cancel_pending != 0);
+  if (report != NULL) *report = pool->report;
+  pthread_mutex_unlock(&pool->shutdown_lock);
+  return MP_OK;
+}
+
+void mp_pool_destroy(mp_pool *pool) {
+  if (pool == NULL) return;
+  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return; /* its locks may be held by threads that do not exist here */
+  (void)!mp_pool_shutdown(pool, (uint64_t)1000000000, 1, NULL);
+  mp_mailbox_close(pool->mailbox); /* its messages hold tasks, which hold the pool */
+  mp_pool_release(pool);
+}
+
+static void free_pool(mp_pool *pool) {
+  mp_alloc alloc = pool->alloc;
+  mp_scheduler *scheduler = &pool->scheduler;
+  uint32_t slots = mp_load_acquire(&scheduler->slots);
+  mp_scheduler_drain(scheduler, cancel_job, pool);
+  for (uint32_t i = 0; i < slots; i++) mp_store_flush(&pool->store, &mp_load_relaxed(&scheduler->worker[i])->tasks);
+  mp_scheduler_close(scheduler);
+  mp_store_flush(&pool->store, &pool->owner_tasks);
+  mp_store_close(&pool->store);
+  pthread_mutex_destroy(&pool->running_lock);
+  pthread_mutex_destroy(&pool->shutdown_lock);
+  pthread_mutex_destroy(&pool->critical);
+  mp_os_gate_close(&pool->timer_gate);
+  pthread_mutex_destroy(&pool->timer_lock);
+  mp_event_close(&pool->event);
+  mp_log_close(&pool->log);
+  mp_os_fork_guard_close(&pool->fork_guard);
+  mp_alloc_free_aligned(&alloc, pool, sizeof *pool);
+}
+
+/* }====================================================== */

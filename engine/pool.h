@@ -1,0 +1,96 @@
+/*
+** pool.h - what a pool is made of: the only place where the parts meet.
+**
+** Order of locks, outermost first; none is held while calling the host (run, done, drop, wake, worker_start):
+**   1. shutdown_lock   2. timer_lock   3. scheduler.lock   4. mailbox.lock   5. inbox.lock, park.lock, store.lock, running_lock
+**   critical (mp_worker_lock) is the host's: taken with none of these held. log.lock is held around the sink only.
+*/
+#ifndef MP_POOL_H
+#define MP_POOL_H
+
+#include "alloc.h"
+#include "event.h"
+#include "log.h"
+#include "mailbox.h"
+#include "os.h"
+#include "scheduler.h"
+#include "store.h"
+#include "task.h"
+#include "timers.h"
+
+typedef enum mp_closing {
+  MP_CLOSING_NOT,
+  MP_CLOSING_REFUSE, /* no new tasks */
+  MP_CLOSING_CANCEL, /* and what has not started is cancelled */
+  MP_CLOSING_STOP    /* and what runs is asked to stop */
+} mp_closing;
+
+struct mp_pool {
+  /* constant after create */
+  mp_pool_config config;
+  mp_alloc alloc;
+  mp_log log;
+  mp_os_fork_guard fork_guard;
+  void *owner_tag;
+  mp_mailbox_host mailbox_host;
+  mp_mailbox *mailbox;
+  /* shared, each with its own rules */
+  mp_scheduler scheduler;
+  mp_store store;
+  mp_event event; /* something a waiting thread may want has happened */
+  pthread_mutex_t critical;
+  /* owner thread only */
+  mp_store_local owner_tasks;
+  /* atomic */
+  _Atomic uint32_t references; /* the host's, one per thread, mailbox, bytes, and task with a handle */
+  _Atomic uint32_t closing;    /* mp_closing; only grows */
+  _Atomic uint32_t drainers;   /* threads in mp_pool_drain */
+  _Atomic uint64_t next_id;
+  mp_counters outside;         /* what happened on no worker; fetch_add */
+  /* deadlines */
+  pthread_mutex_t timer_lock;
+  mp_timers timers;            /* guarded by timer_lock */
+  mp_os_gate timer_gate;
+  mp_os_thread timer_thread;   /* guarded by timer_lock */
+  bool timer_running, timer_stop; /* guarded by timer_lock */
+  /* shutdown */
+  pthread_mutex_t running_lock; /* held while a shutdown looks at what workers run */
+  pthread_mutex_t shutdown_lock;
+  bool shut_down;              /* guarded by shutdown_lock */
+  mp_shutdown_report report;   /* guarded by shutdown_lock */
+};
+
+void mp_pool_retain(mp_pool *pool);
+void mp_pool_release(mp_pool *pool);
+
+/* The calling thread's list of free task blocks, or NULL. */
+mp_store_local *mp_pool_local_store(mp_pool *pool);
+/* The calling worker if it belongs to this pool, else NULL. */
+mp_worker *mp_pool_self(mp_pool *pool);
+
+/*
+** Counters of the calling thread: a worker's own, or the shared ones. seq_cst: submitted is counted before `closing` is read,
+** and settled after all that a task submitted (mp_pool_quiet).
+*/
+#define mp_pool_count(pool, self, field) \
+  ((self) != NULL ? mp_store_seq(&(self)->counters.field, mp_load_relaxed(&(self)->counters.field) + 1) \
+                  : (void)mp_add_seq(&(pool)->outside.field, 1))
+
+/* finish.c: the one who ended `task` releases whom it holds. `before` is the word before the end. `tail`: the caller is the worker that ran it and has nothing left to do, so a successor may become its continuation. */
+void mp_pool_finish(mp_pool *pool, mp_worker *self, mp_task *task, uint32_t before, bool tail);
+/* Queues a task whose last dependency is done (the engine's reference passes on). */
+void mp_pool_make_ready(mp_pool *pool, mp_worker *self, mp_task *task, bool tail);
+/* Runs a task that the caller moved to running; releases no reference. */
+void mp_pool_execute(mp_worker *worker, mp_task *task, bool tail);
+/* A queued task's job. */
+void mp_pool_run_job(mp_worker *worker, mp_job *job);
+
+/* deadline.c */
+MP_CHECKED mp_status mp_pool_arm(mp_pool *pool, mp_task *task);
+void mp_pool_disarm(mp_pool *pool, mp_task *task);
+void mp_pool_stop_timer(mp_pool *pool);
+
+/* Is submitted == settled? (then nothing can happen any more unless somebody outside submits) */
+bool mp_pool_quiet(mp_pool *pool);
+
+#endif

@@ -1,0 +1,449 @@
+#include "scheduler.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+
+#define FAIR_EVERY 64 /* picks between two looks at the lowest level first */
+
+static _Thread_local mp_worker *self_worker;
+
+mp_worker *mp_worker_self(void) { return self_worker; }
+
+mp_worker *mp_scheduler_owner_enter(mp_scheduler *scheduler) {
+  mp_worker *before = self_worker;
+  char here;
+  self_worker = scheduler->owner;
+  /* the owner's stack is the host's: assume no more below here than a worker has */
+  scheduler->owner->stack_low = &here - scheduler->config.stack_size / 8;
+  return before;
+}
+
+void mp_scheduler_owner_leave(mp_worker *before) { self_worker = before; }
+
+/*
+** {======================================================
+** Queues
+** =======================================================
+*/
+
+void mp_scheduler_push(mp_scheduler *scheduler, mp_worker *self, mp_ordered_job *job, int priority) {
+  if (priority == 0) {
+    mp_scheduler_push_bare(scheduler, self, &job->job);
+    return;
+  }
+  mp_inbox_push_ordered(&scheduler->inbox, job, priority);
+  mp_park_notify(&scheduler->park);
+}
+
+void mp_scheduler_push_bare(mp_scheduler *scheduler, mp_worker *self, mp_job *job) {
+  if (self == NULL || !mp_deque_push_owner(&self->deque, job)) mp_inbox_push(&scheduler->inbox, job, job, 1);
+  mp_park_notify(&scheduler->park);
+}
+
+void mp_scheduler_push_chain(mp_scheduler *scheduler, mp_job *head, mp_job *tail, size_t n) {
+  mp_inbox_push(&scheduler->inbox, head, tail, n);
+  mp_park_notify(&scheduler->park);
+}
+
+/* Takes a share of the inbox: the first to run, the rest for the own deque, so that it pops them oldest first. */
+static mp_job *grab(mp_worker *worker, size_t max) {
+  mp_scheduler *scheduler = worker->scheduler;
+  mp_job *jobs[MP_GRAB_MAX];
+  size_t n = mp_inbox_grab(&scheduler->inbox, jobs, max, scheduler->config.workers);
+  if (n == 0) return NULL;
+  for (size_t i = n - 1; i > 0; i--)
+    if (!mp_deque_push_owner(&worker->deque, jobs[i])) mp_inbox_push(&scheduler->inbox, jobs[i], jobs[i], 1);
+  return jobs[0];
+}
+
+static mp_job *find_local(mp_worker *worker) {
+  mp_inbox *inbox = &worker->scheduler->inbox;
+  mp_job *job;
+  if (++worker->picks % FAIR_EVERY == 0) {
+    if ((job = mp_inbox_pop_ordered(inbox, MP_LEVEL_LOW)) != NULL) return job;
+    if ((job = grab(worker, 1)) != NULL) return job;
+  }
+  if ((job = mp_inbox_pop_ordered(inbox, MP_LEVEL_HIGH)) != NULL) return job;
+  if ((job = mp_deque_pop_owner(&worker->deque)) != NULL) return job;
+  return grab(worker, MP_GRAB_MAX);
+}
+
+/* xorshift (Marsaglia 2003): where to begin stealing */
+static uint32_t next_random(mp_worker *worker) {
+  uint32_t x = worker->random;
+  x ^= x << 13;
+  x ^= x >> 17;
+  x ^= x << 5;
+  return worker->random = x;
+}
+
+static mp_job *find_remote(mp_worker *worker) {
+  mp_scheduler *scheduler = worker->scheduler;
+  uint32_t slots = mp_load_acquire(&scheduler->slots), at = next_random(worker) % slots;
+  for (uint32_t i = 0; i < slots; i++, at = at + 1 == slots ? 0 : at + 1) {
+    mp_worker *victim = mp_load_relaxed(&scheduler->worker[at]);
+    if (victim == worker) continue;
+    mp_job *job = mp_deque_steal(&victim->deque);
+    if (job != NULL) {
+      mp_bump(&worker->counters.steals);
+      return job;
+    }
+  }
+  return mp_inbox_pop_ordered(&scheduler->inbox, MP_LEVEL_LOW);
+}
+
+mp_job *mp_scheduler_find(mp_worker *worker) {
+  mp_job *job = find_local(worker);
+  return job != NULL ? job : find_remote(worker);
+}
+
+bool mp_scheduler_has_work(mp_scheduler *scheduler, const mp_worker *worker) {
+  for (int level = 0; level < MP_LEVELS; level++)
+    if (mp_inbox_count(&scheduler->inbox, (mp_level)level) != 0) return true;
+  uint32_t slots = mp_load_acquire(&scheduler->slots);
+  for (uint32_t i = 0; i < slots; i++) {
+    mp_worker *other = mp_load_relaxed(&scheduler->worker[i]);
+    if (other != worker && !mp_deque_empty(&other->deque)) return true;
+  }
+  return false;
+}
+
+/* }====================================================== */
+
+void mp_word_complete(mp_scheduler *scheduler, mp_atomic_u32 *word) {
+  /* release: publishes the work; pairs with the acquire in await. acquire: the waiter's index is a live slot */
+  uint32_t before = mp_swap_acq_rel(word, MP_WORD_DONE);
+  if (before == MP_WORD_PENDING) return;
+  if (before == MP_WORD_OUTSIDE)
+    mp_event_signal(scheduler->changed);
+  else
+    mp_park_poke(&scheduler->park, &mp_load_relaxed(&scheduler->worker[before - MP_WORD_WORKER])->parker);
+}
+
+/*
+** {======================================================
+** A worker's loop
+** =======================================================
+*/
+
+void mp_scheduler_run(mp_worker *worker, mp_job *job) {
+  mp_scheduler *scheduler = worker->scheduler;
+  for (;;) {
+    worker->next = NULL;
+    if (job->kind == MP_JOB_FORKED) {
+      job->run(worker, job);
+      mp_word_complete(scheduler, &job->done);
+      return;
+    }
+    job->run(worker, job); /* the job's memory may be gone after this */
+    job = worker->next;
+    if (job == NULL) return;
+    /* a long chain must not shut out higher priorities, nor the fair pick (which counts in find_local) */
+    bool fair = (worker->picks + 1) % FAIR_EVERY == 0;
+    if (fair || !mp_inbox_seems_empty(&scheduler->inbox, MP_LEVEL_HIGH)) {
+      worker->next = NULL;
+      mp_scheduler_push_bare(scheduler, worker, job);
+      return;
+    }
+    worker->picks++;
+  }
+}
+
+static void end_search(mp_worker *worker) {
+  mp_scheduler *scheduler = worker->scheduler;
+  if (!worker->searching) return;
+  worker->searching = false;
+  if (mp_park_search_end(&scheduler->park) && mp_scheduler_has_work(scheduler, worker)) mp_park_notify(&scheduler->park);
+}
+
+/* Looks for spin_ns, without giving up the CPU in between: sched_yield would delay new work by a scheduler tick. */
+static mp_job *search(mp_worker *worker) {
+  uint64_t spin_ns = worker->scheduler->config.spin_ns;
+  mp_job *job = find_remote(worker);
+  if (job != NULL || spin_ns == 0) return job;
+  uint64_t end = mp_os_now() + spin_ns;
+  do {
+    for (int i = 0; i < 8; i++) mp_pause();
+    if ((job = mp_scheduler_find(worker)) != NULL) return job;
+  } while (mp_os_now() < end && !mp_load_relaxed(&worker->scheduler->stop));
+  return NULL;
+}
+
+static void park(mp_worker *worker) {
+  mp_scheduler *scheduler = worker->scheduler;
+  mp_park_announce(&scheduler->park, &worker->parker);
+  scheduler->config.idle(scheduler->config.ud);
+  if (mp_scheduler_has_work(scheduler, NULL) || mp_load_seq(&scheduler->stop)) {
+    mp_park_retract(&scheduler->park, &worker->parker);
+    return;
+  }
+  mp_bump(&worker->counters.parks);
+  mp_park_sleep(&scheduler->park, &worker->parker, MP_FOREVER);
+}
+
+/* More threads run than the pool has workers: the first with nothing of its own waits among the spares. */
+static void step_aside(mp_worker *worker) {
+  mp_scheduler *scheduler = worker->scheduler;
+  end_search(worker);
+  pthread_mutex_lock(&scheduler->lock);
+  bool aside = mp_load_relaxed(&scheduler->running) > scheduler->config.workers && !mp_load_relaxed(&scheduler->stop);
+  if (aside) {
+    mp_sub_relaxed(&scheduler->running, 1);
+    mp_store_relaxed(&worker->spare_gate.word, 0);
+    worker->next_spare = scheduler->spares;
+    scheduler->spares = worker;
+  }
+  pthread_mutex_unlock(&scheduler->lock);
+  if (!aside) return;
+  scheduler->config.idle(scheduler->config.ud);
+  mp_park_notify(&scheduler->park); /* it may have been woken for work that somebody else must now do */
+  while (mp_load_acquire(&worker->spare_gate.word) == 0) /* pairs with the release in let_in */
+    (void)!mp_os_gate_wait(&worker->spare_gate, 0, MP_FOREVER);
+}
+
+static void loop(mp_worker *worker) {
+  mp_scheduler *scheduler = worker->scheduler;
+  while (!mp_load_relaxed(&scheduler->stop)) {
+    mp_job *job = find_local(worker);
+    if (job == NULL) {
+      if (mp_load_relaxed(&scheduler->running) > scheduler->config.workers) {
+        step_aside(worker);
+        continue;
+      }
+      if (!worker->searching) {
+        worker->searching = true;
+        mp_park_search_begin(&scheduler->park);
+      }
+      job = search(worker);
+      if (job == NULL) {
+        park(worker);
+        continue;
+      }
+    }
+    end_search(worker);
+    mp_scheduler_run(worker, job);
+  }
+  end_search(worker);
+}
+
+static void *worker_main(void *arg) {
+  mp_worker *worker = arg;
+  mp_scheduler *scheduler = worker->scheduler;
+  char name[16], here;
+  snprintf(name, sizeof name, "mp-worker-%u", worker->index);
+  mp_os_thread_name(name);
+  self_worker = worker;
+  worker->stack_low = &here - scheduler->config.stack_size;
+  if (scheduler->config.worker_start != NULL) worker->local = scheduler->config.worker_start(worker, scheduler->config.worker_ud);
+  loop(worker);
+  if (scheduler->config.worker_stop != NULL) scheduler->config.worker_stop(worker, worker->local, scheduler->config.worker_ud);
+  pthread_mutex_lock(&scheduler->lock);
+  worker->ended = true;
+  scheduler->alive--;
+  pthread_mutex_unlock(&scheduler->lock);
+  mp_event_signal(scheduler->changed);
+  scheduler->config.thread_gone(scheduler->config.ud);
+  return NULL;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Starting, replacing, stopping
+** =======================================================
+*/
+
+/* Creates a slot and publishes it; the thread, if any, is started by the caller. NULL: no memory or no room. */
+static mp_worker *add_slot_locked(mp_scheduler *scheduler) {
+  uint32_t index = mp_load_relaxed(&scheduler->slots);
+  if (index == scheduler->capacity) return NULL;
+  mp_worker *worker = mp_alloc_aligned(scheduler->alloc, sizeof *worker);
+  if (worker == NULL) return NULL;
+  worker->scheduler = scheduler;
+  worker->index = index;
+  worker->random = index * 7919 + 13;
+  if (mp_parker_init(&worker->parker) != MP_OK) goto fail_parker;
+  if (mp_os_gate_init(&worker->spare_gate) != MP_OK) goto fail_gate;
+  mp_store_relaxed(&scheduler->worker[index], worker);
+  mp_store_release(&scheduler->slots, index + 1);
+  return worker;
+fail_gate:
+  mp_parker_close(&worker->parker);
+fail_parker:
+  mp_alloc_free_aligned(scheduler->alloc, worker, sizeof *worker);
+  return NULL;
+}
+
+static void free_slot(mp_scheduler *scheduler, mp_worker *worker) {
+  mp_os_gate_close(&worker->spare_gate);
+  mp_parker_close(&worker->parker);
+  mp_alloc_free_aligned(scheduler->alloc, worker, sizeof *worker);
+}
+
+/*
+** Adds a worker. The slot is taken back if its thread cannot start: nobody has pushed to its deque, but thieves may be reading it, so
+** it is only put last among the slots again, for the next attempt.
+*/
+static mp_status add_worker_locked(mp_scheduler *scheduler) {
+  mp_worker *worker = NULL;
+  uint32_t slots = mp_load_relaxed(&scheduler->slots);
+  if (slots > 0) worker = mp_load_relaxed(&scheduler->worker[slots - 1]);
+  if (worker == NULL || worker->started || worker == scheduler->owner) worker = add_slot_locked(scheduler);
+  if (worker == NULL) return MP_NOMEM;
+  scheduler->config.thread_comes(scheduler->config.ud);
+  mp_status status = mp_os_thread_start(&worker->thread, scheduler->config.stack_size, worker_main, worker);
+  if (status != MP_OK) {
+    scheduler->config.thread_gone(scheduler->config.ud);
+    return status;
+  }
+  worker->started = true;
+  scheduler->alive++;
+  mp_add_relaxed(&scheduler->running, 1);
+  return MP_OK;
+}
+
+mp_status mp_scheduler_init(mp_scheduler *scheduler, mp_alloc *alloc, mp_log *log, mp_event *changed,
+                            const mp_scheduler_config *config) {
+  memset(scheduler, 0, sizeof *scheduler);
+  scheduler->config = *config;
+  scheduler->alloc = alloc;
+  scheduler->log = log;
+  scheduler->changed = changed;
+  scheduler->capacity = config->workers + config->workers_extra + 1;
+  mp_status status = mp_inbox_init(&scheduler->inbox);
+  if (status != MP_OK) return status;
+  if ((status = mp_park_init(&scheduler->park)) != MP_OK) goto fail_park;
+  if ((status = mp_os_lock_init(&scheduler->lock)) != MP_OK) goto fail_lock;
+  status = MP_NOMEM;
+  scheduler->worker = mp_alloc_zeroed(alloc, scheduler->capacity * sizeof *scheduler->worker);
+  if (scheduler->worker == NULL) goto fail_slots;
+  pthread_mutex_lock(&scheduler->lock);
+  status = MP_OK;
+  if (config->owner_works) {
+    scheduler->owner = add_slot_locked(scheduler);
+    if (scheduler->owner == NULL) status = MP_NOMEM;
+  }
+  unsigned started = 0;
+  while (status == MP_OK && started < config->workers) {
+    status = add_worker_locked(scheduler);
+    if (status == MP_OK) started++;
+  }
+  if (started > 0 && status != MP_OK) {
+    mp_log_write(log, MP_LOG_WARN, "pool", "started %u of %u workers: %s", started, config->workers, mp_status_text(status));
+    scheduler->config.workers = started;
+    status = MP_OK;
+  }
+  pthread_mutex_unlock(&scheduler->lock);
+  if (status == MP_OK) {
+    if (scheduler->owner != NULL && config->worker_start != NULL)
+      scheduler->owner->local = config->worker_start(scheduler->owner, config->worker_ud);
+    return MP_OK;
+  }
+  for (uint32_t i = 0; i < mp_load_relaxed(&scheduler->slots); i++) free_slot(scheduler, mp_load_relaxed(&scheduler->worker[i]));
+  mp_alloc_free(alloc, scheduler->worker, scheduler->capacity * sizeof *scheduler->worker);
+fail_slots:
+  pthread_mutex_destroy(&scheduler->lock);
+fail_lock:
+  mp_park_close(&scheduler->park);
+fail_park:
+  mp_inbox_close(&scheduler->inbox);
+  return status;
+}
+
+static void let_in_locked(mp_scheduler *scheduler) {
+  mp_worker *spare = scheduler->spares;
+  scheduler->spares = spare->next_spare;
+  mp_add_relaxed(&scheduler->running, 1);
+  mp_store_release(&spare->spare_gate.word, 1);
+  mp_os_gate_wake_one(&spare->spare_gate);
+}
+
+bool mp_scheduler_block(mp_worker *worker) {
+  mp_scheduler *scheduler = worker->scheduler;
+  if (worker == scheduler->owner) return true;
+  mp_status status = MP_OK;
+  pthread_mutex_lock(&scheduler->lock);
+  mp_sub_relaxed(&scheduler->running, 1);
+  if (mp_load_relaxed(&scheduler->running) < scheduler->config.workers && !mp_load_relaxed(&scheduler->stop)) {
+    if (scheduler->spares != NULL)
+      let_in_locked(scheduler);
+    else
+      status = add_worker_locked(scheduler);
+  }
+  bool somebody_runs = mp_load_relaxed(&scheduler->running) > 0;
+  pthread_mutex_unlock(&scheduler->lock);
+  if (status != MP_OK) mp_log_write(scheduler->log, MP_LOG_WARN, "pool", "no replacement for a waiting worker: %s", mp_status_text(status));
+  return status == MP_OK || somebody_runs;
+}
+
+void mp_scheduler_unblock(mp_worker *worker) {
+  mp_scheduler *scheduler = worker->scheduler;
+  if (worker == scheduler->owner) return;
+  pthread_mutex_lock(&scheduler->lock);
+  mp_add_relaxed(&scheduler->running, 1);
+  pthread_mutex_unlock(&scheduler->lock);
+}
+
+void mp_scheduler_stop(mp_scheduler *scheduler) {
+  pthread_mutex_lock(&scheduler->lock);
+  mp_store_seq(&scheduler->stop, 1); /* before the wake-up; pairs with the look after announce */
+  while (scheduler->spares != NULL) let_in_locked(scheduler);
+  pthread_mutex_unlock(&scheduler->lock);
+  mp_park_wake_all(&scheduler->park);
+}
+
+unsigned mp_scheduler_join(mp_scheduler *scheduler, uint64_t deadline) {
+  for (;;) {
+    uint32_t seen = mp_event_seen(scheduler->changed);
+    pthread_mutex_lock(&scheduler->lock);
+    unsigned alive = scheduler->alive;
+    pthread_mutex_unlock(&scheduler->lock);
+    if (alive == 0 || mp_os_now() >= deadline) break;
+    (void)!mp_event_wait(scheduler->changed, seen, deadline);
+  }
+  /* ended threads are joined; the others find their way out alone and free what they held (thread_gone) */
+  unsigned stuck = 0;
+  uint32_t slots = mp_load_acquire(&scheduler->slots);
+  for (uint32_t i = 0; i < slots; i++) {
+    mp_worker *worker = mp_load_relaxed(&scheduler->worker[i]);
+    pthread_mutex_lock(&scheduler->lock);
+    bool started = worker->started, ended = worker->ended;
+    worker->started = false;
+    pthread_mutex_unlock(&scheduler->lock);
+    if (!started) continue;
+    if (ended)
+      mp_os_thread_join(worker->thread);
+    else
+      mp_os_thread_detach(worker->thread), stuck++;
+  }
+  return stuck;
+}
+
+void mp_scheduler_drain(mp_scheduler *scheduler, void (*take)(mp_job *job, void *ud), void *ud) {
+  mp_job *job;
+  while (mp_inbox_grab(&scheduler->inbox, &job, 1, 1) == 1) take(job, ud);
+  for (int level = 0; level < MP_LEVELS; level++)
+    while ((job = mp_inbox_pop_ordered(&scheduler->inbox, (mp_level)level)) != NULL) take(job, ud);
+  uint32_t slots = mp_load_acquire(&scheduler->slots);
+  for (uint32_t i = 0; i < slots; i++) {
+    mp_deque *deque = &mp_load_relaxed(&scheduler->worker[i])->deque;
+    while (!mp_deque_empty(deque))
+      if ((job = mp_deque_steal(deque)) != NULL) take(job, ud);
+  }
+}
+
+void mp_scheduler_close(mp_scheduler *scheduler) {
+  uint32_t slots = mp_load_acquire(&scheduler->slots);
+  if (scheduler->owner != NULL && scheduler->config.worker_stop != NULL)
+    scheduler->config.worker_stop(scheduler->owner, scheduler->owner->local, scheduler->config.worker_ud);
+  for (uint32_t i = 0; i < slots; i++) free_slot(scheduler, mp_load_relaxed(&scheduler->worker[i]));
+  mp_alloc_free(scheduler->alloc, scheduler->worker, scheduler->capacity * sizeof *scheduler->worker);
+  pthread_mutex_destroy(&scheduler->lock);
+  mp_park_close(&scheduler->park);
+  mp_inbox_close(&scheduler->inbox);
+}
+
+/* }====================================================== */

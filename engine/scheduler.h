@@ -1,0 +1,144 @@
+/*
+** scheduler.h - workers that find jobs and run them. It moves jobs and knows nothing of tasks.
+**
+** A job is found in this order: every 64th pick the lowest waiting level first; a high-priority job; the worker's own deque; a share
+** of the inbox; another worker's deque; a low-priority job. Then the worker searches for spin_ns and parks.
+**
+** Blocked workers (a wait that cannot help) are replaced by extra ones, up to workers_extra; when they come back, whoever
+** finds its deque empty first steps aside as a spare:   running == workers - blocked + extra let in
+*/
+#ifndef MP_SCHEDULER_H
+#define MP_SCHEDULER_H
+
+#include "alloc.h"
+#include "deque.h"
+#include "event.h"
+#include "inbox.h"
+#include "log.h"
+#include "os.h"
+#include "park.h"
+#include "store.h"
+
+typedef struct mp_scheduler mp_scheduler;
+
+/*
+** A completion word says whether some work is over and who sleeps until it is. Whoever completes it swaps in DONE and never touches
+** the word again, because the waiter may free its memory at once; what was there before tells whom to wake.
+*/
+enum {
+  MP_WORD_PENDING = 0,
+  MP_WORD_DONE = 1,
+  MP_WORD_OUTSIDE = 2, /* a thread that is no worker sleeps on the pool's event */
+  MP_WORD_WORKER = 3   /* + index: that worker sleeps on its parker */
+};
+
+#define MP_JOB_FORKED 0x80000000u /* mp_job.kind: complete `done` after run */
+
+/* Any thread; once per word. */
+void mp_word_complete(mp_scheduler *scheduler, mp_atomic_u32 *word);
+
+/* One per worker, written by it alone (mp_bump), summed by whoever asks. */
+typedef struct mp_counters {
+  _Atomic uint64_t submitted;
+  _Atomic uint64_t settled;  /* ended, and everything that waited for it told */
+  _Atomic uint64_t ended[4]; /* by terminal state: done, failed, cancelled, timed out */
+  _Atomic uint64_t started;  /* tasks that began to run */
+  _Atomic uint64_t returned; /* bodies that came back */
+  _Atomic uint64_t skipped;  /* ended without running */
+  _Atomic uint64_t steals, parks;
+} mp_counters;
+
+struct mp_worker {
+  mp_deque deque;
+  /* constant while the worker exists */
+  _Alignas(MP_CACHE_LINE) mp_scheduler *scheduler;
+  unsigned index;
+  void *local;
+  const char *stack_low; /* lowest address its stack may reach */
+  mp_os_thread thread;
+  /* owner thread only */
+  mp_job *next;     /* a continuation: the job that runs when the current one has returned */
+  mp_task *_Atomic task; /* running now; seq_cst: read by a shutdown (pool.c, end_running) */
+  mp_store_local tasks; /* free task blocks */
+  unsigned lock_depth; /* mp_worker_lock */
+  uint32_t random;
+  uint32_t picks;
+  bool searching;
+  /* atomic: written by the owner thread */
+  mp_counters counters;
+  /* shared */
+  mp_parker parker;
+  mp_os_gate spare_gate;  /* word 1: leave the spares */
+  mp_worker *next_spare;  /* guarded by scheduler->lock */
+  bool started, ended;    /* guarded by scheduler->lock: there is a thread to join; its loop has ended */
+};
+
+typedef struct mp_scheduler_config {
+  unsigned workers, workers_extra;
+  size_t stack_size;
+  uint64_t spin_ns;
+  bool owner_works;
+  void *(*worker_start)(mp_worker *worker, void *ud);
+  void (*worker_stop)(mp_worker *worker, void *local, void *ud);
+  void *worker_ud;
+  void (*idle)(void *ud);         /* a worker ran out of work; any worker, often: must be cheap */
+  void (*thread_comes)(void *ud); /* a thread is about to be started */
+  void (*thread_gone)(void *ud);  /* a thread touches nothing any more after this, or could not be started */
+  void *ud;
+} mp_scheduler_config;
+
+struct mp_scheduler {
+  mp_scheduler_config config; /* constant */
+  mp_alloc *alloc;
+  mp_log *log;
+  mp_inbox inbox;
+  mp_park park;
+  mp_worker *owner; /* the owner's slot, with owner_works; else NULL */
+  _Atomic uint32_t stop;
+  _Atomic uint32_t slots;   /* release: publishes worker[]; pairs with acquire in the thieves' loops */
+  mp_worker *_Atomic *worker;
+  pthread_mutex_t lock; /* guards the rest */
+  unsigned capacity;
+  _Atomic uint32_t running; /* atomic, written under lock: threads neither blocked nor spare, owner's slot apart */
+  unsigned alive;           /* threads whose loop has not ended */
+  mp_worker *spares;
+  mp_event *changed;        /* signalled when alive falls */
+};
+
+/* Starts the threads. With fewer than asked for, but at least one, it succeeds. Errors: NOMEM, NOTHREAD, SYSTEM. */
+MP_CHECKED mp_status mp_scheduler_init(mp_scheduler *scheduler, mp_alloc *alloc, mp_log *log, mp_event *changed,
+                                       const mp_scheduler_config *config);
+/* Tells the threads to end when they have returned from what they run. Any thread. */
+void mp_scheduler_stop(mp_scheduler *scheduler);
+/* Waits until no thread is left, at most until deadline, and joins; returns how many stay behind. Once; any thread but a worker. */
+unsigned mp_scheduler_join(mp_scheduler *scheduler, uint64_t deadline);
+/* Hands every queued job to `take`. Any thread, beside running workers. */
+void mp_scheduler_drain(mp_scheduler *scheduler, void (*take)(mp_job *job, void *ud), void *ud);
+/* Frees everything; only with no thread and no job left. */
+void mp_scheduler_close(mp_scheduler *scheduler);
+
+/* The worker whose thread this is (the owner's slot while it helps), or NULL. Of whichever pool. */
+mp_worker *mp_worker_self(void);
+/* The owner enters and leaves its slot; only on the owner's thread. Returns what was current before, for leave. */
+mp_worker *mp_scheduler_owner_enter(mp_scheduler *scheduler);
+void mp_scheduler_owner_leave(mp_worker *before);
+
+/* Queues a job, from `self` (a worker of this scheduler on its own thread) or from outside (NULL). Notifies. */
+void mp_scheduler_push(mp_scheduler *scheduler, mp_worker *self, mp_ordered_job *job, int priority);
+/* The same for a bare job. */
+void mp_scheduler_push_bare(mp_scheduler *scheduler, mp_worker *self, mp_job *job);
+/* From outside: n jobs chained by next, normal priority. */
+void mp_scheduler_push_chain(mp_scheduler *scheduler, mp_job *head, mp_job *tail, size_t n);
+
+/* Runs one job and the continuations it leaves. */
+void mp_scheduler_run(mp_worker *worker, mp_job *job);
+/* Finds a job anywhere, or NULL. */
+mp_job *mp_scheduler_find(mp_worker *worker);
+/* Is anything queued that `worker` could find? */
+bool mp_scheduler_has_work(mp_scheduler *scheduler, const mp_worker *worker);
+
+/* Bracket a sleep of a worker: lets a replacement run meanwhile. False: no replacement could be had. */
+bool mp_scheduler_block(mp_worker *worker);
+void mp_scheduler_unblock(mp_worker *worker);
+
+#endif

@@ -1,0 +1,176 @@
+#include "store.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "os.h"
+
+/* Under AddressSanitizer a reused block would hide a use after free: slabs hold one block and none is kept. */
+#if defined(__SANITIZE_ADDRESS__)
+#define CHECKED_MEMORY 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CHECKED_MEMORY 1
+#endif
+#endif
+#ifdef CHECKED_MEMORY
+#define SLAB_BLOCKS 1
+#define LOCAL_MAX 1
+#define BATCH 1
+#define SPARE_SLABS 0
+#else
+#define SLAB_BLOCKS MP_STORE_SLAB_BLOCKS
+#define LOCAL_MAX MP_STORE_LOCAL_MAX
+#define BATCH MP_STORE_BATCH
+#define SPARE_SLABS MP_STORE_SPARE_SLABS
+#endif
+
+struct mp_slab {
+  mp_slab *next, *prev; /* among the slabs with a free block */
+  mp_block *free;       /* given back before */
+  unsigned free_count;  /* free: in `free` or not yet cut */
+  unsigned uncut;       /* blocks at the end never given out */
+};
+
+#define SLAB_HEADER ((sizeof(mp_slab) + 15) & ~(size_t)15)
+
+static size_t stride(const mp_store *store) { return sizeof(mp_block) + store->block_size; }
+static size_t slab_size(const mp_store *store) { return SLAB_HEADER + SLAB_BLOCKS * stride(store); }
+
+mp_status mp_store_init(mp_store *store, mp_alloc *alloc, size_t block_size) {
+  memset(store, 0, sizeof *store);
+  store->alloc = alloc;
+  store->block_size = (block_size + 15) & ~(size_t)15;
+  return mp_os_lock_init(&store->lock);
+}
+
+void mp_store_close(mp_store *store) {
+  while (store->slabs != NULL) {
+    mp_slab *slab = store->slabs;
+    assert(slab->free_count == SLAB_BLOCKS);
+    store->slabs = slab->next;
+    mp_alloc_free(store->alloc, slab, slab_size(store));
+  }
+  pthread_mutex_destroy(&store->lock);
+}
+
+static void list_locked(mp_store *store, mp_slab *slab) {
+  slab->prev = NULL;
+  slab->next = store->slabs;
+  if (slab->next != NULL) slab->next->prev = slab;
+  store->slabs = slab;
+}
+
+static void unlist_locked(mp_store *store, mp_slab *slab) {
+  if (slab->next != NULL) slab->next->prev = slab->prev;
+  if (slab->prev != NULL)
+    slab->prev->next = slab->next;
+  else
+    store->slabs = slab->next;
+}
+
+static mp_block *cut(mp_store *store, mp_slab *slab) {
+  mp_block *block = slab->free;
+  if (block != NULL) {
+    slab->free = block->next;
+  } else { /* in address order: neighbours in time are neighbours in memory */
+    block = (mp_block *)((char *)slab + SLAB_HEADER + (SLAB_BLOCKS - slab->uncut) * stride(store));
+    slab->uncut--;
+    block->slab = slab;
+  }
+  slab->free_count--;
+  return block;
+}
+
+static mp_slab *add_slab(mp_store *store) {
+  mp_slab *slab = mp_alloc_get(store->alloc, slab_size(store));
+  if (slab == NULL) return NULL;
+  slab->free = NULL;
+  slab->free_count = slab->uncut = SLAB_BLOCKS;
+  pthread_mutex_lock(&store->lock);
+  list_locked(store, slab);
+  store->spare++;
+  pthread_mutex_unlock(&store->lock);
+  return slab;
+}
+
+/* Up to n free blocks as a chain in address order, from the slabs there are. */
+static unsigned take(mp_store *store, unsigned n, mp_block **chain) {
+  unsigned taken = 0;
+  mp_block **tail = chain;
+  pthread_mutex_lock(&store->lock);
+  for (mp_slab *slab = store->slabs; slab != NULL && taken < n; slab = store->slabs) {
+    if (slab->free_count == SLAB_BLOCKS) store->spare--;
+    for (; slab->free_count > 0 && taken < n; taken++) {
+      *tail = cut(store, slab);
+      tail = &(*tail)->next;
+    }
+    if (slab->free_count == 0) unlist_locked(store, slab);
+  }
+  pthread_mutex_unlock(&store->lock);
+  *tail = NULL;
+  return taken;
+}
+
+void *mp_store_get(mp_store *store, mp_store_local *local) {
+  mp_store_local one = {NULL, 0};
+  if (local == NULL) local = &one;
+  while (local->free == NULL) {
+    local->count = take(store, local == &one ? 1 : BATCH, &local->free);
+    if (local->free == NULL && add_slab(store) == NULL) return NULL;
+  }
+  mp_block *block = local->free;
+  local->free = block->next;
+  local->count--;
+  return block + 1;
+}
+
+/* Gives n blocks of a chain back to their slabs. Freed slabs go after the lock. */
+static void give(mp_store *store, mp_block *chain, unsigned n) {
+  mp_slab *gone = NULL;
+  pthread_mutex_lock(&store->lock);
+  while (n-- > 0) {
+    mp_block *block = chain;
+    mp_slab *slab = block->slab;
+    chain = block->next;
+    block->next = slab->free;
+    slab->free = block;
+    if (slab->free_count++ == 0) list_locked(store, slab);
+    if (slab->free_count < SLAB_BLOCKS) continue;
+    if (store->spare < SPARE_SLABS) {
+      store->spare++;
+      continue;
+    }
+    unlist_locked(store, slab);
+    slab->next = gone;
+    gone = slab;
+  }
+  pthread_mutex_unlock(&store->lock);
+  while (gone != NULL) {
+    mp_slab *next = gone->next;
+    mp_alloc_free(store->alloc, gone, slab_size(store));
+    gone = next;
+  }
+}
+
+void mp_store_put(mp_store *store, mp_store_local *local, void *memory) {
+  mp_block *block = (mp_block *)memory - 1;
+  if (local == NULL) {
+    give(store, block, 1);
+    return;
+  }
+  block->next = local->free;
+  local->free = block;
+  if (++local->count < LOCAL_MAX) return;
+  mp_block *rest = block;
+  for (int i = 0; i < BATCH; i++) rest = rest->next;
+  local->free = rest;
+  local->count -= BATCH;
+  give(store, block, BATCH);
+}
+
+void mp_store_flush(mp_store *store, mp_store_local *local) {
+  give(store, local->free, local->count);
+  local->free = NULL;
+  local->count = 0;
+}

@@ -1,0 +1,52 @@
+/*
+** store.h - a store of equal-sized blocks, cut from slabs: each thread with a local list gets and puts without a lock.
+**
+** Tasks are taken by one thread and given back by another, in bursts of millions, which general allocators are slow at. A full
+** local list gives a batch back to the slabs; an empty one takes a batch. A slab whose blocks are all back is freed, but for a few, so
+** that memory follows the load down.
+*/
+#ifndef MP_STORE_H
+#define MP_STORE_H
+
+#include <pthread.h>
+
+#include "alloc.h"
+
+#define MP_STORE_BATCH 64
+#define MP_STORE_LOCAL_MAX (2 * MP_STORE_BATCH)
+#define MP_STORE_SLAB_BLOCKS 256
+#define MP_STORE_SPARE_SLABS 8 /* empty slabs kept */
+
+typedef struct mp_slab mp_slab;
+
+/* What stands before each block: its slab while it is out, the link of a list while it is free. 16 bytes keep the block aligned. */
+typedef struct mp_block mp_block;
+struct mp_block {
+  mp_slab *slab;
+  mp_block *next;
+};
+
+/* Owned by one thread. Zeroed memory is an empty list. */
+typedef struct mp_store_local {
+  mp_block *free;
+  unsigned count;
+} mp_store_local;
+
+typedef struct mp_store {
+  mp_alloc *alloc;   /* constant */
+  size_t block_size; /* constant: what the user sees */
+  pthread_mutex_t lock;
+  mp_slab *slabs;    /* guarded by lock: those with a free block */
+  unsigned spare;    /* guarded by lock: how many of them are wholly free */
+} mp_store;
+
+MP_CHECKED mp_status mp_store_init(mp_store *store, mp_alloc *alloc, size_t block_size);
+/* Every block must be back: locals are emptied by mp_store_flush first. */
+void mp_store_close(mp_store *store);
+
+/* local == NULL: a thread without a list. Uninitialised memory, aligned to 16; NULL when out of memory. */
+MP_CHECKED void *mp_store_get(mp_store *store, mp_store_local *local);
+void mp_store_put(mp_store *store, mp_store_local *local, void *memory);
+void mp_store_flush(mp_store *store, mp_store_local *local);
+
+#endif

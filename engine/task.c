@@ -1,0 +1,297 @@
+#include "task.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "pool.h"
+
+/*
+** {======================================================
+** Life
+** =======================================================
+*/
+
+#define ARG_OFFSET ((sizeof(mp_task) + 15) & ~(size_t)15)
+
+mp_task *mp_task_create(mp_pool *pool, const mp_task_desc *desc, mp_store_local *local) {
+  size_t size = desc->arg_size == 0 ? sizeof(mp_task) : ARG_OFFSET + desc->arg_size;
+  bool block = size <= pool->store.block_size;
+  mp_task *task = block ? mp_store_get(&pool->store, local) : mp_alloc_get(&pool->alloc, size);
+  if (task == NULL) return NULL;
+  memset(task, 0, sizeof *task);
+  task->links = task->as.waiting.links;
+  task->link_count = (uint32_t)desc->after_count;
+  if (desc->after_count > MP_LINKS_INLINE) {
+    task->links = mp_alloc_get(&pool->alloc, desc->after_count * sizeof *task->links);
+    if (task->links == NULL) {
+      if (block)
+        mp_store_put(&pool->store, local, task);
+      else
+        mp_alloc_free(&pool->alloc, task, size);
+      return NULL;
+    }
+  }
+  task->size = (uint32_t)size;
+  task->own = (desc->drop != NULL ? MP_OWN_ARG : 0u) | (desc->done != NULL ? MP_OWN_DONE : 0u) | (block ? MP_OWN_BLOCK : 0u);
+  mp_store_relaxed(&task->references, 1);
+  mp_store_relaxed(&task->joins, 1);
+  task->as.ordered.job.run = mp_pool_run_job;
+  task->priority = desc->priority;
+  task->pool = pool;
+  task->run = desc->run;
+  task->drop = desc->drop;
+  task->done = desc->done;
+  task->arg = desc->arg;
+  task->timeout_ns = desc->timeout_ns;
+  if (desc->arg_size > 0) {
+    task->arg = (char *)task + ARG_OFFSET;
+    memcpy(task->arg, desc->arg, desc->arg_size);
+  }
+  if (desc->flags & MP_TASK_TIMED) task->submitted_ns = mp_os_now();
+  return task;
+}
+
+static void free_memory(mp_task *task, mp_store_local *local) {
+  mp_pool *pool = task->pool;
+  if (task->links != task->as.waiting.links) mp_alloc_free(&pool->alloc, task->links, task->link_count * sizeof *task->links);
+  if (task->own & MP_OWN_BLOCK)
+    mp_store_put(&pool->store, local, task);
+  else
+    mp_alloc_free(&pool->alloc, task, task->size);
+}
+
+void mp_task_discard(mp_task *task, mp_store_local *local) { free_memory(task, local); }
+
+void mp_task_drop_arg(mp_task *task) {
+  if (!(task->own & MP_OWN_ARG)) return;
+  task->own &= ~(uint32_t)MP_OWN_ARG;
+  task->drop(task->arg);
+}
+
+void mp_task_retain(mp_task *task) { mp_add_relaxed(&task->references, 1); }
+
+void mp_task_release(mp_task *task) {
+  while (task != NULL) {
+    if (mp_sub_acq_rel(&task->references, 1) != 1) return; /* acq_rel: all use is over before it is freed */
+    mp_pool *pool = task->pool;
+    mp_task_drop_arg(task);
+    if (task->result_drop != NULL) task->result_drop(task->result);
+    for (mp_progress_target *target = mp_load_relaxed(&task->progress_targets), *next; target != NULL; target = next) {
+      next = target->next;
+      mp_mailbox_release(target->mailbox);
+      mp_alloc_free(&pool->alloc, target, sizeof *target);
+    }
+    mp_task *cause = mp_load_relaxed(&task->cause);
+    bool counted = task->own & MP_OWN_POOL;
+    free_memory(task, mp_pool_local_store(pool));
+    task = cause; /* a chain of failures is released without recursion */
+    if (counted) mp_pool_release(pool);
+  }
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** State
+** =======================================================
+*/
+
+static bool move(mp_task *task, mp_state from, mp_state to) {
+  uint32_t word = mp_load_relaxed(&task->word);
+  do {
+    if (mp_word_state(word) != from) return false;
+  } while (!mp_cas_acq_rel(&task->word, &word, (word & ~MP_WORD_STATE) | to));
+  return true;
+}
+
+bool mp_task_queue(mp_task *task) { return move(task, MP_STATE_WAITING, MP_STATE_QUEUED); }
+bool mp_task_start(mp_task *task) { return move(task, MP_STATE_QUEUED, MP_STATE_RUNNING); }
+
+bool mp_task_end(mp_task *task, mp_state state, bool unstarted, uint32_t *before) {
+  uint32_t word = mp_load_relaxed(&task->word);
+  do {
+    mp_state now = mp_word_state(word);
+    if (mp_state_is_terminal(now) || (unstarted && now == MP_STATE_RUNNING)) return false;
+    /* release: publishes result, status and cause; pairs with acquire in mp_task_state */
+  } while (!mp_cas_acq_rel(&task->word, &word, (word & ~MP_WORD_STATE) | state));
+  *before = word;
+  return true;
+}
+
+mp_state mp_task_state(const mp_task *task) { return mp_word_state(mp_load_acquire(&task->word)); }
+
+mp_status mp_task_status(const mp_task *task) {
+  switch (mp_task_state(task)) {
+    case MP_STATE_FAILED: return mp_load_relaxed(&task->cause) != NULL ? MP_DEPENDENCY : task->status;
+    case MP_STATE_CANCELLED: return MP_CANCELLED;
+    case MP_STATE_TIMED_OUT: return MP_TIMEOUT;
+    default: return MP_OK;
+  }
+}
+
+uint64_t mp_task_id(const mp_task *task) { return task->id; }
+mp_pool *mp_task_pool(const mp_task *task) { return task->pool; }
+int mp_task_priority(const mp_task *task) { return task->priority; }
+uint64_t mp_task_timeout(const mp_task *task) { return task->timeout_ns; }
+void *mp_task_arg(const mp_task *task) { return task->arg; }
+
+void *mp_task_result(const mp_task *task) {
+  mp_state state = mp_task_state(task);
+  return state == MP_STATE_DONE || state == MP_STATE_FAILED ? task->result : NULL;
+}
+
+mp_task *mp_task_cause(const mp_task *task) {
+  return mp_task_state(task) == MP_STATE_FAILED ? mp_load_relaxed(&task->cause) : NULL;
+}
+
+int mp_task_cancel_requested(const mp_task *task) { return (mp_load_relaxed(&task->word) & MP_WORD_CANCEL) != 0; }
+
+void mp_task_times(const mp_task *task, uint64_t *queued_ns, uint64_t *run_ns) {
+  uint64_t submitted = task->submitted_ns, ended = mp_load_relaxed(&task->ended_ns), started = mp_load_relaxed(&task->started_ns);
+  *queued_ns = *run_ns = 0;
+  if (submitted == 0) return;
+  uint64_t now = ended != 0 ? ended : mp_os_now();
+  if (started == 0 || started > now) started = now;
+  *queued_ns = started - submitted;
+  *run_ns = now - started;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Successors and notices
+** =======================================================
+*/
+
+bool mp_task_link(mp_task *task, mp_link *link) {
+  mp_link *head = mp_load_acquire(&task->successors); /* acquire: if closed, all that the end published */
+  do {
+    if (head == MP_LINKS_CLOSED) return false;
+    link->next = head;
+  } while (!mp_cas_acq_rel(&task->successors, &head, link)); /* release: publishes the link; pairs with the swap below */
+  return true;
+}
+
+mp_link *mp_task_close_links(mp_task *task) {
+  mp_link *newest = mp_swap_acq_rel(&task->successors, MP_LINKS_CLOSED), *oldest = NULL;
+  while (newest != NULL) {
+    mp_link *next = newest->next;
+    newest->next = oldest;
+    oldest = newest;
+    newest = next;
+  }
+  return oldest;
+}
+
+static void deliver_notice(mp_message *message, bool discarded) {
+  mp_notice *notice = (mp_notice *)message;
+  mp_task *task = notice->task;
+  if (!discarded) mp_or_relaxed(&task->word, MP_WORD_TOLD);
+  if (notice->notify != NULL)
+    notice->notify(discarded ? NULL : task, mp_task_state(task), notice->ud);
+  else if (!discarded)
+    task->done(task, mp_task_state(task), task->arg);
+  mp_notice_free(notice);
+}
+
+mp_status mp_notice_create(mp_task *task, mp_mailbox *mailbox, mp_notify *notify, void *ud, mp_notice **created) {
+  mp_notice *notice = mp_alloc_get(&task->pool->alloc, sizeof *notice);
+  if (notice == NULL) return MP_NOMEM;
+  mp_mailbox_retain(mailbox);
+  notice->message.deliver = deliver_notice;
+  notice->link.target = (uintptr_t)notice + 1;
+  notice->mailbox = mailbox;
+  notice->task = NULL;
+  notice->notify = notify;
+  notice->ud = ud;
+  *created = notice;
+  return MP_OK;
+}
+
+void mp_notice_free(mp_notice *notice) {
+  mp_mailbox *mailbox = notice->mailbox;
+  mp_task *task = notice->task;
+  mp_alloc_free(mailbox->host->alloc, notice, sizeof *notice);
+  mp_task_release(task);
+  mp_mailbox_release(mailbox);
+}
+
+void mp_notice_post(mp_notice *notice, mp_task *task) {
+  mp_task_retain(task);
+  notice->task = task;
+  mp_mailbox_post(notice->mailbox, &notice->message);
+}
+
+mp_status mp_task_notify(mp_task *task, mp_mailbox *mailbox, mp_notify *notify, void *ud) {
+  mp_notice *notice;
+  mp_status status = mp_notice_create(task, mailbox, notify, ud, &notice);
+  if (status != MP_OK) return status;
+  if (!mp_task_link(task, &notice->link)) mp_notice_post(notice, task);
+  return MP_OK;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Progress
+** =======================================================
+*/
+
+typedef struct progress_message {
+  mp_message message;
+  mp_alloc *alloc;
+  mp_task *task; /* a reference; keeps `target` alive */
+  const mp_progress_target *target;
+  double progress;
+  size_t note_length;
+  bool has_note;
+  char note[];
+} progress_message;
+
+static void deliver_progress(mp_message *message, bool discarded) {
+  progress_message *news = (progress_message *)message;
+  mp_task *task = news->task;
+  if (!discarded && !(mp_load_relaxed(&task->word) & MP_WORD_TOLD))
+    news->target->progress(task, news->progress, news->has_note ? news->note : NULL, news->note_length, news->target->ud);
+  mp_alloc_free(news->alloc, news, sizeof *news + news->note_length + 1);
+  mp_task_release(task);
+}
+
+static mp_status send_progress(mp_task *task, const mp_progress_target *target, double progress, const char *note, size_t note_length) {
+  mp_alloc *alloc = &task->pool->alloc;
+  progress_message *news = mp_alloc_get(alloc, sizeof *news + note_length + 1);
+  if (news == NULL) return MP_NOMEM;
+  mp_task_retain(task);
+  *news = (progress_message){{NULL, deliver_progress}, alloc, task, target, progress, note_length, note != NULL};
+  if (note != NULL) memcpy(news->note, note, note_length);
+  news->note[note_length] = '\0';
+  if (!mp_mailbox_try_post(target->mailbox, &news->message)) deliver_progress(&news->message, true);
+  return MP_OK;
+}
+
+mp_status mp_task_report(mp_task *task, double progress, const char *note, size_t note_length) {
+  if (!(progress >= 0 && progress <= 1)) return MP_INVALID; /* also NaN */
+  if (note == NULL) note_length = 0;
+  if (mp_state_is_terminal(mp_task_state(task))) return MP_OK;
+  mp_store_relaxed(&task->progress, progress);
+  mp_status status = MP_OK;
+  const mp_progress_target *target = mp_load_acquire(&task->progress_targets); /* pairs with the push below */
+  for (; target != NULL && status == MP_OK; target = target->next) status = send_progress(task, target, progress, note, note_length);
+  return status;
+}
+
+mp_status mp_task_on_progress(mp_task *task, mp_mailbox *mailbox, mp_progress *progress, void *ud) {
+  mp_progress_target *target = mp_alloc_get(&task->pool->alloc, sizeof *target);
+  if (target == NULL) return MP_NOMEM;
+  mp_mailbox_retain(mailbox);
+  *target = (mp_progress_target){mp_load_relaxed(&task->progress_targets), mailbox, progress, ud};
+  while (!mp_cas_acq_rel(&task->progress_targets, &target->next, target)) continue;
+  return MP_OK;
+}
+
+double mp_task_progress(const mp_task *task) { return mp_load_relaxed(&task->progress); }
+
+/* }====================================================== */

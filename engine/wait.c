@@ -1,0 +1,250 @@
+/*
+** wait.c - waiting for tasks, cancelling them, and what a running task can ask.
+*/
+#include <assert.h>
+
+#include "pool.h"
+
+#define STACK_RESERVE ((size_t)512 * 1024) /* C stack a task may need; more must be left to run one in place */
+
+/*
+** {======================================================
+** Waiting
+** =======================================================
+*/
+
+typedef struct wait_set {
+  mp_task *const *tasks;
+  size_t n;
+  mp_mailbox *mailbox;
+} wait_set;
+
+static bool ready(const wait_set *set, size_t *index) {
+  for (size_t i = 0; i < set->n; i++) {
+    if (set->tasks[i] == NULL || !mp_state_is_terminal(mp_task_state(set->tasks[i]))) continue;
+    *index = i;
+    return true;
+  }
+  if (set->mailbox == NULL || mp_mailbox_count(set->mailbox) == 0) return false;
+  *index = set->n;
+  return true;
+}
+
+/* From here on each end signals the pool's event. One word holds state and flag: the end is seen, or it sees the flag. */
+static void mark_waited(const wait_set *set) {
+  for (size_t i = 0; i < set->n; i++)
+    if (set->tasks[i] != NULL) mp_or_seq(&set->tasks[i]->word, MP_WORD_WAITED);
+}
+
+static bool spin(mp_pool *pool, const wait_set *set, uint64_t deadline, size_t *index) {
+  uint64_t end = mp_os_now() + pool->config.spin_ns;
+  if (end > deadline) end = deadline;
+  do {
+    for (int i = 0; i < 16; i++) {
+      if (ready(set, index)) return true;
+      mp_pause();
+    }
+  } while (mp_os_now() < end);
+  return false;
+}
+
+static mp_status sleep_until_ready(mp_pool *pool, const wait_set *set, uint64_t deadline, size_t *index) {
+  mp_status status = MP_OK;
+  if (set->mailbox != NULL) mp_add_seq(&set->mailbox->awaited, 1); /* before its count is read; pairs with tell_poller */
+  mark_waited(set);
+  for (;;) {
+    uint32_t seen = mp_event_seen(&pool->event);
+    if (ready(set, index)) {
+      status = MP_OK;
+      break;
+    }
+    if (status == MP_INTERRUPTED) break;
+    if (mp_os_now() >= deadline) {
+      status = MP_TIMEOUT;
+      break;
+    }
+    status = mp_event_wait(&pool->event, seen, deadline);
+  }
+  if (set->mailbox != NULL) mp_sub_seq(&set->mailbox->awaited, 1);
+  return status;
+}
+
+static mp_status wait_outside(mp_pool *pool, const wait_set *set, uint64_t deadline, size_t *index) {
+  if (spin(pool, set, deadline, index)) return MP_OK;
+  return sleep_until_ready(pool, set, deadline, index);
+}
+
+size_t mp_worker_stack_left(const mp_worker *worker) {
+  char here;
+  return &here > worker->stack_low ? (size_t)(&here - worker->stack_low) : 0;
+}
+
+/* Runs one of the set that is still queued, right here. */
+static bool run_in_place(mp_worker *self, const wait_set *set) {
+  if (mp_worker_stack_left(self) < STACK_RESERVE) return false;
+  for (size_t i = 0; i < set->n; i++) {
+    mp_task *task = set->tasks[i];
+    if (task == NULL || mp_task_state(task) != MP_STATE_QUEUED || !mp_task_start(task)) continue;
+    mp_task_retain(task);
+    mp_pool_execute(self, task, false);
+    mp_task_release(task);
+    return true;
+  }
+  return false;
+}
+
+static bool help_any(mp_worker *self) {
+  if (mp_worker_stack_left(self) < STACK_RESERVE) return false;
+  mp_job *job = mp_scheduler_find(self);
+  if (job == NULL) return false;
+  mp_scheduler_run(self, job);
+  return true;
+}
+
+/*
+** A worker never just sleeps: what it waits for may be behind it. It runs that task in place if it can; else a replacement thread takes
+** its seat meanwhile. Only when there can be no replacement does it run unrelated work, which may keep it longer.
+*/
+static mp_status wait_on_worker(mp_pool *pool, mp_worker *self, const wait_set *set, uint64_t deadline, size_t *index) {
+  bool may_help = deadline == MP_FOREVER;
+  for (;;) {
+    if (ready(set, index)) return MP_OK;
+    if (may_help && run_in_place(self, set)) continue;
+    if (spin(pool, set, deadline, index)) return MP_OK;
+    bool replaced = mp_scheduler_block(self);
+    if (replaced || !may_help) {
+      mp_status status = sleep_until_ready(pool, set, deadline, index);
+      mp_scheduler_unblock(self);
+      if (status != MP_INTERRUPTED) return status;
+      continue;
+    }
+    mp_scheduler_unblock(self);
+    if (!help_any(self)) (void)!sleep_until_ready(pool, set, mp_os_deadline(1000000), index);
+  }
+}
+
+/* The owner at work: anything that can be found, until the set is ready. */
+static mp_status wait_as_owner(mp_pool *pool, const wait_set *set, size_t *index) {
+  mp_scheduler *scheduler = &pool->scheduler;
+  mp_worker *self = scheduler->owner, *before = mp_scheduler_owner_enter(scheduler);
+  while (!ready(set, index)) {
+    mp_job *job = mp_scheduler_find(self);
+    if (job != NULL) {
+      mp_scheduler_run(self, job);
+      continue;
+    }
+    if (spin(pool, set, MP_FOREVER, index)) break;
+    mp_park_search_begin(&scheduler->park);
+    mp_park_announce(&scheduler->park, &self->parker);
+    mark_waited(set); /* whoever ends one of these also pokes the owner */
+    if (ready(set, index) || mp_scheduler_has_work(scheduler, NULL))
+      mp_park_retract(&scheduler->park, &self->parker);
+    else
+      mp_park_sleep(&scheduler->park, &self->parker, MP_FOREVER);
+    if (mp_park_search_end(&scheduler->park) && mp_scheduler_has_work(scheduler, NULL)) mp_park_notify(&scheduler->park);
+  }
+  mp_scheduler_owner_leave(before);
+  return MP_OK;
+}
+
+mp_status mp_wait_any(mp_pool *pool, mp_task *const *tasks, size_t n, mp_mailbox *mailbox, uint64_t timeout_ns, size_t *index) {
+  wait_set set = {tasks, n, mailbox};
+  size_t found = n;
+  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
+  mp_status status = MP_OK;
+  if (!ready(&set, &found)) {
+    mp_worker *self = mp_pool_self(pool);
+    uint64_t deadline = mp_os_deadline(timeout_ns);
+    bool owner_works = pool->scheduler.owner != NULL && mp_os_thread_tag() == pool->owner_tag;
+    if (timeout_ns == 0)
+      status = MP_TIMEOUT;
+    else if (owner_works && mailbox == NULL && deadline == MP_FOREVER)
+      status = wait_as_owner(pool, &set, &found);
+    else if (self != NULL)
+      status = wait_on_worker(pool, self, &set, deadline, &found);
+    else
+      status = wait_outside(pool, &set, deadline, &found);
+  }
+  if (status == MP_OK) *index = found;
+  return status;
+}
+
+mp_status mp_wait(mp_task *task, uint64_t timeout_ns) {
+  size_t index;
+  return mp_wait_any(task->pool, &task, 1, NULL, timeout_ns, &index);
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Cancelling
+** =======================================================
+*/
+
+int mp_cancel(mp_task *task) {
+  mp_pool *pool = task->pool;
+  uint32_t before;
+  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return 0;
+  uint32_t word = mp_or_relaxed(&task->word, MP_WORD_CANCEL);
+  if (mp_task_end(task, MP_STATE_CANCELLED, true, &before)) {
+    mp_pool_finish(pool, mp_pool_self(pool), task, before, false);
+    return 1;
+  }
+  if (word & MP_WORD_WAITED) mp_event_signal(&pool->event); /* it may be sleeping (mp_worker_sleep) */
+  return mp_task_state(task) == MP_STATE_CANCELLED;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Inside a task
+** =======================================================
+*/
+
+static mp_pool *pool_of(const mp_worker *worker) {
+  return (mp_pool *)((char *)worker->scheduler - offsetof(mp_pool, scheduler));
+}
+
+mp_pool *mp_worker_pool(const mp_worker *worker) { return pool_of(worker); }
+unsigned mp_worker_index(const mp_worker *worker) { return worker->index; }
+mp_task *mp_worker_task(const mp_worker *worker) { return mp_load_relaxed(&worker->task); }
+void *mp_worker_local(const mp_worker *worker) { return worker->local; }
+
+int mp_worker_cancelled(const mp_worker *worker) {
+  const mp_task *task = mp_worker_task(worker);
+  if (mp_load_relaxed(&pool_of(worker)->closing) == MP_CLOSING_STOP) return 1;
+  return task != NULL && (mp_load_relaxed(&task->word) & MP_WORD_CANCEL) != 0;
+}
+
+void mp_worker_set_result(mp_worker *worker, void *result, mp_task_drop *drop) {
+  mp_task *task = mp_worker_task(worker);
+  if (task->result_drop != NULL) task->result_drop(task->result);
+  task->result = result;
+  task->result_drop = drop;
+}
+
+mp_status mp_worker_sleep(mp_worker *worker, uint64_t duration_ns) {
+  mp_pool *pool = pool_of(worker);
+  mp_task *task = mp_worker_task(worker);
+  uint64_t deadline = mp_os_deadline(duration_ns);
+  if (task != NULL) mp_or_seq(&task->word, MP_WORD_WAITED); /* a cancel signals the event from here on */
+  for (;;) {
+    uint32_t seen = mp_event_seen(&pool->event);
+    if (mp_worker_cancelled(worker)) return MP_CANCELLED;
+    if (mp_os_now() >= deadline) return MP_OK;
+    (void)!mp_event_wait(&pool->event, seen, deadline);
+  }
+}
+
+void mp_worker_lock(mp_worker *worker) {
+  if (worker->lock_depth++ == 0) pthread_mutex_lock(&pool_of(worker)->critical);
+}
+
+void mp_worker_unlock(mp_worker *worker) {
+  assert(worker->lock_depth > 0);
+  if (--worker->lock_depth == 0) pthread_mutex_unlock(&pool_of(worker)->critical);
+}
+
+/* }====================================================== */
