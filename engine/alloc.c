@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "os.h"
+
 static void *libc_realloc(void *ud, void *block, size_t size_old, size_t size_new) {
   (void)ud;
   (void)size_old;
@@ -58,4 +60,20 @@ void mp_alloc_free_aligned(mp_alloc *alloc, void *block, size_t size) {
   if (block == NULL) return;
   memcpy(&start, (char *)block - sizeof(void *), sizeof start);
   mp_alloc_free(alloc, start, size + ALIGNED_EXTRA);
+}
+
+void *mp_alloc_pages(mp_alloc *alloc, size_t size) {
+  if (alloc->hook.realloc != libc_realloc) return mp_alloc_get(alloc, size);
+  void *pages = mp_os_pages_get(size);
+  if (pages != NULL) mp_add_relaxed(&alloc->bytes, size);
+  return pages;
+}
+
+void mp_alloc_free_pages(mp_alloc *alloc, void *pages, size_t size) {
+  if (alloc->hook.realloc != libc_realloc) {
+    mp_alloc_free(alloc, pages, size);
+    return;
+  }
+  mp_sub_relaxed(&alloc->bytes, size);
+  mp_os_pages_free(pages, size);
 }

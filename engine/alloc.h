@@ -31,4 +31,8 @@ void mp_alloc_free(mp_alloc *alloc, void *block, size_t size);
 MP_CHECKED void *mp_alloc_aligned(mp_alloc *alloc, size_t size);
 void mp_alloc_free_aligned(mp_alloc *alloc, void *block, size_t size);
 
+/* For large blocks that come and go: with the default hook whole pages, which return to the system when freed. */
+MP_CHECKED void *mp_alloc_pages(mp_alloc *alloc, size_t size);
+void mp_alloc_free_pages(mp_alloc *alloc, void *pages, size_t size);
+
 #endif

@@ -14,14 +14,15 @@ struct mp_bytes {
 };
 
 mp_status mp_bytes_create(mp_pool *pool, const void *data, size_t size, mp_bytes **created) {
+  if (size > SIZE_MAX - sizeof(mp_bytes)) return MP_NOMEM;
   mp_bytes *bytes = mp_alloc_get(&pool->alloc, sizeof *bytes + size);
   if (bytes == NULL) return MP_NOMEM;
   mp_pool_retain(pool);
   bytes->pool = pool;
   atomic_init(&bytes->references, 1);
-  bytes->id = mp_add_relaxed(&pool->next_id, 1) + 1;
+  bytes->id = mp_add_relaxed(&pool->next_bytes_id, 1) + 1;
   bytes->size = size;
-  memcpy(bytes->data, data, size);
+  if (size > 0) memcpy(bytes->data, data, size);
   *created = bytes;
   return MP_OK;
 }

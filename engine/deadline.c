@@ -19,8 +19,8 @@ static void *timer_main(void *arg) {
   while (!pool->timer_stop) {
     mp_heap_node *node = mp_timers_expire(&pool->timers, mp_os_now());
     if (node != NULL) {
-      mp_task *task = (mp_task *)((char *)node - offsetof(mp_task, timer));
-      task->timer_armed = false;
+      mp_task *task = mp_task_of_timer(node);
+      task->timing->armed = false;
       pthread_mutex_unlock(&pool->timer_lock);
       expire(pool, task);
     } else {
@@ -43,15 +43,15 @@ static mp_status start_locked(mp_pool *pool) {
 }
 
 mp_status mp_pool_arm(mp_pool *pool, mp_task *task) {
-  uint64_t deadline = mp_os_deadline(task->timeout_ns);
+  uint64_t deadline = mp_os_deadline(task->timing->timeout_ns);
   pthread_mutex_lock(&pool->timer_lock);
   mp_status status = pool->timer_stop ? MP_SHUTDOWN : start_locked(pool);
   bool first = false;
   if (status == MP_OK) {
     first = deadline < mp_timers_next(&pool->timers);
     mp_task_retain(task);
-    task->timer_armed = true;
-    mp_timers_arm(&pool->timers, &task->timer, deadline);
+    task->timing->armed = true;
+    mp_timers_arm(&pool->timers, &task->timing->timer, deadline);
     if (first) mp_add_relaxed(&pool->timer_gate.word, 1);
   }
   pthread_mutex_unlock(&pool->timer_lock);
@@ -61,10 +61,10 @@ mp_status mp_pool_arm(mp_pool *pool, mp_task *task) {
 
 void mp_pool_disarm(mp_pool *pool, mp_task *task) {
   pthread_mutex_lock(&pool->timer_lock);
-  bool armed = task->timer_armed;
+  bool armed = task->timing->armed;
   if (armed) {
-    mp_timers_disarm(&pool->timers, &task->timer);
-    task->timer_armed = false;
+    mp_timers_disarm(&pool->timers, &task->timing->timer);
+    task->timing->armed = false;
   }
   pthread_mutex_unlock(&pool->timer_lock);
   if (armed) mp_task_release(task);

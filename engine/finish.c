@@ -47,9 +47,14 @@ static void tell_successor(mp_pool *pool, mp_worker *self, mp_task *parent, mp_t
   if (mp_sub_acq_rel(&child->joins, 1) == 1) mp_pool_make_ready(pool, self, child, tail);
 }
 
+static void end_timing(mp_pool *pool, mp_task *task) {
+  mp_timing *timing = task->timing;
+  if (timing->timeout_ns != 0) mp_pool_disarm(pool, task);
+  if (timing->submitted_ns != 0) mp_store_relaxed(&timing->ended_ns, mp_os_now());
+}
+
 static void finish_one(mp_pool *pool, mp_worker *self, mp_task *task, uint32_t before, bool tail, worklist *failed) {
-  if (task->timeout_ns != 0) mp_pool_disarm(pool, task);
-  if (task->submitted_ns != 0) mp_store_relaxed(&task->ended_ns, mp_os_now());
+  if (task->timing != NULL) end_timing(pool, task);
   drop_unused_arg(task, mp_word_state(before));
   for (mp_link *link = mp_task_close_links(task), *next; link != NULL; link = next) {
     next = link->next; /* the link's memory may go with the call */
@@ -80,7 +85,7 @@ static void finish_counted(mp_pool *pool, mp_worker *self, mp_task *task, uint32
     finish_one(pool, self, next, next->as.ordered.job.kind, tail, &failed);
     mp_task_release(next);
   }
-  if (self == NULL && mp_load_seq(&pool->drainers) != 0) mp_event_signal(&pool->event);
+  if (self == NULL) mp_pool_tell_drainers(pool);
 }
 
 /* The end of a task that did not come by its body returning is counted here. */
@@ -102,7 +107,7 @@ void mp_pool_execute(mp_worker *worker, mp_task *task, bool tail) {
   task->outer = mp_load_relaxed(&worker->task);
   mp_store_release(&worker->task, task); /* publishes `outer`; pairs with end_running in pool.c */
   mp_bump(&worker->counters.started);
-  if (task->submitted_ns != 0) mp_store_relaxed(&task->started_ns, mp_os_now());
+  if (task->timing != NULL && task->timing->submitted_ns != 0) mp_store_relaxed(&task->timing->started_ns, mp_os_now());
   task->status = task->run(worker, task->arg);
   mp_bump(&worker->counters.returned);
   mp_store_seq(&worker->task, task->outer); /* before `closing` is read: see end_running in pool.c */

@@ -5,7 +5,8 @@
 
 #include "jobs.h"
 
-#define CYCLE_NAMES_MAX 64 /* a longer cycle is written with its middle left out */
+#define CYCLE_NAMES_MAX 32 /* names written from each end of a cycle; the middle of a longer one is left out */
+#define CYCLE_NAME_MAX 100 /* longer names are cut */
 
 /*
 ** {======================================================
@@ -162,33 +163,45 @@ static const char *node_label(const mp_graph *graph, uint32_t node, char *scratc
   return scratch;
 }
 
-/* A node that could not be placed has a predecessor that could not; walking back along those must meet itself. */
-static uint32_t unplaced_before(const mp_graph *graph, uint32_t node) {
+static bool is_placed(const mp_graph *graph, uint32_t node) { return mp_load_relaxed(&graph->nodes[node].pending) == 0; }
+
+/*
+** Finds a cycle when not all nodes could be placed; returns its first node and its length. `order` then holds, for each of its
+** nodes, the one after it. A node that could not be placed has a predecessor that could not: far enough back lies a cycle.
+*/
+static uint32_t find_cycle(mp_graph *graph, uint32_t *length) {
+  uint32_t *way = graph->order, node = 0, n = 0;
   for (size_t e = 0; e < graph->edge_count; e++)
-    if (graph->edges[e].after == node && mp_load_relaxed(&graph->nodes[graph->edges[e].before].pending) > 0)
-      return graph->edges[e].before;
-  return node;
+    if (!is_placed(graph, graph->edges[e].before)) way[graph->edges[e].after] = graph->edges[e].before;
+  while (is_placed(graph, node)) node++;
+  for (uint32_t i = 0; i < graph->node_count; i++) node = way[node];
+  uint32_t start = node, after = node;
+  do { /* turn it round */
+    uint32_t before = way[node];
+    way[node] = after;
+    after = node;
+    node = before;
+    n++;
+  } while (node != start);
+  way[start] = after;
+  *length = n;
+  return start;
 }
 
 static void name_cycle(mp_graph *graph) {
-  uint32_t node = 0, names[CYCLE_NAMES_MAX], n = 0;
-  char text[4096], scratch[16];
-  size_t length = 0;
-  while (mp_load_relaxed(&graph->nodes[node].pending) == 0) node++;
-  for (uint32_t i = 0; i < graph->node_count && i < 4 * CYCLE_NAMES_MAX; i++) node = unplaced_before(graph, node);
-  uint32_t start = node;
-  do {
-    names[n++] = node;
-    node = unplaced_before(graph, node);
-  } while (node != start && n < CYCLE_NAMES_MAX);
-  for (uint32_t i = n + 1; i-- > 0 && length < sizeof text - 128;) { /* found backwards: print reversed, closing with the start */
-    const char *label = node_label(graph, i == n ? start : names[i], scratch, sizeof scratch);
-    length += (size_t)snprintf(text + length, sizeof text - length, "%s%.100s", i == n ? "" : " -> ", label);
+  char text[(2 * CYCLE_NAMES_MAX + 1) * (CYCLE_NAME_MAX + sizeof " -> ")], scratch[16];
+  size_t at = 0;
+  uint32_t length, node = find_cycle(graph, &length);
+  for (uint32_t i = 0; i <= length; i++, node = graph->order[node]) {
+    bool left_out = i >= CYCLE_NAMES_MAX && i + CYCLE_NAMES_MAX <= length;
+    if (left_out && i > CYCLE_NAMES_MAX) continue;
+    const char *label = left_out ? "..." : node_label(graph, node, scratch, sizeof scratch);
+    at += (size_t)snprintf(text + at, sizeof text - at, "%s%.*s", i == 0 ? "" : " -> ", CYCLE_NAME_MAX, label);
   }
-  graph->cycle = mp_alloc_get(&graph->pool->alloc, length + 1);
+  graph->cycle = mp_alloc_get(&graph->pool->alloc, at + 1);
   if (graph->cycle == NULL) return;
-  graph->cycle_size = length + 1;
-  memcpy(graph->cycle, text, length + 1);
+  graph->cycle_size = at + 1;
+  memcpy(graph->cycle, text, at + 1);
 }
 
 static mp_status prepare(mp_graph *graph) {

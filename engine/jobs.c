@@ -10,36 +10,39 @@ static void sleep_helping(mp_worker *self, mp_atomic_u32 *word) {
   uint32_t pending = MP_WORD_PENDING, mine = MP_WORD_WORKER + self->index;
   mp_park_search_begin(&scheduler->park);
   mp_park_announce(&scheduler->park, &self->parker); /* before the word says where to poke */
-  if (!mp_cas_acq_rel(word, &pending, mine) || mp_scheduler_has_work(scheduler, NULL)) {
+  if (!mp_cas_acq_rel(word, &pending, mine) || mp_scheduler_has_work(scheduler)) {
     mp_park_retract(&scheduler->park, &self->parker);
   } else {
     mp_bump(&self->counters.parks);
     mp_park_sleep(&scheduler->park, &self->parker, MP_FOREVER);
   }
   (void)mp_cas_acq_rel(word, &mine, MP_WORD_PENDING);
-  if (mp_park_search_end(&scheduler->park) && mp_scheduler_has_work(scheduler, NULL)) mp_park_notify(&scheduler->park);
+  if (mp_park_search_end(&scheduler->park) && mp_scheduler_has_work(scheduler)) mp_park_notify(&scheduler->park);
 }
 
 static void await_helping(mp_worker *self, mp_atomic_u32 *word) {
-  uint64_t spin_ns = self->scheduler->config.spin_ns;
   while (!is_done(word)) {
     mp_job *job = mp_scheduler_find(self);
     if (job != NULL) {
       mp_scheduler_run(self, job);
       continue;
     }
-    uint64_t end = mp_os_now() + spin_ns;
+    mp_look look = mp_look_begin(self->scheduler, &self->patience);
+    bool found = false;
     do {
       for (int i = 0; i < 16; i++) mp_pause();
-    } while (!is_done(word) && !mp_scheduler_has_work(self->scheduler, NULL) && mp_os_now() < end);
-    if (!is_done(word) && !mp_scheduler_has_work(self->scheduler, NULL)) sleep_helping(self, word);
+      found = is_done(word) || mp_scheduler_has_work(self->scheduler);
+    } while (!found && mp_look_goes_on(&look, mp_os_now()));
+    mp_look_end(&look, found);
+    if (!found) sleep_helping(self, word);
   }
 }
 
 static void await_outside(mp_pool *pool, mp_atomic_u32 *word) {
   uint32_t pending = MP_WORD_PENDING;
-  uint64_t end = mp_os_now() + pool->config.spin_ns;
-  while (!is_done(word) && mp_os_now() < end) mp_pause();
+  mp_look look = mp_look_begin(&pool->scheduler, &pool->scheduler.outside);
+  while (!is_done(word) && mp_look_goes_on(&look, mp_os_now())) mp_pause();
+  mp_look_end(&look, is_done(word));
   if (!mp_cas_acq_rel(word, &pending, MP_WORD_OUTSIDE)) return;
   for (;;) {
     uint32_t seen = mp_event_seen(&pool->event);

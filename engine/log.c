@@ -1,6 +1,7 @@
 #include "log.h"
 
 #include <stdio.h>
+#include <string.h>
 
 mp_status mp_log_init(mp_log *log, mp_log_sink *sink, void *ud, mp_log_level level) {
   log->sink = sink;
@@ -16,7 +17,11 @@ void mp_log_vwrite(mp_log *log, mp_log_level level, const char *area, const char
   if (!mp_log_on(log, level)) return;
   vsnprintf(line, sizeof line, format, args);
   pthread_mutex_lock(&log->lock);
-  log->sink(log->ud, level, area, line);
+  for (char *rest = line, *end; rest != NULL; rest = end) { /* a traceback has many lines */
+    end = strchr(rest, '\n');
+    if (end != NULL) *end++ = '\0';
+    log->sink(log->ud, level, area, rest);
+  }
   pthread_mutex_unlock(&log->lock);
 }
 

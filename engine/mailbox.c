@@ -1,6 +1,7 @@
 #include "mailbox.h"
 
 #include <assert.h>
+#include <string.h>
 
 mp_status mp_mailbox_open(mp_mailbox_host *host, mp_mailbox **mailbox) {
   mp_mailbox *box = mp_alloc_zeroed(host->alloc, sizeof *box);
@@ -74,12 +75,40 @@ bool mp_mailbox_try_post(mp_mailbox *mailbox, mp_message *message) {
   return taken;
 }
 
+typedef struct letter {
+  mp_message message;
+  mp_alloc *alloc;
+  mp_deliver *deliver;
+  void *ud;
+  size_t size;
+  char data[];
+} letter;
+
+static void deliver_letter(mp_message *message, bool discarded) {
+  letter *l = (letter *)message;
+  if (!discarded) l->deliver(l->ud, l->data, l->size);
+  mp_alloc_free(l->alloc, l, sizeof *l + l->size);
+}
+
+mp_status mp_mailbox_send(mp_mailbox *mailbox, mp_deliver *deliver, void *ud, const void *data, size_t size) {
+  if (mp_mailbox_forked(mailbox)) return MP_FORKED;
+  if (size > SIZE_MAX - sizeof(letter)) return MP_NOMEM;
+  letter *l = mp_alloc_get(mailbox->host->alloc, sizeof *l + size);
+  if (l == NULL) return MP_NOMEM;
+  *l = (letter){{NULL, deliver_letter}, mailbox->host->alloc, deliver, ud, size};
+  if (size > 0) memcpy(l->data, data, size);
+  if (mp_mailbox_try_post(mailbox, &l->message)) return MP_OK;
+  deliver_letter(&l->message, true);
+  return MP_FULL;
+}
+
 static mp_message *take(mp_mailbox *mailbox) {
   pthread_mutex_lock(&mailbox->lock);
   mp_message *message = mailbox->head;
   if (message != NULL) {
     mailbox->head = message->next;
     if (mailbox->head == NULL) mailbox->tail = NULL;
+    mp_store_relaxed(&mailbox->taken, mp_load_relaxed(&mailbox->taken) + 1);
     if (mp_sub_seq(&mailbox->count, 1) == 1 && mailbox->fd.read_fd >= 0) mp_os_event_fd_clear(&mailbox->fd);
   }
   pthread_mutex_unlock(&mailbox->lock);
@@ -88,7 +117,7 @@ static mp_message *take(mp_mailbox *mailbox) {
 
 size_t mp_mailbox_poll(mp_mailbox *mailbox, uint64_t budget_ns, size_t max, size_t *left) {
   size_t delivered = 0;
-  if (mp_load_relaxed(&mailbox->count) != 0) {
+  if (mp_load_relaxed(&mailbox->count) != 0 && !mp_mailbox_forked(mailbox)) {
     uint64_t deadline = mp_os_deadline(budget_ns);
     mp_mailbox_retain(mailbox); /* a callback may close it */
     while (max == 0 || delivered < max) {
@@ -110,6 +139,7 @@ size_t mp_mailbox_count(mp_mailbox *mailbox) { return mp_load_seq(&mailbox->coun
 
 mp_status mp_mailbox_fd(mp_mailbox *mailbox, int *fd) {
   mp_status status = MP_OK;
+  if (mp_mailbox_forked(mailbox)) return MP_FORKED;
   pthread_mutex_lock(&mailbox->lock);
   if (mailbox->fd.read_fd < 0) {
     status = mp_os_event_fd_open(&mailbox->fd);
@@ -121,7 +151,7 @@ mp_status mp_mailbox_fd(mp_mailbox *mailbox, int *fd) {
 }
 
 void mp_mailbox_close(mp_mailbox *mailbox) {
-  if (mailbox == NULL) return;
+  if (mailbox == NULL || mp_mailbox_forked(mailbox)) return;
   pthread_mutex_lock(&mailbox->lock);
   mp_message *message = mailbox->head;
   mailbox->head = mailbox->tail = NULL;

@@ -28,6 +28,7 @@ struct mp_message {
 /* What all mailboxes of a pool share. */
 typedef struct mp_mailbox_host {
   mp_alloc *alloc;
+  const mp_os_fork_guard *fork_guard;
   mp_event *event;        /* signalled when a mailbox that is awaited receives */
   void (*wake)(void *ud); /* the host's hook; may be NULL */
   void *wake_ud;
@@ -46,7 +47,11 @@ struct mp_mailbox {
   mp_os_event_fd fd;           /* guarded by lock: open once asked for */
   bool closed;                 /* guarded by lock */
   _Atomic size_t count;        /* atomic, written under lock */
+  _Atomic uint64_t taken;      /* messages ever taken out; written under lock */
 };
+
+/* After fork the lock may be held by a thread that does not exist in the child: there nobody touches a mailbox. */
+static inline bool mp_mailbox_forked(const mp_mailbox *mailbox) { return !mp_os_fork_guard_ok(mailbox->host->fork_guard); }
 
 MP_CHECKED mp_status mp_mailbox_open(mp_mailbox_host *host, mp_mailbox **mailbox);
 void mp_mailbox_retain(mp_mailbox *mailbox);

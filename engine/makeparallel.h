@@ -114,7 +114,8 @@ typedef struct mp_pool_config {
   unsigned workers;       /* 1..MP_WORKERS_MAX; 0: mp_cores() */
   unsigned workers_extra; /* most replacement threads for workers blocked in a wait; default 256 */
   size_t stack_size;      /* bytes a worker's stack may use, at least 1 MiB; 0: 8 MiB (only touched pages cost memory) */
-  uint64_t spin_ns;       /* how long an idle worker looks before it sleeps; default 2,000 */
+  uint64_t spin_ns;       /* how long an idle worker or a waiting thread looks before it sleeps; default 2,000 */
+  uint64_t spin_free_ns;  /* the same while a core is free for it: fewer threads awake than cores; default 50,000 */
   int owner_works;        /* nonzero: the owner runs tasks while it waits (a game's main thread). Default 0 */
   size_t mailbox_max;     /* progress messages a mailbox holds before it drops the next; default 65,536 */
   mp_allocator allocator; /* zeroed: malloc and free */
@@ -127,6 +128,8 @@ typedef struct mp_pool_config {
   void *(*worker_start)(mp_worker *worker, void *ud);
   void (*worker_stop)(mp_worker *worker, void *local, void *ud);
   void *worker_ud;
+  void (*closed)(void *ud); /* the pool's memory is about to go: nothing of it uses the host's hooks any more. Any thread. May be NULL */
+  void *closed_ud;
 } mp_pool_config;
 
 /* A config with every default in place. */
@@ -134,6 +137,9 @@ MP_API mp_pool_config mp_pool_config_default(void);
 
 /* Cores this process may use: the affinity mask, cut by the cgroup's CPU quota; at least 1. Any thread. */
 MP_API unsigned mp_cores(void);
+
+/* The monotonic clock that every duration here refers to, in nanoseconds. Any thread. */
+MP_API uint64_t mp_now(void);
 
 /*
 ** Creates a pool; the calling thread becomes its owner. Blocks until the threads exist.
@@ -161,7 +167,8 @@ typedef struct mp_pool_info {
 MP_API void mp_pool_get_info(mp_pool *pool, mp_pool_info *info);
 
 /*
-** Waits until nothing submitted is unfinished. Any thread but a worker. Blocks up to timeout_ns.
+** Waits until nothing submitted is unfinished. Any thread but a worker. Blocks up to timeout_ns; an owner that works (owner_works)
+** runs tasks meanwhile if that is MP_FOREVER.
 ** Errors: TIMEOUT, INTERRUPTED (a signal handler ran; call again), INVALID (on a worker), FORKED.
 */
 MP_API MP_CHECKED mp_status mp_pool_drain(mp_pool *pool, uint64_t timeout_ns);
@@ -172,16 +179,22 @@ typedef struct mp_shutdown_report {
   unsigned stuck;     /* workers still inside a task when the deadline passed */
 } mp_shutdown_report;
 
+typedef enum mp_shutdown_mode {
+  MP_SHUTDOWN_FINISH,         /* what was accepted runs */
+  MP_SHUTDOWN_CANCEL_PENDING, /* what has not started is cancelled */
+  MP_SHUTDOWN_CANCEL_ALL      /* and what runs is asked to stop at once */
+} mp_shutdown_mode;
+
 /*
-** Stops accepting tasks; with cancel_pending cancels what has not started, else lets it run; waits up to timeout_ns, then
+** Stops accepting tasks and deals with the accepted ones as `mode` says; waits up to timeout_ns, then cancels what has not started,
 ** asks running tasks to stop and leaves those that do not. Afterwards every task is terminal and no thread is left but the
 ** stuck ones, which go when their task returns. The pool stays valid (handles can be read) until mp_pool_destroy.
 ** Calling it again is harmless. Any thread but a worker. `report` may be NULL. Errors: INVALID (on a worker), FORKED.
 */
-MP_API MP_CHECKED mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns, int cancel_pending, mp_shutdown_report *report);
+MP_API MP_CHECKED mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns, mp_shutdown_mode mode, mp_shutdown_report *report);
 
 /*
-** Lets go of the pool (shutting it down with a deadline of one second if that was not done). Memory is freed once
+** Lets go of the pool (if that was not done, shuts it down: MP_SHUTDOWN_CANCEL_ALL, one second). Memory is freed once
 ** the last task reference, mailbox and stuck worker are gone, so destroying early is safe. NULL is ignored. Any thread but a worker.
 */
 MP_API void mp_pool_destroy(mp_pool *pool);
@@ -192,6 +205,12 @@ MP_API void mp_pool_log(mp_pool *pool, mp_log_level level, const char *area, con
     __attribute__((format(printf, 4, 5)))
 #endif
     ;
+
+/*
+** Memory from the pool's allocator, counted in mp_pool_info.bytes; as realloc, with size_new == 0 to free (then NULL is returned).
+** For what travels with tasks. Any thread.
+*/
+MP_API MP_CHECKED void *mp_pool_realloc(mp_pool *pool, void *block, size_t size_old, size_t size_new);
 
 /* MP_OK, or why the pool takes no tasks: SHUTDOWN, FORKED. Any thread. */
 MP_API mp_status mp_pool_status(mp_pool *pool);
@@ -222,6 +241,10 @@ typedef mp_status mp_task_run(mp_worker *worker, void *arg);
 typedef void mp_task_done(mp_task *task, mp_state state, void *arg);
 /* Frees what arg owns: exactly once, whatever happens, as early as nothing can need it. Any thread, under no lock. */
 typedef void mp_task_drop(void *arg);
+/* Runs inside mp_mailbox_poll when the task is terminal; task is NULL if the news is discarded instead (its mailbox closed). */
+typedef void mp_notify(mp_task *task, mp_state state, void *ud);
+/* Runs inside mp_mailbox_poll, in order, always before the same mailbox's news of that task's end. note may be NULL. */
+typedef void mp_progress(mp_task *task, double progress, const char *note, size_t note_length, void *ud);
 
 enum {
   MP_TASK_TIMED = 1 /* keep the times that mp_task_times reports (three clock readings a task) */
@@ -234,15 +257,19 @@ typedef struct mp_task_desc {
   size_t arg_size;      /* 0: arg is passed as it is. Else that many bytes at arg are copied into the task */
   mp_task_drop *drop;   /* may be NULL */
   mp_task_done *done;   /* may be NULL */
-  mp_mailbox *mailbox;  /* where done is delivered; NULL: the pool's own */
+  mp_mailbox *mailbox;  /* where done, progress and notify are delivered; NULL: the pool's own */
   int priority;         /* 0 normal; above 0 runs before, below 0 after; FIFO among equals */
   unsigned flags;       /* MP_TASK_... */
   uint64_t timeout_ns;  /* counted from now, waiting included; 0: none */
   mp_task *const *after; /* start when all of these are done; if one ends otherwise, fail with MP_DEPENDENCY */
   size_t after_count;
+  /* as mp_task_on_progress and mp_task_notify on `mailbox`, before the task can start; may be NULL */
+  mp_progress *progress;
+  mp_notify *notify;
+  void *listener_ud;
 } mp_task_desc;
 
-#define MP_TASK_DESC_INIT {sizeof(mp_task_desc), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define MP_TASK_DESC_INIT {sizeof(mp_task_desc), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /*
 ** Submits a task. With `task` non-NULL the caller receives a reference to release. On failure nothing ran, and
@@ -252,7 +279,7 @@ typedef struct mp_task_desc {
 MP_API MP_CHECKED mp_status mp_submit(mp_pool *pool, const mp_task_desc *desc, mp_task **task);
 
 /*
-** Submits n tasks that differ only in arg: arg is desc->arg + i * stride (stride 0: all the same). No `after`, no deadline.
+** Submits n tasks that differ only in arg: arg is desc->arg + i * stride (stride 0: all the same). No `after`, no deadline, nobody who listens.
 ** All or none. `tasks` may be NULL, else receives n references. Cheaper than n calls of mp_submit. Any thread.
 */
 MP_API MP_CHECKED mp_status mp_submit_batch(mp_pool *pool, const mp_task_desc *desc, size_t n, size_t stride, mp_task **tasks);
@@ -280,15 +307,16 @@ MP_API void mp_task_times(const mp_task *task, uint64_t *queued_ns, uint64_t *ru
 MP_API double mp_task_progress(const mp_task *task);
 
 /*
-** Waits until the task is terminal. Up to timeout_ns; 0 only looks. Outside the pool it blocks. On a worker it helps: a task
-** still queued runs in place, other work runs while the stack allows, then a replacement worker is let in, so that it never
-** deadlocks; with a finite timeout it does not help, so as not to overrun.
+** Waits until the task is terminal. Up to timeout_ns; 0 only looks. Outside the pool it blocks. On a worker it helps while the stack
+** allows: a task still queued runs in place, then others that this worker submitted; then a replacement worker is let in, so that it
+** never deadlocks. With a finite timeout it does not help, so as not to overrun.
 ** Errors: TIMEOUT, INTERRUPTED (a signal handler ran on this thread; call again), FORKED.
 */
 MP_API MP_CHECKED mp_status mp_wait(mp_task *task, uint64_t timeout_ns);
 
 /*
-** Waits until one of n tasks is terminal or, if mailbox is non-NULL, until that mailbox has messages (then *index == n).
+** Waits until one of n tasks is terminal or, if mailbox is non-NULL, until that mailbox has messages (then *index == n), or has had:
+** what a worker runs while it waits may deliver them.
 ** NULL entries are skipped. Same rules and errors as mp_wait.
 */
 MP_API MP_CHECKED mp_status mp_wait_any(mp_pool *pool, mp_task *const *tasks, size_t n, mp_mailbox *mailbox, uint64_t timeout_ns, size_t *index);
@@ -303,11 +331,9 @@ MP_API int mp_cancel(mp_task *task);
 MP_API int mp_task_cancel_requested(const mp_task *task);
 
 /*
-** Asks for a message when the task is terminal: `notify` runs inside mp_mailbox_poll with `ud`; `notify` gets NULL for the
-** task if the message is discarded instead (its mailbox closed). If the task is terminal already the message is posted at once.
-** Any thread. Errors: NOMEM.
+** Asks for a message when the task is terminal. If it is already, the message is posted at once.
+** Any thread. Errors: NOMEM, FOREIGN, FORKED.
 */
-typedef void mp_notify(mp_task *task, mp_state state, void *ud);
 MP_API MP_CHECKED mp_status mp_task_notify(mp_task *task, mp_mailbox *mailbox, mp_notify *notify, void *ud);
 
 /* }====================================================== */
@@ -319,7 +345,7 @@ MP_API MP_CHECKED mp_status mp_task_notify(mp_task *task, mp_mailbox *mailbox, m
 */
 
 MP_API mp_pool *mp_worker_pool(const mp_worker *worker);
-MP_API unsigned mp_worker_index(const mp_worker *worker);  /* 0 .. workers + workers_extra - 1; stable for a thread */
+MP_API unsigned mp_worker_index(const mp_worker *worker);  /* 0 .. workers + workers_extra - 1 (one more if owner_works); stable for a thread */
 MP_API mp_task *mp_worker_task(const mp_worker *worker);   /* the task running now, or NULL inside a bare job. Borrowed */
 MP_API void *mp_worker_local(const mp_worker *worker);     /* what worker_start returned */
 MP_API int mp_worker_cancelled(const mp_worker *worker);   /* was the running task asked to stop? */
@@ -330,13 +356,11 @@ MP_API void mp_worker_set_result(mp_worker *worker, void *result, mp_task_drop *
 
 /*
 ** Reports progress 0..1 of the running task (any thread may report for a task it holds). `note` (may be NULL) is copied.
-** Subscribers (mp_task_on_progress) get a message; a full mailbox drops it and counts. Errors: INVALID, NOMEM.
+** Subscribers (mp_task_on_progress) get a message; a full mailbox drops it and counts. Errors: INVALID, NOMEM, FORKED.
 */
 MP_API MP_CHECKED mp_status mp_task_report(mp_task *task, double progress, const char *note, size_t note_length);
 
-/* Runs inside mp_mailbox_poll, in order, always before the same mailbox's `notify` of that task's end. note may be NULL. */
-typedef void mp_progress(mp_task *task, double progress, const char *note, size_t note_length, void *ud);
-/* Sends the task's further progress to a mailbox, beside earlier subscribers; for the task's life. Errors: NOMEM. */
+/* Sends the task's further progress to a mailbox, beside earlier subscribers; for the task's life. Errors: NOMEM, FOREIGN, FORKED. */
 MP_API MP_CHECKED mp_status mp_task_on_progress(mp_task *task, mp_mailbox *mailbox, mp_progress *progress, void *ud);
 
 /* Sleeps up to duration_ns; returns MP_CANCELLED at once when the running task is asked to stop, else MP_OK. */
@@ -368,7 +392,13 @@ MP_API void mp_mailbox_close(mp_mailbox *mailbox);
 */
 MP_API size_t mp_mailbox_poll(mp_mailbox *mailbox, uint64_t budget_ns, size_t max, size_t *left);
 MP_API size_t mp_mailbox_count(mp_mailbox *mailbox); /* messages waiting. Any thread */
-/* A descriptor readable while messages wait; created by the first call, closed with the mailbox. Errors: SYSTEM. */
+/*
+** Sends a copy of `size` bytes; `deliver` runs inside mp_mailbox_poll. Any thread. Errors: NOMEM, FULL (counted as dropped; also
+** when the mailbox is closed), FORKED.
+*/
+typedef void mp_deliver(void *ud, const void *data, size_t size);
+MP_API MP_CHECKED mp_status mp_mailbox_send(mp_mailbox *mailbox, mp_deliver *deliver, void *ud, const void *data, size_t size);
+/* A descriptor readable while messages wait; created by the first call, closed with the mailbox. Errors: SYSTEM, FORKED. */
 MP_API MP_CHECKED mp_status mp_mailbox_fd(mp_mailbox *mailbox, int *fd);
 
 /* The same for the pool's own mailbox: a frame calls mp_poll(pool, budget_ns, 0). */

@@ -3,6 +3,7 @@
 #endif
 #include "os.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -361,3 +362,28 @@ void mp_os_fork_guard_close(mp_os_fork_guard *guard) {
 }
 
 /* }====================================================== */
+
+/*
+** {======================================================
+** Pages
+** =======================================================
+*/
+
+#ifndef MAP_POPULATE
+#define MAP_POPULATE 0 /* where there is it, one call maps all pages: a fault each costs several times as much */
+#endif
+
+void *mp_os_pages_get(size_t size) {
+  void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  return pages == MAP_FAILED ? NULL : pages;
+}
+
+void mp_os_pages_free(void *pages, size_t size) { munmap(pages, size); }
+
+/* }====================================================== */
+
+void mp_os_pin(void) {
+  static const char here = 0;
+  Dl_info info;
+  if (dladdr(&here, &info) != 0 && info.dli_fname != NULL) (void)!dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+}

@@ -75,4 +75,11 @@ void mp_os_fork_guard_open(mp_os_fork_guard *guard);
 int mp_os_fork_guard_ok(const mp_os_fork_guard *guard);
 void mp_os_fork_guard_close(mp_os_fork_guard *guard);
 
+/* Zeroed pages straight from the system, and back to it at once. `size` is rounded up; NULL: none. Any thread. */
+MP_CHECKED void *mp_os_pages_get(size_t size);
+void mp_os_pages_free(void *pages, size_t size);
+
+/* Keeps the shared library this is in from being unloaded: a worker that is stuck may outlive whoever loaded it. */
+void mp_os_pin(void);
+
 #endif

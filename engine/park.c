@@ -87,13 +87,14 @@ static bool take_token(mp_parker *parker) {
   return true;
 }
 
-bool mp_park_sleep(mp_park *park, mp_parker *parker, uint64_t deadline) {
+mp_status mp_park_sleep(mp_park *park, mp_parker *parker, uint64_t deadline) {
   while (!take_token(parker)) {
-    if (mp_os_gate_wait(&parker->gate, 0, deadline) != MP_TIMEOUT) continue;
+    mp_status status = mp_os_gate_wait(&parker->gate, 0, deadline);
+    if (status == MP_OK) continue;
     mp_park_retract(park, parker);
-    return false;
+    return status;
   }
-  return true;
+  return MP_OK;
 }
 
 void mp_park_retract(mp_park *park, mp_parker *parker) {

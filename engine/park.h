@@ -59,8 +59,11 @@ MP_CHECKED bool mp_park_search_end(mp_park *park);
 
 /* A searcher joins the sleepers and stops counting as a searcher; it must look at the queues again, then call one of the next two. */
 void mp_park_announce(mp_park *park, mp_parker *parker);
-/* Sleeps until woken; false at the deadline (then not a sleeper any more). Either way the caller is a searcher again. */
-bool mp_park_sleep(mp_park *park, mp_parker *parker, uint64_t deadline);
+/*
+** Sleeps until woken (MP_OK), the deadline (MP_TIMEOUT) or a signal handler has run (MP_INTERRUPTED). The caller is no sleeper any more
+** but a searcher again.
+*/
+mp_status mp_park_sleep(mp_park *park, mp_parker *parker, uint64_t deadline);
 /* Calls the sleep off; the caller is a searcher again. */
 void mp_park_retract(mp_park *park, mp_parker *parker);
 

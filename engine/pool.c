@@ -8,8 +8,8 @@
 #include <string.h>
 
 #define STACK_MIN ((size_t)1 << 20)
+#define SPIN_MAX_NS ((uint64_t)1000000000)
 #define STACK_DEFAULT ((size_t)8 << 20)
-#define INLINE_ARG 96 /* an argument up to this size shares the task's block */
 
 /*
 ** {======================================================
@@ -33,7 +33,7 @@ mp_worker *mp_pool_self(mp_pool *pool) {
   return self != NULL && self->scheduler == &pool->scheduler ? self : NULL;
 }
 
-mp_store_local *mp_pool_local_store(mp_pool *pool) {
+mp_task_lists *mp_pool_local_tasks(mp_pool *pool) {
   mp_worker *self = mp_pool_self(pool);
   if (self != NULL) return &self->tasks;
   return mp_os_thread_tag() == pool->owner_tag ? &pool->owner_tasks : NULL;
@@ -48,6 +48,7 @@ mp_store_local *mp_pool_local_store(mp_pool *pool) {
 */
 
 unsigned mp_cores(void) { return mp_os_cores(); }
+uint64_t mp_now(void) { return mp_os_now(); }
 
 mp_pool_config mp_pool_config_default(void) {
   mp_pool_config config;
@@ -55,6 +56,7 @@ mp_pool_config mp_pool_config_default(void) {
   config.size = sizeof config;
   config.workers_extra = 256;
   config.spin_ns = 2000;
+  config.spin_free_ns = 50000;
   config.mailbox_max = 65536;
   config.log_level = MP_LOG_INFO;
   return config;
@@ -66,20 +68,18 @@ static mp_status check_config(mp_pool_config *config) {
   if (config->stack_size == 0) config->stack_size = STACK_DEFAULT;
   if (config->workers > MP_WORKERS_MAX || config->workers_extra > 64 * MP_WORKERS_MAX) return MP_INVALID;
   if (config->stack_size < STACK_MIN || config->stack_size > ((size_t)1 << 40)) return MP_INVALID;
-  if (config->mailbox_max == 0) return MP_INVALID;
+  if (config->mailbox_max == 0 || config->spin_ns > SPIN_MAX_NS || config->spin_free_ns > SPIN_MAX_NS) return MP_INVALID;
   return MP_OK;
 }
 
 /* Called by a worker that is about to sleep. */
-static void on_idle(void *ud) {
-  mp_pool *pool = ud;
-  if (mp_load_seq(&pool->drainers) != 0) mp_event_signal(&pool->event);
-}
+static void on_idle(void *ud) { mp_pool_tell_drainers(ud); }
 
 static mp_scheduler_config scheduler_config(mp_pool *pool) {
   const mp_pool_config *c = &pool->config;
   mp_scheduler_config config = {
       .workers = c->workers, .workers_extra = c->workers_extra, .stack_size = c->stack_size, .spin_ns = c->spin_ns,
+      .spin_free_ns = c->spin_free_ns, .cores = mp_os_cores(),
       .owner_works = c->owner_works != 0, .worker_start = c->worker_start, .worker_stop = c->worker_stop,
       .worker_ud = c->worker_ud, .idle = on_idle, .thread_comes = retain_ud, .thread_gone = release_ud, .ud = pool};
   return config;
@@ -93,11 +93,13 @@ mp_status mp_pool_create(const mp_pool_config *given, mp_pool **created) {
   mp_alloc_init(&alloc, &config.allocator);
   mp_pool *pool = mp_alloc_aligned(&alloc, sizeof *pool);
   if (pool == NULL) return MP_NOMEM;
+  mp_os_pin();
   pool->config = config;
   mp_alloc_init(&pool->alloc, &config.allocator); /* counts from here: the pool's own block is not in it */
   atomic_init(&pool->references, 1);
   pool->owner_tag = mp_os_thread_tag();
   pool->mailbox_host.alloc = &pool->alloc;
+  pool->mailbox_host.fork_guard = &pool->fork_guard;
   pool->mailbox_host.event = &pool->event;
   pool->mailbox_host.wake = config.wake;
   pool->mailbox_host.wake_ud = config.wake_ud;
@@ -110,7 +112,7 @@ mp_status mp_pool_create(const mp_pool_config *given, mp_pool **created) {
   if ((status = mp_os_lock_init(&pool->critical)) != MP_OK) goto fail_critical;
   if ((status = mp_os_lock_init(&pool->shutdown_lock)) != MP_OK) goto fail_shutdown_lock;
   if ((status = mp_os_lock_init(&pool->running_lock)) != MP_OK) goto fail_running_lock;
-  if ((status = mp_store_init(&pool->store, &pool->alloc, sizeof(mp_task) + INLINE_ARG)) != MP_OK) goto fail_store;
+  if ((status = mp_task_open_stores(pool)) != MP_OK) goto fail_store;
   if ((status = mp_mailbox_open(&pool->mailbox_host, &pool->mailbox)) != MP_OK) goto fail_mailbox;
   mp_scheduler_config workers = scheduler_config(pool);
   if ((status = mp_scheduler_init(&pool->scheduler, &pool->alloc, &pool->log, &pool->event, &workers)) != MP_OK)
@@ -126,7 +128,7 @@ mp_status mp_pool_create(const mp_pool_config *given, mp_pool **created) {
 fail_scheduler:
   mp_mailbox_close(pool->mailbox);
 fail_mailbox:
-  mp_store_close(&pool->store);
+  mp_task_close_stores(pool);
 fail_store:
   pthread_mutex_destroy(&pool->running_lock);
 fail_running_lock:
@@ -157,8 +159,15 @@ mp_mailbox *mp_pool_mailbox(mp_pool *pool) { return pool->mailbox; }
 size_t mp_poll(mp_pool *pool, uint64_t budget_ns, size_t max) { return mp_mailbox_poll(pool->mailbox, budget_ns, max, NULL); }
 mp_status mp_fd(mp_pool *pool, int *fd) { return mp_mailbox_fd(pool->mailbox, fd); }
 
+void *mp_pool_realloc(mp_pool *pool, void *block, size_t size_old, size_t size_new) {
+  if (size_new != 0) return mp_alloc_resize(&pool->alloc, block, size_old, size_new);
+  mp_alloc_free(&pool->alloc, block, size_old);
+  return NULL;
+}
+
 void mp_pool_log(mp_pool *pool, mp_log_level level, const char *area, const char *format, ...) {
   va_list args;
+  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return; /* the log's lock may be held for ever */
   va_start(args, format);
   mp_log_vwrite(&pool->log, level, area, format, args);
   va_end(args);
@@ -177,6 +186,15 @@ mp_status mp_pool_status(mp_pool *pool) {
   return mp_load_relaxed(&pool->closing) != 0 ? MP_SHUTDOWN : MP_OK;
 }
 
+/* Takes n submissions back that came to nothing. Whoever drains may have seen them and must look again. */
+static void withdraw(mp_pool *pool, mp_worker *self, uint64_t n) {
+  if (self != NULL)
+    mp_store_seq(&self->counters.submitted, mp_load_relaxed(&self->counters.submitted) - n);
+  else
+    mp_sub_seq(&pool->outside.submitted, n);
+  mp_pool_tell_drainers(pool);
+}
+
 /*
 ** Counts n submissions, unless the pool closes. shutdown: store closing (seq), then read submitted; here: count (seq), then read
 ** closing. So either the shutdown waits for this submission or this submission sees the shutdown.
@@ -188,16 +206,34 @@ static mp_status enter(mp_pool *pool, mp_worker *self, uint64_t n) {
   else
     mp_add_seq(submitted, n);
   if (mp_load_seq(&pool->closing) == 0) return MP_OK;
-  if (self != NULL)
-    mp_store_seq(submitted, mp_load_relaxed(submitted) - n);
-  else
-    mp_sub_seq(submitted, n);
+  withdraw(pool, self, n);
   return MP_SHUTDOWN;
+}
+
+/* A queued task is cancelled. Bare jobs are refused: somebody waits for them to run. */
+static bool cancel_job(mp_job *job, void *ud) {
+  mp_pool *pool = ud;
+  uint32_t before;
+  if (job->run != mp_pool_run_job) return false;
+  mp_task *task = mp_task_of_job(job);
+  if (mp_task_end(task, MP_STATE_CANCELLED, true, &before)) mp_pool_finish(pool, NULL, task, before, false);
+  mp_task_release(task);
+  return true;
+}
+
+/*
+** For whoever has queued something: a shutdown whose deadline has passed may have emptied the queues before. It stores STOP (seq), then
+** looks into the queues; here: push (seq), then read closing. So one of the two finds the task.
+*/
+static void cancel_if_late(mp_pool *pool) {
+  if (mp_load_seq(&pool->closing) == MP_CLOSING_STOP) mp_scheduler_drain(&pool->scheduler, cancel_job, pool);
 }
 
 static mp_status check_desc(mp_pool *pool, const mp_task_desc *desc) {
   if (desc->size != sizeof *desc || desc->run == NULL) return MP_INVALID;
   if (desc->after_count > INT32_MAX || desc->arg_size > INT32_MAX) return MP_INVALID;
+  if (desc->arg_size > 0 && desc->arg == NULL) return MP_INVALID;
+  if (desc->mailbox != NULL && desc->mailbox->host != &pool->mailbox_host) return MP_FOREIGN;
   if (desc->after_count > 0 && desc->after == NULL) return MP_INVALID;
   for (size_t i = 0; i < desc->after_count; i++) {
     if (desc->after[i] == NULL) return MP_INVALID;
@@ -229,17 +265,33 @@ static void link_after(mp_pool *pool, mp_worker *self, mp_task *task, const mp_t
   if (mp_sub_acq_rel(&task->joins, ended + 1) == ended + 1) mp_pool_make_ready(pool, self, task, false);
 }
 
-static mp_status add_done(mp_pool *pool, mp_task *task, const mp_task_desc *desc, mp_notice **notice) {
+/* Who wants news of the task, allocated before it can start. On failure no notice is left; the task frees the rest. */
+static mp_status make_listeners(mp_pool *pool, mp_task *task, const mp_task_desc *desc, mp_notice *notices[2]) {
   mp_mailbox *mailbox = desc->mailbox != NULL ? desc->mailbox : pool->mailbox;
-  return mp_notice_create(task, mailbox, NULL, NULL, notice);
+  mp_status status = MP_OK;
+  notices[0] = notices[1] = NULL;
+  if (desc->progress != NULL) status = mp_task_on_progress(task, mailbox, desc->progress, desc->listener_ud);
+  if (status == MP_OK && desc->done != NULL) status = mp_notice_create(task, mailbox, NULL, NULL, &notices[0]);
+  if (status == MP_OK && desc->notify != NULL) status = mp_notice_create(task, mailbox, desc->notify, desc->listener_ud, &notices[1]);
+  if (status != MP_OK && notices[0] != NULL) mp_notice_free(notices[0]);
+  return status;
 }
 
-/* Gives the caller its reference; such a task keeps the pool's memory alive. */
-static void hand_out(mp_pool *pool, mp_task *task, mp_task **out) {
+static void link_listeners(mp_task *task, mp_notice *notices[2]) {
+  for (int i = 0; i < 2; i++)
+    if (notices[i] != NULL && !mp_task_link(task, &notices[i]->link)) mp_notice_post(notices[i], task);
+}
+
+static void free_listeners(mp_notice *notices[2]) {
+  for (int i = 0; i < 2; i++)
+    if (notices[i] != NULL) mp_notice_free(notices[i]);
+}
+
+/* The caller's reference, while no other thread knows the task; such a task keeps the pool's memory alive. */
+static void add_handle(mp_pool *pool, mp_task *task) {
   mp_pool_retain(pool);
   task->own |= MP_OWN_POOL;
   mp_store_relaxed(&task->references, 2);
-  *out = task;
 }
 
 mp_status mp_submit(mp_pool *pool, const mp_task_desc *desc, mp_task **out) {
@@ -247,46 +299,48 @@ mp_status mp_submit(mp_pool *pool, const mp_task_desc *desc, mp_task **out) {
   mp_status status = check_desc(pool, desc);
   if (status != MP_OK) return status;
   mp_worker *self = mp_pool_self(pool);
-  mp_store_local *local = mp_pool_local_store(pool);
+  mp_task_lists *local = mp_pool_local_tasks(pool);
   if ((status = enter(pool, self, 1)) != MP_OK) return status;
-  mp_notice *notice = NULL;
+  mp_notice *notices[2];
   mp_task *task = mp_task_create(pool, desc, local);
   if (task == NULL) {
     status = MP_NOMEM;
     goto fail_task;
   }
-  if (desc->done != NULL && (status = add_done(pool, task, desc, &notice)) != MP_OK) goto fail_notice;
+  if ((status = make_listeners(pool, task, desc, notices)) != MP_OK) goto fail_listeners;
   task->id = mp_add_relaxed(&pool->next_id, 1) + 1;
-  if (task->timeout_ns != 0 && (status = mp_pool_arm(pool, task)) != MP_OK) goto fail_arm;
-  if (out != NULL) hand_out(pool, task, out);
-  if (notice != NULL && !mp_task_link(task, &notice->link)) mp_notice_post(notice, task);
+  if (out != NULL) add_handle(pool, task);
+  if (mp_task_timeout(task) != 0 && (status = mp_pool_arm(pool, task)) != MP_OK) goto fail_arm; /* armed, it may end any time */
+  if (out != NULL) *out = task;
+  link_listeners(task, notices);
   if (desc->after_count > 0) {
     link_after(pool, self, task, desc);
   } else {
     mp_store_relaxed(&task->joins, 0);
     mp_pool_make_ready(pool, self, task, false);
   }
+  cancel_if_late(pool);
   return MP_OK;
 
 fail_arm:
-  if (notice != NULL) mp_notice_free(notice);
-fail_notice:
+  if (out != NULL) mp_pool_release(pool); /* not the last: the caller has one */
+  free_listeners(notices);
+fail_listeners:
   mp_task_discard(task, local);
 fail_task:
-  mp_pool_count(pool, self, settled); /* counted in, counted out */
-  mp_pool_count(pool, self, ended[MP_STATE_CANCELLED - MP_STATE_DONE]);
-  mp_pool_count(pool, self, skipped);
+  withdraw(pool, self, 1);
   return status;
 }
 
 mp_status mp_submit_batch(mp_pool *pool, const mp_task_desc *desc, size_t n, size_t stride, mp_task **tasks) {
   if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
   if (n == 0) return MP_OK;
-  if (desc->after_count != 0 || desc->timeout_ns != 0 || desc->done != NULL) return MP_INVALID;
+  if (desc->after_count != 0 || desc->timeout_ns != 0 || desc->done != NULL || desc->notify != NULL || desc->progress != NULL)
+    return MP_INVALID;
   mp_status status = check_desc(pool, desc);
   if (status != MP_OK) return status;
   mp_worker *self = mp_pool_self(pool);
-  mp_store_local *local = mp_pool_local_store(pool);
+  mp_task_lists *local = mp_pool_local_tasks(pool);
   mp_task *first = NULL, *last = NULL;
   mp_task_desc each = *desc;
   for (size_t i = 0; i < n; i++) {
@@ -317,16 +371,19 @@ mp_status mp_submit_batch(mp_pool *pool, const mp_task_desc *desc, size_t n, siz
   size_t i = 0;
   for (mp_task *task = first; task != NULL; task = mp_task_of_job(task->as.ordered.job.next)) {
     task->id = ++id;
-    if (tasks != NULL) hand_out(pool, task, &tasks[i++]);
+    if (tasks == NULL) continue;
+    add_handle(pool, task);
+    tasks[i++] = task;
   }
   if (desc->priority == 0) {
     mp_scheduler_push_chain(&pool->scheduler, &first->as.ordered.job, &last->as.ordered.job, n);
-    return MP_OK;
+    first = NULL;
   }
   for (mp_task *next; first != NULL; first = next) {
     next = mp_task_of_job(first->as.ordered.job.next);
     mp_scheduler_push(&pool->scheduler, self, &first->as.ordered, first->priority);
   }
+  cancel_if_late(pool);
   return MP_OK;
 }
 
@@ -389,7 +446,7 @@ void mp_pool_leave(mp_pool *pool, mp_worker *self) {
   mp_pool_count(pool, self, returned);
   mp_pool_count(pool, self, ended[MP_STATE_DONE - MP_STATE_DONE]);
   mp_pool_count(pool, self, settled);
-  if (self == NULL && mp_load_seq(&pool->drainers) != 0) mp_event_signal(&pool->event);
+  if (self == NULL) mp_pool_tell_drainers(pool);
 }
 
 static uint64_t minus(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
@@ -414,7 +471,7 @@ void mp_pool_get_info(mp_pool *pool, mp_pool_info *info) {
   info->bytes = mp_load_relaxed(&pool->alloc.bytes);
 }
 
-static mp_status drain(mp_pool *pool, uint64_t deadline, bool through_signals) {
+static mp_status drain(mp_pool *pool, uint64_t deadline, bool through_signals, bool helps) {
   mp_status status = MP_OK;
   mp_add_seq(&pool->drainers, 1); /* before the counters are read; pairs with the look in on_idle */
   for (;;) {
@@ -424,6 +481,7 @@ static mp_status drain(mp_pool *pool, uint64_t deadline, bool through_signals) {
       break;
     }
     if (status == MP_INTERRUPTED && !through_signals) break;
+    if (helps && mp_pool_help_as_owner(pool)) continue;
     if (mp_os_now() >= deadline) {
       status = MP_TIMEOUT;
       break;
@@ -437,7 +495,8 @@ static mp_status drain(mp_pool *pool, uint64_t deadline, bool through_signals) {
 mp_status mp_pool_drain(mp_pool *pool, uint64_t timeout_ns) {
   if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
   if (mp_pool_self(pool) != NULL) return MP_INVALID;
-  return drain(pool, mp_os_deadline(timeout_ns), false);
+  bool helps = mp_pool_owner_works(pool) && timeout_ns == MP_FOREVER;
+  return drain(pool, mp_os_deadline(timeout_ns), false, helps);
 }
 
 /* }====================================================== */
@@ -449,16 +508,6 @@ mp_status mp_pool_drain(mp_pool *pool, uint64_t timeout_ns) {
 */
 
 #define GRACE_NS ((uint64_t)20 * 1000000) /* for tasks that were asked to stop */
-
-/* A job that nobody will run any more: its task is cancelled. */
-static void cancel_job(mp_job *job, void *ud) {
-  mp_pool *pool = ud;
-  uint32_t before;
-  if (job->run != mp_pool_run_job) return;
-  mp_task *task = mp_task_of_job(job);
-  if (mp_task_end(task, MP_STATE_CANCELLED, true, &before)) mp_pool_finish(pool, NULL, task, before, false);
-  mp_task_release(task);
-}
 
 /*
 ** Ends the tasks that workers are stuck in. A worker clears `task` (seq), then reads `closing`; here `closing` was stored (seq) before
@@ -490,20 +539,37 @@ static void close_to(mp_pool *pool, mp_closing closing) {
   mp_event_signal(&pool->event);
 }
 
-static void shut_down_locked(mp_pool *pool, uint64_t deadline, bool cancel_pending) {
-  close_to(pool, cancel_pending ? MP_CLOSING_CANCEL : MP_CLOSING_REFUSE);
-  bool drained = drain(pool, deadline, true) == MP_OK;
-  if (!drained) {
-    close_to(pool, MP_CLOSING_STOP);
-    mp_scheduler_drain(&pool->scheduler, cancel_job, pool);
-    drained = drain(pool, mp_os_deadline(GRACE_NS), true) == MP_OK;
+/* Waits for the threads: as long as it takes if none is inside a task, else until the deadline. Returns how many stay behind. */
+static unsigned join_workers(mp_pool *pool, uint64_t deadline) {
+  totals sum = sum_counters(pool);
+  uint64_t grace = mp_os_deadline(GRACE_NS);
+  mp_scheduler_stop(&pool->scheduler);
+  /* a body can still run though its task is over: one that its deadline has ended */
+  bool idle = sum.submitted == sum.settled && sum.started == sum.returned;
+  return mp_scheduler_join(&pool->scheduler, idle ? MP_FOREVER : deadline > grace ? deadline : grace);
+}
+
+/* Running tasks are asked to stop, and what is queued is cancelled. */
+static void stop_all(mp_pool *pool) {
+  close_to(pool, MP_CLOSING_STOP);
+  mp_scheduler_drain(&pool->scheduler, cancel_job, pool);
+}
+
+static void shut_down_locked(mp_pool *pool, uint64_t deadline, mp_shutdown_mode mode) {
+  if (mode == MP_SHUTDOWN_CANCEL_ALL)
+    stop_all(pool);
+  else
+    close_to(pool, mode == MP_SHUTDOWN_CANCEL_PENDING ? MP_CLOSING_CANCEL : MP_CLOSING_REFUSE);
+  bool drained = drain(pool, deadline, true, false) == MP_OK;
+  if (!drained && mode != MP_SHUTDOWN_CANCEL_ALL) {
+    stop_all(pool);
+    drained = drain(pool, mp_os_deadline(GRACE_NS), true, false) == MP_OK;
   }
   if (!drained) {
     end_running(pool);
     mp_scheduler_drain(&pool->scheduler, cancel_job, pool);
   }
-  mp_scheduler_stop(&pool->scheduler);
-  unsigned stuck = mp_scheduler_join(&pool->scheduler, drained ? MP_FOREVER : mp_os_deadline(GRACE_NS));
+  unsigned stuck = join_workers(pool, deadline);
   mp_pool_stop_timer(pool);
   totals sum = sum_counters(pool);
   pool->report.done = sum.ended[0] + sum.ended[1] + sum.ended[3];
@@ -514,12 +580,12 @@ static void shut_down_locked(mp_pool *pool, uint64_t deadline, bool cancel_pendi
                (unsigned long long)pool->report.done, (unsigned long long)pool->report.cancelled, stuck);
 }
 
-mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns, int cancel_pending, mp_shutdown_report *report) {
+mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns, mp_shutdown_mode mode, mp_shutdown_report *report) {
   if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
   if (mp_pool_self(pool) != NULL) return MP_INVALID;
   uint64_t deadline = mp_os_deadline(timeout_ns);
   pthread_mutex_lock(&pool->shutdown_lock);
-  if (!pool->shut_down) shut_down_locked(pool, deadline, cancel_pending != 0);
+  if (!pool->shut_down) shut_down_locked(pool, deadline, mode);
   if (report != NULL) *report = pool->report;
   pthread_mutex_unlock(&pool->shutdown_lock);
   return MP_OK;
@@ -528,20 +594,23 @@ mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns, int cancel_pendin
 void mp_pool_destroy(mp_pool *pool) {
   if (pool == NULL) return;
   if (!mp_os_fork_guard_ok(&pool->fork_guard)) return; /* its locks may be held by threads that do not exist here */
-  (void)!mp_pool_shutdown(pool, (uint64_t)1000000000, 1, NULL);
+  (void)!mp_pool_shutdown(pool, (uint64_t)1000000000, MP_SHUTDOWN_CANCEL_ALL, NULL);
+  /* a task that ended on its way to the queue may lie there still, with nobody to find it, and hold the pool */
+  mp_scheduler_drain(&pool->scheduler, cancel_job, pool);
   mp_mailbox_close(pool->mailbox); /* its messages hold tasks, which hold the pool */
   mp_pool_release(pool);
 }
 
 static void free_pool(mp_pool *pool) {
   mp_alloc alloc = pool->alloc;
+  mp_pool_config config = pool->config;
   mp_scheduler *scheduler = &pool->scheduler;
   uint32_t slots = mp_load_acquire(&scheduler->slots);
   mp_scheduler_drain(scheduler, cancel_job, pool);
-  for (uint32_t i = 0; i < slots; i++) mp_store_flush(&pool->store, &mp_load_relaxed(&scheduler->worker[i])->tasks);
+  for (uint32_t i = 0; i < slots; i++) mp_task_flush(pool, &mp_load_relaxed(&scheduler->worker[i])->tasks);
   mp_scheduler_close(scheduler);
-  mp_store_flush(&pool->store, &pool->owner_tasks);
-  mp_store_close(&pool->store);
+  mp_task_flush(pool, &pool->owner_tasks);
+  mp_task_close_stores(pool);
   pthread_mutex_destroy(&pool->running_lock);
   pthread_mutex_destroy(&pool->shutdown_lock);
   pthread_mutex_destroy(&pool->critical);
@@ -551,6 +620,7 @@ static void free_pool(mp_pool *pool) {
   mp_log_close(&pool->log);
   mp_os_fork_guard_close(&pool->fork_guard);
   mp_alloc_free_aligned(&alloc, pool, sizeof *pool);
+  if (config.closed != NULL) config.closed(config.closed_ud);
 }
 
 /* }====================================================== */

@@ -36,16 +36,16 @@ struct mp_pool {
   mp_mailbox *mailbox;
   /* shared, each with its own rules */
   mp_scheduler scheduler;
-  mp_store store;
+  mp_store stores[MP_TASK_SIZES];
   mp_event event; /* something a waiting thread may want has happened */
   pthread_mutex_t critical;
   /* owner thread only */
-  mp_store_local owner_tasks;
+  mp_task_lists owner_tasks;
   /* atomic */
   _Atomic uint32_t references; /* the host's, one per thread, mailbox, bytes, and task with a handle */
   _Atomic uint32_t closing;    /* mp_closing; only grows */
   _Atomic uint32_t drainers;   /* threads in mp_pool_drain */
-  _Atomic uint64_t next_id;
+  _Atomic uint64_t next_id, next_bytes_id;
   mp_counters outside;         /* what happened on no worker; fetch_add */
   /* deadlines */
   pthread_mutex_t timer_lock;
@@ -64,7 +64,7 @@ void mp_pool_retain(mp_pool *pool);
 void mp_pool_release(mp_pool *pool);
 
 /* The calling thread's list of free task blocks, or NULL. */
-mp_store_local *mp_pool_local_store(mp_pool *pool);
+mp_task_lists *mp_pool_local_tasks(mp_pool *pool);
 /* The calling worker if it belongs to this pool, else NULL. */
 mp_worker *mp_pool_self(mp_pool *pool);
 
@@ -89,6 +89,18 @@ void mp_pool_run_job(mp_worker *worker, mp_job *job);
 MP_CHECKED mp_status mp_pool_arm(mp_pool *pool, mp_task *task);
 void mp_pool_disarm(mp_pool *pool, mp_task *task);
 void mp_pool_stop_timer(mp_pool *pool);
+
+/* Is this the owner, and does it run tasks while it waits? */
+static inline bool mp_pool_owner_works(const mp_pool *pool) {
+  return pool->scheduler.owner != NULL && mp_os_thread_tag() == pool->owner_tag;
+}
+/* Runs, as that owner, whatever can be found; false if there was nothing. */
+bool mp_pool_help_as_owner(mp_pool *pool);
+
+/* Something was counted that mp_pool_drain looks at. Workers need this only before they sleep. */
+static inline void mp_pool_tell_drainers(mp_pool *pool) {
+  if (mp_load_seq(&pool->drainers) != 0) mp_event_signal(&pool->event);
+}
 
 /* Is submitted == settled? (then nothing can happen any more unless somebody outside submits) */
 bool mp_pool_quiet(mp_pool *pool);

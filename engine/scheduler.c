@@ -4,8 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-
+#define PROBE_EVERY 32 /* looks, of which one may take all of spin_free_ns */
 #define FAIR_EVERY 64 /* picks between two looks at the lowest level first */
+#define OWNER_STACK ((size_t)1 << 20)
 
 static _Thread_local mp_worker *self_worker;
 
@@ -14,9 +15,10 @@ mp_worker *mp_worker_self(void) { return self_worker; }
 mp_worker *mp_scheduler_owner_enter(mp_scheduler *scheduler) {
   mp_worker *before = self_worker;
   char here;
+  if (before == scheduler->owner) return before;
   self_worker = scheduler->owner;
-  /* the owner's stack is the host's: assume no more below here than a worker has */
-  scheduler->owner->stack_low = &here - scheduler->config.stack_size / 8;
+  /* the owner's stack is the host's: assume no more below here than the least a worker has */
+  scheduler->owner->stack_low = (const char *)((uintptr_t)&here - OWNER_STACK);
   return before;
 }
 
@@ -38,7 +40,12 @@ void mp_scheduler_push(mp_scheduler *scheduler, mp_worker *self, mp_ordered_job 
 }
 
 void mp_scheduler_push_bare(mp_scheduler *scheduler, mp_worker *self, mp_job *job) {
-  if (self == NULL || !mp_deque_push_owner(&self->deque, job)) mp_inbox_push(&scheduler->inbox, job, job, 1);
+  if (self != NULL && mp_deque_push_owner(&self->deque, job)) {
+    int64_t at = mp_deque_bottom(&self->deque) - 1;
+    if (at < self->floor) self->floor = at;
+  } else {
+    mp_inbox_push(&scheduler->inbox, job, job, 1);
+  }
   mp_park_notify(&scheduler->park);
 }
 
@@ -46,6 +53,8 @@ void mp_scheduler_push_chain(mp_scheduler *scheduler, mp_job *head, mp_job *tail
   mp_inbox_push(&scheduler->inbox, head, tail, n);
   mp_park_notify(&scheduler->park);
 }
+
+#define SHARE_MAX (MP_GRAB_MAX < MP_DEQUE_CAPACITY ? MP_GRAB_MAX : MP_DEQUE_CAPACITY)
 
 /* Takes a share of the inbox: the first to run, the rest for the own deque, so that it pops them oldest first. */
 static mp_job *grab(mp_worker *worker, size_t max) {
@@ -55,19 +64,26 @@ static mp_job *grab(mp_worker *worker, size_t max) {
   if (n == 0) return NULL;
   for (size_t i = n - 1; i > 0; i--)
     if (!mp_deque_push_owner(&worker->deque, jobs[i])) mp_inbox_push(&scheduler->inbox, jobs[i], jobs[i], 1);
+  worker->floor = mp_deque_bottom(&worker->deque);
+  if (n > 1) mp_park_notify(&scheduler->park); /* while they were in no queue, a searcher may have gone to sleep */
   return jobs[0];
 }
+
+static bool has_own(const mp_worker *worker) { return mp_deque_bottom(&worker->deque) > worker->floor; }
+
+mp_job *mp_scheduler_find_own(mp_worker *worker) { return has_own(worker) ? mp_deque_pop_owner(&worker->deque) : NULL; }
 
 static mp_job *find_local(mp_worker *worker) {
   mp_inbox *inbox = &worker->scheduler->inbox;
   mp_job *job;
-  if (++worker->picks % FAIR_EVERY == 0) {
-    if ((job = mp_inbox_pop_ordered(inbox, MP_LEVEL_LOW)) != NULL) return job;
-    if ((job = grab(worker, 1)) != NULL) return job;
-  }
-  if ((job = mp_inbox_pop_ordered(inbox, MP_LEVEL_HIGH)) != NULL) return job;
+  bool fair = ++worker->picks % FAIR_EVERY == 0;
+  if (fair && (job = mp_inbox_pop_ordered(inbox, MP_LEVEL_LOW)) != NULL) return job;
+  /* what it pushed itself may go on for ever; a share taken from the inbox comes before the rest of the inbox */
+  if (fair && has_own(worker) && (job = grab(worker, 1)) != NULL) return job;
+  if (!fair && (job = mp_inbox_pop_ordered(inbox, MP_LEVEL_HIGH)) != NULL) return job;
   if ((job = mp_deque_pop_owner(&worker->deque)) != NULL) return job;
-  return grab(worker, MP_GRAB_MAX);
+  if ((job = grab(worker, SHARE_MAX)) != NULL) return job;
+  return fair ? mp_inbox_pop_ordered(inbox, MP_LEVEL_HIGH) : NULL;
 }
 
 /* xorshift (Marsaglia 2003): where to begin stealing */
@@ -99,14 +115,12 @@ mp_job *mp_scheduler_find(mp_worker *worker) {
   return job != NULL ? job : find_remote(worker);
 }
 
-bool mp_scheduler_has_work(mp_scheduler *scheduler, const mp_worker *worker) {
+bool mp_scheduler_has_work(mp_scheduler *scheduler) {
   for (int level = 0; level < MP_LEVELS; level++)
     if (mp_inbox_count(&scheduler->inbox, (mp_level)level) != 0) return true;
   uint32_t slots = mp_load_acquire(&scheduler->slots);
-  for (uint32_t i = 0; i < slots; i++) {
-    mp_worker *other = mp_load_relaxed(&scheduler->worker[i]);
-    if (other != worker && !mp_deque_empty(&other->deque)) return true;
-  }
+  for (uint32_t i = 0; i < slots; i++)
+    if (!mp_deque_empty(&mp_load_relaxed(&scheduler->worker[i])->deque)) return true;
   return false;
 }
 
@@ -128,54 +142,76 @@ void mp_word_complete(mp_scheduler *scheduler, mp_atomic_u32 *word) {
 ** =======================================================
 */
 
-void mp_scheduler_run(mp_worker *worker, mp_job *job) {
+/* Returns the continuation that is to run next, or NULL. */
+static mp_job *run_one(mp_worker *worker, mp_job *job) {
   mp_scheduler *scheduler = worker->scheduler;
-  for (;;) {
-    worker->next = NULL;
-    if (job->kind == MP_JOB_FORKED) {
-      job->run(worker, job);
-      mp_word_complete(scheduler, &job->done);
-      return;
-    }
-    job->run(worker, job); /* the job's memory may be gone after this */
-    job = worker->next;
-    if (job == NULL) return;
-    /* a long chain must not shut out higher priorities, nor the fair pick (which counts in find_local) */
-    bool fair = (worker->picks + 1) % FAIR_EVERY == 0;
-    if (fair || !mp_inbox_seems_empty(&scheduler->inbox, MP_LEVEL_HIGH)) {
-      worker->next = NULL;
-      mp_scheduler_push_bare(scheduler, worker, job);
-      return;
-    }
-    worker->picks++;
+  worker->next = NULL;
+  if (job->kind == MP_JOB_FORKED) {
+    job->run(worker, job);
+    mp_word_complete(scheduler, &job->done);
+    return NULL;
   }
+  job->run(worker, job); /* the job's memory may be gone after this */
+  job = worker->next;
+  if (job == NULL) return NULL;
+  /* a long chain must not shut out higher priorities, nor the fair pick (which counts in find_local) */
+  bool fair = (worker->picks + 1) % FAIR_EVERY == 0;
+  if (fair || !mp_inbox_seems_empty(&scheduler->inbox, MP_LEVEL_HIGH)) {
+    mp_scheduler_push_bare(scheduler, worker, job);
+    return NULL;
+  }
+  worker->picks++;
+  return job;
+}
+
+void mp_scheduler_run(mp_worker *worker, mp_job *job) {
+  mp_job *outer = worker->next; /* a finish further up the stack may have left one before it called the host, who waits here */
+  while (job != NULL) job = run_one(worker, job);
+  worker->next = outer;
 }
 
 static void end_search(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
   if (!worker->searching) return;
   worker->searching = false;
-  if (mp_park_search_end(&scheduler->park) && mp_scheduler_has_work(scheduler, worker)) mp_park_notify(&scheduler->park);
+  if (mp_park_search_end(&scheduler->park) && mp_scheduler_has_work(scheduler)) mp_park_notify(&scheduler->park);
 }
 
-/* Looks for spin_ns, without giving up the CPU in between: sched_yield would delay new work by a scheduler tick. */
+mp_look mp_look_begin(const mp_scheduler *scheduler, mp_patience *patience) {
+  uint32_t looks = mp_load_relaxed(&patience->looks) + 1;
+  bool probe = looks % PROBE_EVERY == 0;
+  mp_store_relaxed(&patience->looks, looks); /* threads outside may overwrite each other's lessons: no harm */
+  uint64_t free_ns = probe ? scheduler->config.spin_free_ns : mp_load_relaxed(&patience->free_ns);
+  return (mp_look){scheduler, patience, mp_os_now(), free_ns};
+}
+
+void mp_look_end(const mp_look *look, bool found) {
+  const mp_scheduler_config *config = &look->scheduler->config;
+  uint64_t free_ns = found ? 4 * look->free_ns : look->free_ns / 2;
+  if (free_ns > config->spin_free_ns) free_ns = config->spin_free_ns;
+  if (free_ns < config->spin_ns) free_ns = config->spin_ns;
+  mp_store_relaxed(&look->patience->free_ns, (uint32_t)free_ns);
+}
+
+/* Looks a while, without giving up the CPU in between: sched_yield would delay new work by a scheduler tick. */
 static mp_job *search(mp_worker *worker) {
-  uint64_t spin_ns = worker->scheduler->config.spin_ns;
+  const mp_scheduler *scheduler = worker->scheduler;
   mp_job *job = find_remote(worker);
-  if (job != NULL || spin_ns == 0) return job;
-  uint64_t end = mp_os_now() + spin_ns;
+  if (job != NULL || scheduler->config.spin_ns == 0) return job;
+  mp_look look = mp_look_begin(scheduler, &worker->patience);
   do {
     for (int i = 0; i < 8; i++) mp_pause();
-    if ((job = mp_scheduler_find(worker)) != NULL) return job;
-  } while (mp_os_now() < end && !mp_load_relaxed(&worker->scheduler->stop));
-  return NULL;
+    job = mp_scheduler_find(worker);
+  } while (job == NULL && mp_look_goes_on(&look, mp_os_now()) && !mp_load_relaxed(&scheduler->stop));
+  mp_look_end(&look, job != NULL);
+  return job;
 }
 
 static void park(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
   mp_park_announce(&scheduler->park, &worker->parker);
   scheduler->config.idle(scheduler->config.ud);
-  if (mp_scheduler_has_work(scheduler, NULL) || mp_load_seq(&scheduler->stop)) {
+  if (mp_scheduler_has_work(scheduler) || mp_load_seq(&scheduler->stop)) {
     mp_park_retract(&scheduler->park, &worker->parker);
     return;
   }
@@ -226,6 +262,8 @@ static void loop(mp_worker *worker) {
     mp_scheduler_run(worker, job);
   }
   end_search(worker);
+  /* tasks that are left cancel themselves; for jobs somebody waits in a join */
+  for (mp_job *job; (job = mp_scheduler_find(worker)) != NULL;) mp_scheduler_run(worker, job);
 }
 
 static void *worker_main(void *arg) {
@@ -236,6 +274,8 @@ static void *worker_main(void *arg) {
   mp_os_thread_name(name);
   self_worker = worker;
   worker->stack_low = &here - scheduler->config.stack_size;
+  pthread_mutex_lock(&scheduler->lock); /* until mp_scheduler_init knows how many workers there are */
+  pthread_mutex_unlock(&scheduler->lock);
   if (scheduler->config.worker_start != NULL) worker->local = scheduler->config.worker_start(worker, scheduler->config.worker_ud);
   loop(worker);
   if (scheduler->config.worker_stop != NULL) scheduler->config.worker_stop(worker, worker->local, scheduler->config.worker_ud);
@@ -265,6 +305,7 @@ static mp_worker *add_slot_locked(mp_scheduler *scheduler) {
   worker->scheduler = scheduler;
   worker->index = index;
   worker->random = index * 7919 + 13;
+  mp_store_relaxed(&worker->patience.free_ns, (uint32_t)scheduler->config.spin_free_ns);
   if (mp_parker_init(&worker->parker) != MP_OK) goto fail_parker;
   if (mp_os_gate_init(&worker->spare_gate) != MP_OK) goto fail_gate;
   mp_store_relaxed(&scheduler->worker[index], worker);
@@ -312,7 +353,8 @@ mp_status mp_scheduler_init(mp_scheduler *scheduler, mp_alloc *alloc, mp_log *lo
   scheduler->alloc = alloc;
   scheduler->log = log;
   scheduler->changed = changed;
-  scheduler->capacity = config->workers + config->workers_extra + 1;
+  scheduler->capacity = config->workers + config->workers_extra + (config->owner_works ? 1 : 0);
+  mp_store_relaxed(&scheduler->outside.free_ns, (uint32_t)config->spin_free_ns);
   mp_status status = mp_inbox_init(&scheduler->inbox);
   if (status != MP_OK) return status;
   if ((status = mp_park_init(&scheduler->park)) != MP_OK) goto fail_park;
@@ -422,17 +464,34 @@ unsigned mp_scheduler_join(mp_scheduler *scheduler, uint64_t deadline) {
   return stuck;
 }
 
-void mp_scheduler_drain(mp_scheduler *scheduler, void (*take)(mp_job *job, void *ud), void *ud) {
+/* Jobs that drain did not want, chained by next, oldest first. */
+typedef struct refused {
+  mp_job *head, *tail;
+  size_t n;
+} refused;
+
+static void offer(refused *back, mp_job *job, bool (*take)(mp_job *job, void *ud), void *ud) {
+  if (take(job, ud)) return;
+  if (back->n++ == 0)
+    back->head = job;
+  else
+    back->tail->next = job;
+  back->tail = job;
+}
+
+void mp_scheduler_drain(mp_scheduler *scheduler, bool (*take)(mp_job *job, void *ud), void *ud) {
   mp_job *job;
-  while (mp_inbox_grab(&scheduler->inbox, &job, 1, 1) == 1) take(job, ud);
+  refused back = {NULL, NULL, 0};
+  while (mp_inbox_grab(&scheduler->inbox, &job, 1, 1) == 1) offer(&back, job, take, ud);
   for (int level = 0; level < MP_LEVELS; level++)
-    while ((job = mp_inbox_pop_ordered(&scheduler->inbox, (mp_level)level)) != NULL) take(job, ud);
+    while ((job = mp_inbox_pop_ordered(&scheduler->inbox, (mp_level)level)) != NULL) offer(&back, job, take, ud);
   uint32_t slots = mp_load_acquire(&scheduler->slots);
   for (uint32_t i = 0; i < slots; i++) {
     mp_deque *deque = &mp_load_relaxed(&scheduler->worker[i])->deque;
     while (!mp_deque_empty(deque))
-      if ((job = mp_deque_steal(deque)) != NULL) take(job, ud);
+      if ((job = mp_deque_steal(deque)) != NULL) offer(&back, job, take, ud);
   }
+  if (back.n > 0) mp_scheduler_push_chain(scheduler, back.head, back.tail, back.n);
 }
 
 void mp_scheduler_close(mp_scheduler *scheduler) {

@@ -48,6 +48,12 @@ typedef struct mp_counters {
   _Atomic uint64_t steals, parks;
 } mp_counters;
 
+/* What a thread, or all that wait outside, learnt about looking; see mp_look. */
+typedef struct mp_patience {
+  _Atomic uint32_t free_ns;
+  _Atomic uint32_t looks;
+} mp_patience;
+
 struct mp_worker {
   mp_deque deque;
   /* constant while the worker exists */
@@ -59,11 +65,13 @@ struct mp_worker {
   /* owner thread only */
   mp_job *next;     /* a continuation: the job that runs when the current one has returned */
   mp_task *_Atomic task; /* running now; seq_cst: read by a shutdown (pool.c, end_running) */
-  mp_store_local tasks; /* free task blocks */
+  mp_task_lists tasks;
   unsigned lock_depth; /* mp_worker_lock */
   uint32_t random;
   uint32_t picks;
   bool searching;
+  int64_t floor; /* bottom of its deque above which lies only what it pushed itself; below, shares of the inbox */
+  mp_patience patience;
   /* atomic: written by the owner thread */
   mp_counters counters;
   /* shared */
@@ -76,7 +84,8 @@ struct mp_worker {
 typedef struct mp_scheduler_config {
   unsigned workers, workers_extra;
   size_t stack_size;
-  uint64_t spin_ns;
+  uint64_t spin_ns, spin_free_ns;
+  unsigned cores;
   bool owner_works;
   void *(*worker_start)(mp_worker *worker, void *ud);
   void (*worker_stop)(mp_worker *worker, void *local, void *ud);
@@ -102,6 +111,7 @@ struct mp_scheduler {
   _Atomic uint32_t running; /* atomic, written under lock: threads neither blocked nor spare, owner's slot apart */
   unsigned alive;           /* threads whose loop has not ended */
   mp_worker *spares;
+  mp_patience outside;      /* of threads that wait and are no workers */
   mp_event *changed;        /* signalled when alive falls */
 };
 
@@ -112,8 +122,8 @@ MP_CHECKED mp_status mp_scheduler_init(mp_scheduler *scheduler, mp_alloc *alloc,
 void mp_scheduler_stop(mp_scheduler *scheduler);
 /* Waits until no thread is left, at most until deadline, and joins; returns how many stay behind. Once; any thread but a worker. */
 unsigned mp_scheduler_join(mp_scheduler *scheduler, uint64_t deadline);
-/* Hands every queued job to `take`. Any thread, beside running workers. */
-void mp_scheduler_drain(mp_scheduler *scheduler, void (*take)(mp_job *job, void *ud), void *ud);
+/* Offers every queued job to `take`; what that refuses (false) is queued again. Any thread, beside running workers. */
+void mp_scheduler_drain(mp_scheduler *scheduler, bool (*take)(mp_job *job, void *ud), void *ud);
 /* Frees everything; only with no thread and no job left. */
 void mp_scheduler_close(mp_scheduler *scheduler);
 
@@ -132,10 +142,32 @@ void mp_scheduler_push_chain(mp_scheduler *scheduler, mp_job *head, mp_job *tail
 
 /* Runs one job and the continuations it leaves. */
 void mp_scheduler_run(mp_worker *worker, mp_job *job);
+/* What the worker itself pushed last, unless it was taken; or NULL. */
+mp_job *mp_scheduler_find_own(mp_worker *worker);
 /* Finds a job anywhere, or NULL. */
 mp_job *mp_scheduler_find(mp_worker *worker);
-/* Is anything queued that `worker` could find? */
-bool mp_scheduler_has_work(mp_scheduler *scheduler, const mp_worker *worker);
+/*
+** How long a thread looks before it sleeps: spin_ns; or, while a core is free for it, up to spin_free_ns, as long as that pays. Looks that
+** find nothing halve what the next one may take, so that a thread whose work comes seldom, or whose core somebody else needs, soon looks
+** no longer than spin_ns; now and then one takes all the time, to notice when it would pay again.
+*/
+typedef struct mp_look {
+  const mp_scheduler *scheduler;
+  mp_patience *patience;
+  uint64_t began, free_ns;
+} mp_look;
+mp_look mp_look_begin(const mp_scheduler *scheduler, mp_patience *patience);
+/* May it go on? Asked again and again: the core may be taken meanwhile. */
+static inline bool mp_look_goes_on(const mp_look *look, uint64_t now) {
+  const mp_scheduler *scheduler = look->scheduler;
+  uint32_t awake = mp_load_relaxed(&scheduler->running) - mp_load_relaxed(&scheduler->park.sleepers);
+  bool roomy = awake + 1 <= scheduler->config.cores; /* + 1: the owner, or whichever thread waits */
+  return now - look->began < (roomy ? look->free_ns : scheduler->config.spin_ns);
+}
+void mp_look_end(const mp_look *look, bool found);
+
+/* Is anything queued? */
+bool mp_scheduler_has_work(mp_scheduler *scheduler);
 
 /* Bracket a sleep of a worker: lets a replacement run meanwhile. False: no replacement could be had. */
 bool mp_scheduler_block(mp_worker *worker);

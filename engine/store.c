@@ -15,18 +15,21 @@
 #endif
 #ifdef CHECKED_MEMORY
 #define SLAB_BLOCKS 1
+#define LARGE_SLAB_BLOCKS 1
 #define LOCAL_MAX 1
 #define BATCH 1
-#define SPARE_SLABS 0
+#define SPARE_BLOCKS 0
 #else
 #define SLAB_BLOCKS MP_STORE_SLAB_BLOCKS
+#define LARGE_SLAB_BLOCKS MP_STORE_LARGE_SLAB_BLOCKS
 #define LOCAL_MAX MP_STORE_LOCAL_MAX
 #define BATCH MP_STORE_BATCH
-#define SPARE_SLABS MP_STORE_SPARE_SLABS
+#define SPARE_BLOCKS MP_STORE_SPARE_BLOCKS
 #endif
 
 struct mp_slab {
   mp_slab *next, *prev; /* among the slabs with a free block */
+  unsigned blocks;      /* in all */
   mp_block *free;       /* given back before */
   unsigned free_count;  /* free: in `free` or not yet cut */
   unsigned uncut;       /* blocks at the end never given out */
@@ -35,7 +38,15 @@ struct mp_slab {
 #define SLAB_HEADER ((sizeof(mp_slab) + 15) & ~(size_t)15)
 
 static size_t stride(const mp_store *store) { return sizeof(mp_block) + store->block_size; }
-static size_t slab_size(const mp_store *store) { return SLAB_HEADER + SLAB_BLOCKS * stride(store); }
+static size_t slab_size(const mp_store *store, unsigned blocks) { return SLAB_HEADER + blocks * stride(store); }
+
+#ifdef CHECKED_MEMORY
+#define slab_get mp_alloc_get
+#define slab_free mp_alloc_free
+#else
+#define slab_get mp_alloc_pages
+#define slab_free mp_alloc_free_pages
+#endif
 
 mp_status mp_store_init(mp_store *store, mp_alloc *alloc, size_t block_size) {
   memset(store, 0, sizeof *store);
@@ -47,9 +58,9 @@ mp_status mp_store_init(mp_store *store, mp_alloc *alloc, size_t block_size) {
 void mp_store_close(mp_store *store) {
   while (store->slabs != NULL) {
     mp_slab *slab = store->slabs;
-    assert(slab->free_count == SLAB_BLOCKS);
+    assert(slab->free_count == slab->blocks);
     store->slabs = slab->next;
-    mp_alloc_free(store->alloc, slab, slab_size(store));
+    slab_free(store->alloc, slab, slab_size(store, slab->blocks));
   }
   pthread_mutex_destroy(&store->lock);
 }
@@ -74,7 +85,7 @@ static mp_block *cut(mp_store *store, mp_slab *slab) {
   if (block != NULL) {
     slab->free = block->next;
   } else { /* in address order: neighbours in time are neighbours in memory */
-    block = (mp_block *)((char *)slab + SLAB_HEADER + (SLAB_BLOCKS - slab->uncut) * stride(store));
+    block = (mp_block *)((char *)slab + SLAB_HEADER + (slab->blocks - slab->uncut) * stride(store));
     slab->uncut--;
     block->slab = slab;
   }
@@ -83,13 +94,15 @@ static mp_block *cut(mp_store *store, mp_slab *slab) {
 }
 
 static mp_slab *add_slab(mp_store *store) {
-  mp_slab *slab = mp_alloc_get(store->alloc, slab_size(store));
+  unsigned blocks = mp_load_relaxed(&store->blocks) < MP_STORE_LARGE_FROM ? SLAB_BLOCKS : LARGE_SLAB_BLOCKS;
+  mp_slab *slab = slab_get(store->alloc, slab_size(store, blocks));
   if (slab == NULL) return NULL;
   slab->free = NULL;
-  slab->free_count = slab->uncut = SLAB_BLOCKS;
+  slab->blocks = slab->free_count = slab->uncut = blocks;
   pthread_mutex_lock(&store->lock);
+  mp_store_relaxed(&store->blocks, mp_load_relaxed(&store->blocks) + blocks);
   list_locked(store, slab);
-  store->spare++;
+  store->spare += blocks;
   pthread_mutex_unlock(&store->lock);
   return slab;
 }
@@ -100,7 +113,7 @@ static unsigned take(mp_store *store, unsigned n, mp_block **chain) {
   mp_block **tail = chain;
   pthread_mutex_lock(&store->lock);
   for (mp_slab *slab = store->slabs; slab != NULL && taken < n; slab = store->slabs) {
-    if (slab->free_count == SLAB_BLOCKS) store->spare--;
+    if (slab->free_count == slab->blocks) store->spare -= slab->blocks;
     for (; slab->free_count > 0 && taken < n; taken++) {
       *tail = cut(store, slab);
       tail = &(*tail)->next;
@@ -136,11 +149,12 @@ static void give(mp_store *store, mp_block *chain, unsigned n) {
     block->next = slab->free;
     slab->free = block;
     if (slab->free_count++ == 0) list_locked(store, slab);
-    if (slab->free_count < SLAB_BLOCKS) continue;
-    if (store->spare < SPARE_SLABS) {
-      store->spare++;
+    if (slab->free_count < slab->blocks) continue;
+    if (store->spare + slab->blocks <= SPARE_BLOCKS) {
+      store->spare += slab->blocks;
       continue;
     }
+    mp_store_relaxed(&store->blocks, mp_load_relaxed(&store->blocks) - slab->blocks);
     unlist_locked(store, slab);
     slab->next = gone;
     gone = slab;
@@ -148,7 +162,7 @@ static void give(mp_store *store, mp_block *chain, unsigned n) {
   pthread_mutex_unlock(&store->lock);
   while (gone != NULL) {
     mp_slab *next = gone->next;
-    mp_alloc_free(store->alloc, gone, slab_size(store));
+    slab_free(store->alloc, gone, slab_size(store, gone->blocks));
     gone = next;
   }
 }

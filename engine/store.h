@@ -15,7 +15,9 @@
 #define MP_STORE_BATCH 64
 #define MP_STORE_LOCAL_MAX (2 * MP_STORE_BATCH)
 #define MP_STORE_SLAB_BLOCKS 256
-#define MP_STORE_SPARE_SLABS 8 /* empty slabs kept */
+#define MP_STORE_LARGE_FROM 4096 /* blocks in all, from which on slabs are larger: each costs a system call or two */
+#define MP_STORE_LARGE_SLAB_BLOCKS 4096
+#define MP_STORE_SPARE_BLOCKS 6144 /* kept in empty slabs */
 
 typedef struct mp_slab mp_slab;
 
@@ -32,12 +34,19 @@ typedef struct mp_store_local {
   unsigned count;
 } mp_store_local;
 
+#define MP_TASK_SIZES 2 /* of blocks for tasks: see mp_task_open_stores */
+
+typedef struct mp_task_lists {
+  mp_store_local of[MP_TASK_SIZES];
+} mp_task_lists;
+
 typedef struct mp_store {
   mp_alloc *alloc;   /* constant */
   size_t block_size; /* constant: what the user sees */
   pthread_mutex_t lock;
   mp_slab *slabs;    /* guarded by lock: those with a free block */
-  unsigned spare;    /* guarded by lock: how many of them are wholly free */
+  unsigned spare;    /* guarded by lock: blocks in those that are wholly free */
+  _Atomic size_t blocks; /* in all slabs; written under the lock */
 } mp_store;
 
 MP_CHECKED mp_status mp_store_init(mp_store *store, mp_alloc *alloc, size_t block_size);

@@ -11,56 +11,112 @@
 ** =======================================================
 */
 
-#define ARG_OFFSET ((sizeof(mp_task) + 15) & ~(size_t)15)
+#define INLINE_ARG 128 /* an argument up to this size shares a block with its task */
+#define ALIGN 16
 
-mp_task *mp_task_create(mp_pool *pool, const mp_task_desc *desc, mp_store_local *local) {
-  size_t size = desc->arg_size == 0 ? sizeof(mp_task) : ARG_OFFSET + desc->arg_size;
-  bool block = size <= pool->store.block_size;
-  mp_task *task = block ? mp_store_get(&pool->store, local) : mp_alloc_get(&pool->alloc, size);
+static size_t aligned(size_t size) { return (size + ALIGN - 1) & ~(size_t)(ALIGN - 1); }
+
+mp_status mp_task_open_stores(mp_pool *pool) {
+  mp_status status = mp_store_init(&pool->stores[0], &pool->alloc, sizeof(mp_task));
+  if (status != MP_OK) return status;
+  status = mp_store_init(&pool->stores[1], &pool->alloc, aligned(sizeof(mp_task) + sizeof(mp_timing)) + INLINE_ARG);
+  if (status != MP_OK) mp_store_close(&pool->stores[0]);
+  return status;
+}
+
+void mp_task_close_stores(mp_pool *pool) {
+  for (int i = 0; i < MP_TASK_SIZES; i++) mp_store_close(&pool->stores[i]);
+}
+
+void mp_task_flush(mp_pool *pool, mp_task_lists *local) {
+  for (int i = 0; i < MP_TASK_SIZES; i++) mp_store_flush(&pool->stores[i], &local->of[i]);
+}
+
+static void *get_memory(mp_pool *pool, mp_task_lists *local, size_t size) {
+  for (int i = 0; i < MP_TASK_SIZES; i++)
+    if (size <= pool->stores[i].block_size) return mp_store_get(&pool->stores[i], local != NULL ? &local->of[i] : NULL);
+  return mp_alloc_get(&pool->alloc, size);
+}
+
+static void put_memory(mp_pool *pool, mp_task_lists *local, void *memory, size_t size) {
+  for (int i = 0; i < MP_TASK_SIZES; i++)
+    if (size <= pool->stores[i].block_size) {
+      mp_store_put(&pool->stores[i], local != NULL ? &local->of[i] : NULL, memory);
+      return;
+    }
+  mp_alloc_free(&pool->alloc, memory, size);
+}
+
+mp_task *mp_task_create(mp_pool *pool, const mp_task_desc *desc, mp_task_lists *local) {
+  bool timed = desc->timeout_ns != 0 || (desc->flags & MP_TASK_TIMED);
+  size_t size = sizeof(mp_task) + (timed ? sizeof(mp_timing) : 0), arg_at = aligned(size);
+  if (desc->arg_size > 0) size = arg_at + desc->arg_size;
+  mp_task *task = get_memory(pool, local, size);
   if (task == NULL) return NULL;
-  memset(task, 0, sizeof *task);
   task->links = task->as.waiting.links;
   task->link_count = (uint32_t)desc->after_count;
   if (desc->after_count > MP_LINKS_INLINE) {
     task->links = mp_alloc_get(&pool->alloc, desc->after_count * sizeof *task->links);
     if (task->links == NULL) {
-      if (block)
-        mp_store_put(&pool->store, local, task);
-      else
-        mp_alloc_free(&pool->alloc, task, size);
+      put_memory(pool, local, task, size);
       return NULL;
     }
   }
+  /* field by field: a memset of the whole costs a fifth of an empty task */
+  mp_store_relaxed(&task->word, MP_STATE_WAITING);
+  mp_store_relaxed(&task->successors, NULL);
+  mp_store_relaxed(&task->progress, 0);
+  mp_store_relaxed(&task->cause, NULL);
+  mp_store_relaxed(&task->progress_targets, NULL);
+  task->result = NULL;
+  task->result_drop = NULL;
+  task->status = MP_OK;
+  task->outer = NULL;
+  task->id = 0;
+  task->timing = NULL;
   task->size = (uint32_t)size;
-  task->own = (desc->drop != NULL ? MP_OWN_ARG : 0u) | (desc->done != NULL ? MP_OWN_DONE : 0u) | (block ? MP_OWN_BLOCK : 0u);
+  task->own = (desc->drop != NULL ? MP_OWN_ARG : 0u) | (desc->done != NULL ? MP_OWN_DONE : 0u);
   mp_store_relaxed(&task->references, 1);
   mp_store_relaxed(&task->joins, 1);
   task->as.ordered.job.run = mp_pool_run_job;
+  task->as.ordered.job.kind = 0;
   task->priority = desc->priority;
   task->pool = pool;
   task->run = desc->run;
   task->drop = desc->drop;
   task->done = desc->done;
   task->arg = desc->arg;
-  task->timeout_ns = desc->timeout_ns;
   if (desc->arg_size > 0) {
-    task->arg = (char *)task + ARG_OFFSET;
+    task->arg = (char *)task + arg_at;
     memcpy(task->arg, desc->arg, desc->arg_size);
   }
-  if (desc->flags & MP_TASK_TIMED) task->submitted_ns = mp_os_now();
+  if (timed) {
+    task->timing = (mp_timing *)(task + 1);
+    memset(task->timing, 0, sizeof *task->timing);
+    task->timing->timeout_ns = desc->timeout_ns;
+    if (desc->flags & MP_TASK_TIMED) task->timing->submitted_ns = mp_os_now();
+  }
   return task;
 }
 
-static void free_memory(mp_task *task, mp_store_local *local) {
+static void free_memory(mp_task *task, mp_task_lists *local) {
   mp_pool *pool = task->pool;
   if (task->links != task->as.waiting.links) mp_alloc_free(&pool->alloc, task->links, task->link_count * sizeof *task->links);
-  if (task->own & MP_OWN_BLOCK)
-    mp_store_put(&pool->store, local, task);
-  else
-    mp_alloc_free(&pool->alloc, task, task->size);
+  put_memory(pool, local, task, task->size);
 }
 
-void mp_task_discard(mp_task *task, mp_store_local *local) { free_memory(task, local); }
+static void free_targets(mp_task *task) {
+  for (mp_progress_target *target = mp_load_relaxed(&task->progress_targets), *next; target != NULL; target = next) {
+    next = target->next;
+    mp_mailbox_release(target->mailbox);
+    mp_alloc_free(&task->pool->alloc, target, sizeof *target);
+  }
+}
+
+void mp_task_discard(mp_task *task, mp_task_lists *local) {
+  free_targets(task);
+  free_memory(task, local);
+}
 
 void mp_task_drop_arg(mp_task *task) {
   if (!(task->own & MP_OWN_ARG)) return;
@@ -74,16 +130,13 @@ void mp_task_release(mp_task *task) {
   while (task != NULL) {
     if (mp_sub_acq_rel(&task->references, 1) != 1) return; /* acq_rel: all use is over before it is freed */
     mp_pool *pool = task->pool;
+    if (!mp_os_fork_guard_ok(&pool->fork_guard)) return; /* the store's lock may be held for ever */
     mp_task_drop_arg(task);
     if (task->result_drop != NULL) task->result_drop(task->result);
-    for (mp_progress_target *target = mp_load_relaxed(&task->progress_targets), *next; target != NULL; target = next) {
-      next = target->next;
-      mp_mailbox_release(target->mailbox);
-      mp_alloc_free(&pool->alloc, target, sizeof *target);
-    }
+    free_targets(task);
     mp_task *cause = mp_load_relaxed(&task->cause);
     bool counted = task->own & MP_OWN_POOL;
-    free_memory(task, mp_pool_local_store(pool));
+    free_memory(task, mp_pool_local_tasks(pool));
     task = cause; /* a chain of failures is released without recursion */
     if (counted) mp_pool_release(pool);
   }
@@ -133,7 +186,7 @@ mp_status mp_task_status(const mp_task *task) {
 uint64_t mp_task_id(const mp_task *task) { return task->id; }
 mp_pool *mp_task_pool(const mp_task *task) { return task->pool; }
 int mp_task_priority(const mp_task *task) { return task->priority; }
-uint64_t mp_task_timeout(const mp_task *task) { return task->timeout_ns; }
+uint64_t mp_task_timeout(const mp_task *task) { return task->timing != NULL ? task->timing->timeout_ns : 0; }
 void *mp_task_arg(const mp_task *task) { return task->arg; }
 
 void *mp_task_result(const mp_task *task) {
@@ -148,9 +201,10 @@ mp_task *mp_task_cause(const mp_task *task) {
 int mp_task_cancel_requested(const mp_task *task) { return (mp_load_relaxed(&task->word) & MP_WORD_CANCEL) != 0; }
 
 void mp_task_times(const mp_task *task, uint64_t *queued_ns, uint64_t *run_ns) {
-  uint64_t submitted = task->submitted_ns, ended = mp_load_relaxed(&task->ended_ns), started = mp_load_relaxed(&task->started_ns);
+  const mp_timing *timing = task->timing;
   *queued_ns = *run_ns = 0;
-  if (submitted == 0) return;
+  if (timing == NULL || timing->submitted_ns == 0) return;
+  uint64_t submitted = timing->submitted_ns, ended = mp_load_relaxed(&timing->ended_ns), started = mp_load_relaxed(&timing->started_ns);
   uint64_t now = ended != 0 ? ended : mp_os_now();
   if (started == 0 || started > now) started = now;
   *queued_ns = started - submitted;
@@ -185,10 +239,17 @@ mp_link *mp_task_close_links(mp_task *task) {
   return oldest;
 }
 
+/* No progress after the end: what a reporter sends there from now on is dropped. */
+static void mark_told(mp_task *task, const mp_mailbox *mailbox) {
+  mp_progress_target *target = mp_load_acquire(&task->progress_targets); /* pairs with the push in mp_task_on_progress */
+  for (; target != NULL; target = target->next)
+    if (target->mailbox == mailbox) mp_store_relaxed(&target->told, true);
+}
+
 static void deliver_notice(mp_message *message, bool discarded) {
   mp_notice *notice = (mp_notice *)message;
   mp_task *task = notice->task;
-  if (!discarded) mp_or_relaxed(&task->word, MP_WORD_TOLD);
+  if (!discarded) mark_told(task, notice->mailbox);
   if (notice->notify != NULL)
     notice->notify(discarded ? NULL : task, mp_task_state(task), notice->ud);
   else if (!discarded)
@@ -226,6 +287,8 @@ void mp_notice_post(mp_notice *notice, mp_task *task) {
 
 mp_status mp_task_notify(mp_task *task, mp_mailbox *mailbox, mp_notify *notify, void *ud) {
   mp_notice *notice;
+  if (mp_mailbox_forked(mailbox)) return MP_FORKED;
+  if (mailbox->host != &task->pool->mailbox_host) return MP_FOREIGN;
   mp_status status = mp_notice_create(task, mailbox, notify, ud, &notice);
   if (status != MP_OK) return status;
   if (!mp_task_link(task, &notice->link)) mp_notice_post(notice, task);
@@ -254,7 +317,7 @@ typedef struct progress_message {
 static void deliver_progress(mp_message *message, bool discarded) {
   progress_message *news = (progress_message *)message;
   mp_task *task = news->task;
-  if (!discarded && !(mp_load_relaxed(&task->word) & MP_WORD_TOLD))
+  if (!discarded && !mp_load_relaxed(&news->target->told))
     news->target->progress(task, news->progress, news->has_note ? news->note : NULL, news->note_length, news->target->ud);
   mp_alloc_free(news->alloc, news, sizeof *news + news->note_length + 1);
   mp_task_release(task);
@@ -262,6 +325,7 @@ static void deliver_progress(mp_message *message, bool discarded) {
 
 static mp_status send_progress(mp_task *task, const mp_progress_target *target, double progress, const char *note, size_t note_length) {
   mp_alloc *alloc = &task->pool->alloc;
+  if (note_length > SIZE_MAX - sizeof(progress_message) - 1) return MP_NOMEM;
   progress_message *news = mp_alloc_get(alloc, sizeof *news + note_length + 1);
   if (news == NULL) return MP_NOMEM;
   mp_task_retain(task);
@@ -274,6 +338,7 @@ static mp_status send_progress(mp_task *task, const mp_progress_target *target, 
 
 mp_status mp_task_report(mp_task *task, double progress, const char *note, size_t note_length) {
   if (!(progress >= 0 && progress <= 1)) return MP_INVALID; /* also NaN */
+  if (!mp_os_fork_guard_ok(&task->pool->fork_guard)) return MP_FORKED;
   if (note == NULL) note_length = 0;
   if (mp_state_is_terminal(mp_task_state(task))) return MP_OK;
   mp_store_relaxed(&task->progress, progress);
@@ -284,11 +349,15 @@ mp_status mp_task_report(mp_task *task, double progress, const char *note, size_
 }
 
 mp_status mp_task_on_progress(mp_task *task, mp_mailbox *mailbox, mp_progress *progress, void *ud) {
+  if (mp_mailbox_forked(mailbox)) return MP_FORKED;
+  if (mailbox->host != &task->pool->mailbox_host) return MP_FOREIGN;
   mp_progress_target *target = mp_alloc_get(&task->pool->alloc, sizeof *target);
   if (target == NULL) return MP_NOMEM;
   mp_mailbox_retain(mailbox);
-  *target = (mp_progress_target){mp_load_relaxed(&task->progress_targets), mailbox, progress, ud};
+  *target = (mp_progress_target){mp_load_relaxed(&task->progress_targets), mailbox, progress, ud, false};
   while (!mp_cas_acq_rel(&task->progress_targets, &target->next, target)) continue;
+  /* a notice delivered before the push did not see this target, but then the end is seen here */
+  if (mp_state_is_terminal(mp_task_state(task))) mp_store_relaxed(&target->told, true);
   return MP_OK;
 }
 

@@ -25,7 +25,6 @@
 #define MP_WORD_STATE 7u     /* mask: an mp_state */
 #define MP_WORD_WAITED 8u    /* somebody waits: whoever ends the task signals the pool's event */
 #define MP_WORD_CANCEL 16u   /* asked to stop */
-#define MP_WORD_TOLD 32u     /* a notice of its end was delivered: progress still on its way is dropped */
 
 /* An entry of a task's successor list. Lives in the successor (tasks) or in a message (notices). */
 typedef struct mp_link mp_link;
@@ -53,14 +52,22 @@ struct mp_progress_target {
   mp_mailbox *mailbox; /* a reference */
   mp_progress *progress;
   void *ud;
+  _Atomic bool told;   /* its mailbox has delivered the end: progress still on its way there is dropped */
 };
 
 enum { /* mp_task.own */
   MP_OWN_ARG = 1,   /* drop(arg) is still due */
   MP_OWN_DONE = 2,  /* `done` wants arg: drop only with the task */
-  MP_OWN_POOL = 4,  /* holds a reference to the pool */
-  MP_OWN_BLOCK = 8  /* lives in a block of the pool's store */
+  MP_OWN_POOL = 4   /* holds a reference to the pool */
 };
+
+typedef struct mp_timing {
+  mp_heap_node timer;    /* guarded by pool->timer_lock */
+  bool armed;            /* guarded by pool->timer_lock */
+  uint64_t timeout_ns;   /* constant; 0: none */
+  uint64_t submitted_ns; /* constant; 0 without MP_TASK_TIMED */
+  _Atomic uint64_t started_ns, ended_ns;
+} mp_timing;
 
 struct mp_task {
   union {
@@ -79,7 +86,6 @@ struct mp_task {
   _Atomic double progress;
   mp_task *_Atomic cause;
   mp_progress_target *_Atomic progress_targets;
-  _Atomic uint64_t started_ns, ended_ns;
   /* constant after submit */
   mp_pool *pool;
   mp_task_run *run;
@@ -90,27 +96,30 @@ struct mp_task {
   uint32_t link_count;
   uint32_t size; /* of the allocation, arg included */
   uint64_t id;
-  uint64_t submitted_ns; /* 0 without MP_TASK_TIMED */
-  uint64_t timeout_ns;
-  mp_heap_node timer;    /* guarded by pool->timer_lock */
+  mp_timing *timing; /* behind the task, or NULL: neither a timeout nor MP_TASK_TIMED */
   /* the thread that runs it, until it is terminal; then constant */
   void *result;
   mp_task_drop *result_drop;
   mp_status status; /* why it failed */
+  uint32_t own;     /* MP_OWN_...; changed only by whoever ends it or frees it */
   mp_task *outer;   /* what the worker ran when it began this one in a wait */
   mp_task *next_ended; /* chain of a shutdown */
-  uint32_t own;     /* MP_OWN_...; changed only by whoever ends it or frees it */
-  bool timer_armed; /* guarded by pool->timer_lock */
 };
 
 #define mp_task_of_job(job) ((mp_task *)(job))
+#define mp_task_of_timer(node) ((mp_task *)(node) - 1) /* a timing begins with its timer and lies right behind its task */
 
 static inline mp_state mp_word_state(uint32_t word) { return (mp_state)(word & MP_WORD_STATE); }
 
+/* Tasks live in blocks of two sizes: bare, and with timing and a small argument. Larger ones are allocated each. */
+MP_CHECKED mp_status mp_task_open_stores(mp_pool *pool);
+void mp_task_close_stores(mp_pool *pool); /* every task is freed, every list flushed */
+void mp_task_flush(mp_pool *pool, mp_task_lists *local);
+
 /* A task in state waiting with one reference (the engine's) and joins 1. NULL: out of memory. */
-MP_CHECKED mp_task *mp_task_create(mp_pool *pool, const mp_task_desc *desc, mp_store_local *local);
+MP_CHECKED mp_task *mp_task_create(mp_pool *pool, const mp_task_desc *desc, mp_task_lists *local);
 /* Frees a task that was never submitted; arg stays the caller's. */
-void mp_task_discard(mp_task *task, mp_store_local *local);
+void mp_task_discard(mp_task *task, mp_task_lists *local);
 
 /* waiting -> queued; false if it was ended meanwhile. */
 MP_CHECKED bool mp_task_queue(mp_task *task);

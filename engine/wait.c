@@ -17,6 +17,7 @@ typedef struct wait_set {
   mp_task *const *tasks;
   size_t n;
   mp_mailbox *mailbox;
+  uint64_t taken; /* mailbox->taken when the wait began: what runs in place on this thread may take the news that is waited for */
 } wait_set;
 
 static bool ready(const wait_set *set, size_t *index) {
@@ -25,7 +26,8 @@ static bool ready(const wait_set *set, size_t *index) {
     *index = i;
     return true;
   }
-  if (set->mailbox == NULL || mp_mailbox_count(set->mailbox) == 0) return false;
+  if (set->mailbox == NULL) return false;
+  if (mp_mailbox_count(set->mailbox) == 0 && mp_load_relaxed(&set->mailbox->taken) == set->taken) return false;
   *index = set->n;
   return true;
 }
@@ -36,16 +38,16 @@ static void mark_waited(const wait_set *set) {
     if (set->tasks[i] != NULL) mp_or_seq(&set->tasks[i]->word, MP_WORD_WAITED);
 }
 
-static bool spin(mp_pool *pool, const wait_set *set, uint64_t deadline, size_t *index) {
-  uint64_t end = mp_os_now() + pool->config.spin_ns;
-  if (end > deadline) end = deadline;
+static bool spin(mp_pool *pool, mp_worker *self, const wait_set *set, uint64_t deadline, size_t *index) {
+  mp_look look = mp_look_begin(&pool->scheduler, self != NULL ? &self->patience : &pool->scheduler.outside);
+  uint64_t now;
+  bool found = false;
   do {
-    for (int i = 0; i < 16; i++) {
-      if (ready(set, index)) return true;
-      mp_pause();
-    }
-  } while (mp_os_now() < end);
-  return false;
+    for (int i = 0; i < 16 && !(found = ready(set, index)); i++) mp_pause();
+    now = mp_os_now();
+  } while (!found && now < deadline && mp_look_goes_on(&look, now));
+  mp_look_end(&look, found);
+  return found;
 }
 
 static mp_status sleep_until_ready(mp_pool *pool, const wait_set *set, uint64_t deadline, size_t *index) {
@@ -70,7 +72,7 @@ static mp_status sleep_until_ready(mp_pool *pool, const wait_set *set, uint64_t 
 }
 
 static mp_status wait_outside(mp_pool *pool, const wait_set *set, uint64_t deadline, size_t *index) {
-  if (spin(pool, set, deadline, index)) return MP_OK;
+  if (spin(pool, NULL, set, deadline, index)) return MP_OK;
   return sleep_until_ready(pool, set, deadline, index);
 }
 
@@ -93,24 +95,26 @@ static bool run_in_place(mp_worker *self, const wait_set *set) {
   return false;
 }
 
-static bool help_any(mp_worker *self) {
+static bool help(mp_worker *self, mp_job *find(mp_worker *worker)) {
   if (mp_worker_stack_left(self) < STACK_RESERVE) return false;
-  mp_job *job = mp_scheduler_find(self);
+  mp_job *job = find(self);
   if (job == NULL) return false;
   mp_scheduler_run(self, job);
   return true;
 }
 
 /*
-** A worker never just sleeps: what it waits for may be behind it. It runs that task in place if it can; else a replacement thread takes
-** its seat meanwhile. Only when there can be no replacement does it run unrelated work, which may keep it longer.
+** A worker never just sleeps: what it waits for may be behind it. It runs that task in place if it can, or another that it submitted
+** itself, most likely a sibling. Else a replacement thread takes its seat meanwhile. Only when there can be no replacement does it run
+** unrelated work, which may keep it longer.
 */
 static mp_status wait_on_worker(mp_pool *pool, mp_worker *self, const wait_set *set, uint64_t deadline, size_t *index) {
   bool may_help = deadline == MP_FOREVER;
   for (;;) {
     if (ready(set, index)) return MP_OK;
     if (may_help && run_in_place(self, set)) continue;
-    if (spin(pool, set, deadline, index)) return MP_OK;
+    if (may_help && help(self, mp_scheduler_find_own)) continue;
+    if (spin(pool, self, set, deadline, index)) return MP_OK;
     bool replaced = mp_scheduler_block(self);
     if (replaced || !may_help) {
       mp_status status = sleep_until_ready(pool, set, deadline, index);
@@ -119,46 +123,62 @@ static mp_status wait_on_worker(mp_pool *pool, mp_worker *self, const wait_set *
       continue;
     }
     mp_scheduler_unblock(self);
-    if (!help_any(self)) (void)!sleep_until_ready(pool, set, mp_os_deadline(1000000), index);
+    if (!help(self, mp_scheduler_find)) (void)!sleep_until_ready(pool, set, mp_os_deadline(1000000), index);
   }
 }
 
-/* The owner at work: anything that can be found, until the set is ready. */
+/* The owner's sleep among the idle workers, until the set is ready or work turns up. */
+static mp_status park_owner(mp_scheduler *scheduler, const wait_set *set, size_t *index) {
+  mp_parker *parker = &scheduler->owner->parker;
+  mp_status status = MP_OK;
+  mp_park_search_begin(&scheduler->park);
+  mp_park_announce(&scheduler->park, parker);
+  mark_waited(set); /* whoever ends one of these also pokes the owner */
+  if (ready(set, index) || mp_scheduler_has_work(scheduler))
+    mp_park_retract(&scheduler->park, parker);
+  else
+    status = mp_park_sleep(&scheduler->park, parker, MP_FOREVER);
+  if (mp_park_search_end(&scheduler->park) && mp_scheduler_has_work(scheduler)) mp_park_notify(&scheduler->park);
+  return status;
+}
+
+/* The owner at work: anything that can be found, while the stack allows, until the set is ready. */
 static mp_status wait_as_owner(mp_pool *pool, const wait_set *set, size_t *index) {
   mp_scheduler *scheduler = &pool->scheduler;
   mp_worker *self = scheduler->owner, *before = mp_scheduler_owner_enter(scheduler);
-  while (!ready(set, index)) {
-    mp_job *job = mp_scheduler_find(self);
-    if (job != NULL) {
-      mp_scheduler_run(self, job);
-      continue;
-    }
-    if (spin(pool, set, MP_FOREVER, index)) break;
-    mp_park_search_begin(&scheduler->park);
-    mp_park_announce(&scheduler->park, &self->parker);
-    mark_waited(set); /* whoever ends one of these also pokes the owner */
-    if (ready(set, index) || mp_scheduler_has_work(scheduler, NULL))
-      mp_park_retract(&scheduler->park, &self->parker);
-    else
-      mp_park_sleep(&scheduler->park, &self->parker, MP_FOREVER);
-    if (mp_park_search_end(&scheduler->park) && mp_scheduler_has_work(scheduler, NULL)) mp_park_notify(&scheduler->park);
+  mp_status status = MP_OK;
+  bool over = ready(set, index);
+  while (!over && status != MP_INTERRUPTED) {
+    if (mp_worker_stack_left(self) < STACK_RESERVE)
+      status = sleep_until_ready(pool, set, MP_FOREVER, index);
+    else if (!help(self, mp_scheduler_find) && !spin(pool, self, set, MP_FOREVER, index))
+      status = park_owner(scheduler, set, index);
+    over = ready(set, index);
   }
   mp_scheduler_owner_leave(before);
-  return MP_OK;
+  mp_pool_tell_drainers(pool); /* it may have ended the last task */
+  return over ? MP_OK : status;
+}
+
+bool mp_pool_help_as_owner(mp_pool *pool) {
+  mp_worker *before = mp_scheduler_owner_enter(&pool->scheduler);
+  bool helped = false;
+  while (help(pool->scheduler.owner, mp_scheduler_find)) helped = true;
+  mp_scheduler_owner_leave(before);
+  return helped;
 }
 
 mp_status mp_wait_any(mp_pool *pool, mp_task *const *tasks, size_t n, mp_mailbox *mailbox, uint64_t timeout_ns, size_t *index) {
-  wait_set set = {tasks, n, mailbox};
+  wait_set set = {tasks, n, mailbox, mailbox != NULL ? mp_load_relaxed(&mailbox->taken) : 0};
   size_t found = n;
   if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
   mp_status status = MP_OK;
   if (!ready(&set, &found)) {
     mp_worker *self = mp_pool_self(pool);
     uint64_t deadline = mp_os_deadline(timeout_ns);
-    bool owner_works = pool->scheduler.owner != NULL && mp_os_thread_tag() == pool->owner_tag;
     if (timeout_ns == 0)
       status = MP_TIMEOUT;
-    else if (owner_works && mailbox == NULL && deadline == MP_FOREVER)
+    else if (mp_pool_owner_works(pool) && mailbox == NULL && deadline == MP_FOREVER)
       status = wait_as_owner(pool, &set, &found);
     else if (self != NULL)
       status = wait_on_worker(pool, self, &set, deadline, &found);
