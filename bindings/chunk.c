@@ -1,0 +1,147 @@
+/*
+** chunk.c - many calls in one task: mp.map's pieces. Items are decoded, and results encoded, one at a time, straight from and to bytes.
+*/
+#include <string.h>
+
+#include "errors.h"
+#include "function.h"
+#include "runner.h"
+
+typedef struct chunk {
+  lmp_run *run;
+  lmp_decoder *decoder;
+  lmp_buffer *buffer;    /* its own: a call may submit, which uses the context's */
+  uint32_t count, at;    /* items, and how many have been begun */
+  lua_Integer first;     /* index of the first in the whole list */
+  lua_Integer seed;
+  bool seeded;
+  uint32_t size, objects, upvalues; /* of the buffer before the item at work */
+} chunk;
+
+static int buffer_gc(lua_State *L) {
+  lmp_buffer_free(lua_touserdata(L, 1));
+  return 0;
+}
+
+/* A buffer that Lua owns, left on the stack. */
+static lmp_buffer *push_buffer(lua_State *L, mp_pool *pool) {
+  lmp_buffer *buffer = lua_newuserdatauv(L, sizeof *buffer, 0);
+  memset(buffer, 0, sizeof *buffer);
+  buffer->message.pool = pool;
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, buffer_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  lmp_encode_start(buffer);
+  if (buffer->memory) luaL_error(L, "not enough memory");
+  return buffer;
+}
+
+static void seed_item(lua_State *L, const chunk *c, int randomseed) {
+  if (!c->seeded) return;
+  lua_pushvalue(L, randomseed);
+  lua_pushinteger(L, c->seed);
+  lua_pushinteger(L, c->first + (lua_Integer)c->at - 1);
+  lua_call(L, 2, 0);
+}
+
+static void encode_result(lua_State *L, chunk *c) { /* result on top */
+  lmp_context *context = c->run->vm->context;
+  lua_Integer learnt = context->loaded_mark;
+  if (lmp_encode_value(L, context, c->buffer, lua_gettop(L), 0, false)) return;
+  if (!c->buffer->memory && (lmp_refresh_names(L, context) || context->loaded_mark != learnt)) {
+    lmp_encode_rewind(c->buffer, c->size, c->objects, c->upvalues);
+    if (lmp_encode_value(L, context, c->buffer, lua_gettop(L), 0, false)) return;
+  }
+  lmp_encoding how = {.root = "result", .direction = "back from a mapped function"};
+  c->buffer->root = how.root;
+  lmp_push_refusal(L, c->buffer, &how);
+  lua_error(L);
+}
+
+/* Runs the items from `at` on until one raises. Stack: chunk, function, refs, env, math.randomseed. */
+static int run_items(lua_State *L) {
+  chunk *c = lua_touserdata(L, 1);
+  if (c->decoder->refs != 0) c->decoder->refs = 3;
+  if (c->decoder->env != 0) c->decoder->env = 4;
+  while (c->at < c->count) {
+    c->at++;
+    c->size = c->buffer->message.size;
+    c->objects = c->buffer->objects;
+    c->upvalues = c->buffer->upvalues;
+    seed_item(L, c, 5);
+    lua_pushvalue(L, 2);
+    lmp_decode_value(L, c->decoder);
+    lua_call(L, 1, 1);
+    encode_result(L, c);
+    lmp_encode_separate(c->buffer); /* results of different calls share nothing */
+    lua_pop(L, 1);
+    if (mp_worker_cancelled(c->run->worker)) { /* between items a chunk stops by itself */
+      c->run->saw_cancel = true;
+      return 0;
+    }
+  }
+  return 0;
+}
+
+/* Error value on top: a nil takes the item's place, and the failure is kept in the table at `errors` for the end of the message. */
+static void keep_error(lua_State *L, chunk *c, int errors) {
+  lmp_encode_rewind(c->buffer, c->size, c->objects, c->upvalues);
+  if (!lmp_put_tag(c->buffer, LMP_NIL)) luaL_error(L, "not enough memory");
+  lua_createtable(L, 0, 2);
+  lua_pushinteger(L, c->first + (lua_Integer)c->at - 1);
+  lua_setfield(L, -2, "index");
+  lua_insert(L, -2); /* stack: failure, error value */
+  lmp_push_error_text(L);
+  lua_setfield(L, -3, "message");
+  lua_pop(L, 1);
+  lua_rawseti(L, errors, (lua_Integer)lua_rawlen(L, errors) + 1);
+}
+
+static void finish(lua_State *L, chunk *c, int errors) {
+  if (!lmp_encode_value(L, c->run->vm->context, c->buffer, errors, 0, false)) luaL_error(L, "not enough memory");
+  lmp_encode_finish(c->buffer, c->count + 1);
+  c->run->result = lmp_encode_take(c->buffer);
+  if (c->run->result == NULL) c->run->status = MP_NOMEM;
+}
+
+void lmp_run_chunk(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t count, int handler) {
+  enum { HEAD = 5 };
+  int base = lua_gettop(L); /* from base: name, function, first index, seed, on_error */
+  if (count < HEAD) lmp_corrupt(L, decoder, "not a chunk");
+  for (int i = 0; i < HEAD; i++) lmp_decode_value(L, decoder);
+  run->name = lua_tostring(L, base + 1);
+  chunk c = {.run = run, .decoder = decoder, .count = count - HEAD, .first = lua_tointeger(L, base + 3),
+             .seed = lua_tointeger(L, base + 4), .seeded = lua_isinteger(L, base + 4)};
+  bool stop = strcmp(luaL_checkstring(L, base + 5), "raise") == 0;
+  c.buffer = push_buffer(L, mp_worker_pool(run->worker));
+  lua_newtable(L);
+  int errors = lua_gettop(L), refs = decoder->refs, env = decoder->env;
+  if (lua_type(L, base + 2) == LUA_TSTRING) {
+    size_t size;
+    const char *name = lua_tolstring(L, base + 2, &size);
+    lmp_push_named(L, name, size);
+    lua_replace(L, base + 2);
+  }
+  while (c.at < c.count && !run->saw_cancel) {
+    lua_pushcfunction(L, run_items);
+    lua_pushlightuserdata(L, &c);
+    lua_pushvalue(L, base + 2);
+    if (refs != 0) lua_pushvalue(L, refs); else lua_pushnil(L);
+    if (env != 0) lua_pushvalue(L, env); else lua_pushnil(L);
+    lua_getglobal(L, "math");
+    lua_getfield(L, -1, "randomseed");
+    lua_remove(L, -2);
+    int status = lua_pcall(L, 5, 0, handler);
+    if (status == LUA_OK) continue;
+    if (status == LUA_ERRMEM || stop) {
+      lmp_fail_run(L, run, status == LUA_ERRMEM ? "memory" : "error");
+      return;
+    }
+    keep_error(L, &c, errors);
+  }
+  if (run->saw_cancel)
+    run->status = MP_CANCELLED;
+  else
+    finish(L, &c, errors);
+}

@@ -1,0 +1,246 @@
+#include "errors.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char traceback_key; /* its address: registry key of the traceback of the last error */
+
+/*
+** {======================================================
+** Making objects
+** =======================================================
+*/
+
+static void set_string(lua_State *L, const char *field, const char *value) {
+  lua_pushstring(L, value);
+  lua_setfield(L, -2, field);
+}
+
+void lmp_push_error(lua_State *L, const char *kind, const char *format, ...) {
+  va_list args;
+  luaL_checkstack(L, 6, NULL);
+  lua_createtable(L, 0, 8);
+  set_string(L, "kind", kind);
+  va_start(args, format);
+  lua_pushvfstring(L, format, args);
+  va_end(args);
+  lua_setfield(L, -2, "message");
+  luaL_setmetatable(L, LMP_ERROR);
+}
+
+void lmp_make_error(lua_State *L) { /* stack: kind, message, traceback, has value, value */
+  static const char *const fields[] = {"kind", "message", "traceback", NULL, "value"};
+  int base = lua_gettop(L) - LMP_FAILURE_VALUES;
+  luaL_checkstack(L, 4, NULL);
+  lua_createtable(L, 0, 8);
+  for (int i = 0; i < LMP_FAILURE_VALUES; i++) {
+    if (fields[i] == NULL) continue;
+    lua_pushvalue(L, base + 1 + i);
+    lua_setfield(L, -2, fields[i]);
+  }
+  luaL_setmetatable(L, LMP_ERROR);
+  if (lua_getmetatable(L, base + 5)) { /* a task's error passed on by another task? */
+    luaL_getmetatable(L, LMP_ERROR);
+    if (lua_rawequal(L, -1, -2)) {
+      lua_pushvalue(L, base + 5);
+      lua_setfield(L, -4, "cause");
+    }
+    lua_pop(L, 2);
+  }
+  lua_replace(L, base + 1);
+  lua_settop(L, base + 1);
+}
+
+/* error object on top: who failed and when */
+static void add_task(lua_State *L, mp_task *task, int name) {
+  uint64_t queued_ns, run_ns;
+  mp_task_times(task, &queued_ns, &run_ns);
+  lua_pushinteger(L, (lua_Integer)mp_task_id(task));
+  lua_setfield(L, -2, "task_id");
+  lua_pushnumber(L, (lua_Number)(queued_ns + run_ns) * 1e-9);
+  lua_setfield(L, -2, "elapsed");
+  if (name == 0) return;
+  lua_pushvalue(L, name);
+  lua_setfield(L, -2, "task");
+}
+
+static void push_label(lua_State *L, mp_task *task, int name) {
+  if (name != 0)
+    lua_pushfstring(L, "task '%s'", lua_tostring(L, name));
+  else
+    lua_pushfstring(L, "task #%I", (LUAI_UACINT)mp_task_id(task));
+}
+
+static void push_failure(lua_State *L, lmp_context *context, mp_task *task) {
+  const lmp_message *result = mp_task_result(task);
+  int base = lua_gettop(L);
+  if (result == NULL) {
+    lmp_push_error(L, "memory", "%s", mp_status_text(MP_NOMEM));
+    return;
+  }
+  int n = lmp_decode_all(L, context, result);
+  if (n != LMP_FAILURE_VALUES) luaL_error(L, "corrupt message: a failure of %d values", n);
+  lmp_make_error(L);
+  lua_copy(L, -1, base + 1); /* a helper table may lie below */
+  lua_settop(L, base + 1);
+}
+
+static void push_dependency_error(lua_State *L, lmp_context *context, mp_task *task, int name) {
+  mp_task *root = mp_task_cause(task);
+  while (mp_task_cause(root) != NULL) root = mp_task_cause(root); /* the first of a chain is the one to know */
+  lmp_push_task_error(L, context, root, 0);
+  lua_getfield(L, -1, "message"); /* stack: cause, its message */
+  push_label(L, task, name);
+  lmp_push_error(L, "dependency", "%s did not run: a task it depends on ended with: %s", lua_tostring(L, -1), lua_tostring(L, -2));
+  lua_pushvalue(L, -4);
+  lua_setfield(L, -2, "cause");
+  lua_replace(L, -4);
+  lua_pop(L, 2);
+}
+
+void lmp_push_task_error(lua_State *L, lmp_context *context, mp_task *task, int name) {
+  luaL_checkstack(L, 10, NULL);
+  switch (mp_task_status(task)) {
+    case MP_CANCELLED:
+      push_label(L, task, name);
+      lmp_push_error(L, "cancelled", "%s was cancelled", lua_tostring(L, -1));
+      lua_remove(L, -2);
+      break;
+    case MP_TIMEOUT:
+      push_label(L, task, name);
+      lmp_push_error(L, "timeout", "%s timed out after %f s", lua_tostring(L, -1), (LUAI_UACNUMBER)((double)mp_task_timeout(task) * 1e-9));
+      lua_remove(L, -2);
+      break;
+    case MP_DEPENDENCY: push_dependency_error(L, context, task, name); break;
+    default: push_failure(L, context, task); break;
+  }
+  add_task(L, task, name);
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** In the worker
+** =======================================================
+*/
+
+int lmp_keep_traceback(lua_State *L) { /* stack: the error value */
+  luaL_traceback(L, L, NULL, 1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &traceback_key);
+  return 1;
+}
+
+static int to_text(lua_State *L) {
+  luaL_tolstring(L, 1, NULL);
+  return 1;
+}
+
+/* Error value on top: pushes its text, whatever its __tostring does. */
+static void push_text(lua_State *L) {
+  int value = lua_gettop(L), type = lua_type(L, value);
+  bool plain = type == LUA_TNIL || type == LUA_TBOOLEAN || type == LUA_TNUMBER || type == LUA_TSTRING;
+  if (plain || luaL_getmetafield(L, value, "__tostring") != LUA_TNIL) {
+    lua_settop(L, value);
+    lua_pushcfunction(L, to_text);
+    lua_pushvalue(L, value);
+    if (lua_pcall(L, 1, 1, 0) == LUA_OK) return;
+  } else if (type == LUA_TTABLE) {
+    lua_pushliteral(L, "message");
+    if (lua_rawget(L, value) == LUA_TSTRING) return;
+  }
+  lua_settop(L, value);
+  lua_pushfstring(L, "(error object is a %s value)", lua_typename(L, type));
+}
+
+/* "... (global 'helper')": the commonest surprise of running elsewhere. Replaces the text on top. */
+static void add_note(lua_State *L) {
+  const char *text = lua_tostring(L, -1), *global = strstr(text, "a nil value (global '"), *end;
+  char name[64];
+  if (global == NULL) return;
+  global += strlen("a nil value (global '");
+  end = strchr(global, '\'');
+  if (end == NULL || (size_t)(end - global) >= sizeof name) return;
+  memcpy(name, global, (size_t)(end - global));
+  name[end - global] = '\0';
+  lua_pushfstring(L, "%s\nnote: globals of the main program are not sent to workers; make '%s' local or put it in a module", text, name);
+  lua_remove(L, -2);
+}
+
+static void cut_text(lua_State *L) {
+  size_t size;
+  const char *text = lua_tolstring(L, -1, &size);
+  if (size <= LMP_MESSAGE_MAX) return;
+  lua_pushlstring(L, text, LMP_MESSAGE_MAX);
+  lua_pushfstring(L, "%s... (cut: %I bytes)", lua_tostring(L, -1), (LUAI_UACINT)size);
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+}
+
+void lmp_push_error_text(lua_State *L) {
+  luaL_checkstack(L, 10, NULL);
+  push_text(L);
+  add_note(L);
+  cut_text(L);
+}
+
+bool lmp_encode_failure(lua_State *L, lmp_context *context, lmp_buffer *buffer, const char *kind, bool with_traceback) {
+  int value = lua_gettop(L);
+  luaL_checkstack(L, 4, NULL);
+  lmp_push_error_text(L); /* stack: value, text */
+  if (!with_traceback || lua_rawgetp(L, LUA_REGISTRYINDEX, &traceback_key) != LUA_TSTRING) {
+    lua_settop(L, value + 1);
+    lua_pushnil(L);
+  } else {
+    cut_text(L);
+  }
+  lmp_encode_start(buffer);
+  if (buffer->memory) return false;
+  lua_pushstring(L, kind); /* stack: value, text, traceback, kind */
+  bool ok = lmp_encode_value(L, context, buffer, value + 3, 0, false) && lmp_encode_value(L, context, buffer, value + 1, 0, false) &&
+            lmp_encode_value(L, context, buffer, value + 2, 0, false);
+  if (ok) {
+    uint32_t size = buffer->message.size;
+    size_t length;
+    bool huge = lua_type(L, value) == LUA_TSTRING && lua_tolstring(L, value, &length) != NULL && length > LMP_MESSAGE_MAX;
+    int sent = huge ? value + 1 : value;
+    ok = lmp_put_tag(buffer, LMP_TRUE) && lmp_encode_value(L, context, buffer, sent, 0, false);
+    if (!ok && !buffer->memory) { /* the value cannot travel: its text does */
+      buffer->message.size = size;
+      ok = lmp_put_tag(buffer, LMP_FALSE) && lmp_encode_value(L, context, buffer, value + 1, 0, false);
+    }
+  }
+  if (ok) lmp_encode_finish(buffer, LMP_FAILURE_VALUES);
+  lua_settop(L, value);
+  return ok;
+}
+
+/* }====================================================== */
+
+static int error_tostring(lua_State *L) {
+  lua_settop(L, 1);
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_getfield(L, 1, "message");
+  luaL_tolstring(L, -1, NULL);
+  lua_getfield(L, 1, "traceback");
+  if (lua_type(L, -1) == LUA_TSTRING) lua_pushfstring(L, "%s\nworker %s", lua_tostring(L, -2), lua_tostring(L, -1));
+  else lua_pop(L, 1);
+  return 1;
+}
+
+/* new_error(kind, message) */
+static int new_error(lua_State *L) {
+  lmp_push_error(L, luaL_checkstring(L, 1), "%s", luaL_checkstring(L, 2));
+  return 1;
+}
+
+void lmp_open_errors(lua_State *L, lmp_context *context) {
+  static const luaL_Reg meta[] = {{"__tostring", error_tostring}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"new_error", new_error}, {NULL, NULL}};
+  luaL_newmetatable(L, LMP_ERROR); /* no __metatable field: it is a plain table that may be inspected */
+  luaL_setfuncs(L, meta, 0);
+  lua_pop(L, 1);
+  lmp_add_class(L, context, LMP_ERROR);
+  lmp_set_functions(L, context, functions);
+}

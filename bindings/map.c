@@ -1,0 +1,66 @@
+/*
+** map.c - pieces of mp.map: a chunk of a list goes out as one task, and its results are decoded straight into the list of results.
+*/
+#include <string.h>
+
+#include "errors.h"
+#include "handle.h"
+#include "runner.h"
+
+/* map_chunk(function, list, first, count, seed or nil, on_error, name or nil, priority, pool or nil) -> handle */
+static int map_chunk(lua_State *L) {
+  enum { FUNCTION = 1, LIST, FIRST, COUNT, SEED, ON_ERROR, NAME, PRIORITY, POOL, VALUES };
+  lmp_context *context = lmp_context_of(L);
+  lua_settop(L, POOL);
+  lmp_encoding how = {.root = "args", .direction = "to a worker", .unnumbered = 5, .list = LIST,
+                      .list_first = lua_tointeger(L, FIRST), .list_count = (uint32_t)lua_tointeger(L, COUNT), .list_root = "list"};
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  lmp_pool *pool = lmp_to_pool(L, context, POOL);
+  desc.flags = MP_TASK_TIMED;
+  desc.priority = (int)lua_tointeger(L, PRIORITY);
+  lua_pushvalue(L, NAME);
+  lua_pushvalue(L, FUNCTION);
+  lua_pushvalue(L, FIRST);
+  lua_pushvalue(L, SEED);
+  lua_pushvalue(L, ON_ERROR);
+  lmp_buffer *buffer = lmp_encode_begin(L, context, pool->pool);
+  if (!lmp_encode_values(L, context, buffer, &how, VALUES, 5)) { /* the Lua module raises it where map was called */
+    lua_pushnil(L);
+    lmp_push_refusal(L, buffer, &how);
+    return 2;
+  }
+  lmp_new_handle(L, context, NAME);
+  lmp_check(L, lmp_submit(L, pool, buffer, LMP_CHUNK, LMP_NO_TABLE, &desc, lua_gettop(L)));
+  return 1;
+}
+
+/* collect_chunk(handle, results, first, errors) -> true, or false and the error: fills results[first...], adds to errors */
+static int collect_chunk(lua_State *L) {
+  lmp_handle *handle = lmp_check_handle(L, 1);
+  lua_Integer first = lua_tointeger(L, 3);
+  lmp_decoder decoder;
+  uint32_t count;
+  if (mp_task_state(handle->task) != MP_STATE_DONE) {
+    lua_pushboolean(L, 0);
+    lmp_push_handle_error(L, handle->context, 1);
+    return 2;
+  }
+  lua_settop(L, 4);
+  lmp_decode_begin(L, handle->context, mp_task_result(handle->task), &decoder, &count);
+  for (uint32_t i = 0; i + 1 < count; i++) {
+    lmp_decode_value(L, &decoder);
+    lua_rawseti(L, 2, first + (lua_Integer)i);
+  }
+  lmp_decode_value(L, &decoder); /* {index, message} of each that failed */
+  for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, -1); i++) {
+    lua_rawgeti(L, -1, i);
+    lua_rawseti(L, 4, (lua_Integer)lua_rawlen(L, 4) + 1);
+  }
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+void lmp_open_map(lua_State *L, lmp_context *context) {
+  static const luaL_Reg functions[] = {{"map_chunk", map_chunk}, {"collect_chunk", collect_chunk}, {NULL, NULL}};
+  lmp_set_functions(L, context, functions);
+}

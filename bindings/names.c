@@ -1,0 +1,357 @@
+#include "function.h"
+
+#include <string.h>
+
+/*
+** {======================================================
+** What modules hold: values that travel by name
+** =======================================================
+*/
+
+struct lmp_known {
+  const void *address;
+  lua_Integer name; /* in context->names */
+};
+
+void lmp_names_close(lua_State *L, lmp_context *context) {
+  void *ud;
+  lua_Alloc alloc = lua_getallocf(L, &ud);
+  alloc(ud, context->known, context->known_capacity * sizeof *context->known, 0);
+  context->known = NULL;
+  context->known_capacity = context->known_count = 0;
+}
+
+static size_t slot_of(const lmp_context *context, const void *address) {
+  uint64_t x = (uint64_t)(uintptr_t)address * 0x9e3779b97f4a7c15ULL; /* Fibonacci hashing (Knuth) */
+  return (size_t)(x >> 20) & (context->known_capacity - 1);
+}
+
+static const struct lmp_known *find_known(const lmp_context *context, const void *address) {
+  if (context->known_capacity == 0) return NULL;
+  for (size_t i = slot_of(context, address);; i = (i + 1) & (context->known_capacity - 1)) {
+    const struct lmp_known *entry = &context->known[i];
+    if (entry->address == NULL) return NULL;
+    if (entry->address == address) return entry;
+  }
+}
+
+static void put_known(lmp_context *context, const void *address, lua_Integer name) {
+  size_t i = slot_of(context, address);
+  while (context->known[i].address != NULL) i = (i + 1) & (context->known_capacity - 1);
+  context->known[i] = (struct lmp_known){address, name};
+  context->known_count++;
+}
+
+static void grow_known(lua_State *L, lmp_context *context) {
+  size_t capacity = context->known_capacity == 0 ? 1024 : context->known_capacity * 2, old_capacity = context->known_capacity;
+  struct lmp_known *old = context->known;
+  void *ud;
+  lua_Alloc alloc = lua_getallocf(L, &ud);
+  struct lmp_known *known = alloc(ud, NULL, 0, capacity * sizeof *known);
+  if (known == NULL) luaL_error(L, "not enough memory");
+  memset(known, 0, capacity * sizeof *known);
+  context->known = known;
+  context->known_capacity = capacity;
+  context->known_count = 0;
+  for (size_t i = 0; i < old_capacity; i++)
+    if (old[i].address != NULL) put_known(context, old[i].address, old[i].name);
+  alloc(ud, old, old_capacity * sizeof *old, 0);
+}
+
+/* Stack: module name at -3 (string), field name at -2 (string or nil), value on top; leaves all. */
+static void add_known(lua_State *L, lmp_context *context, int names) {
+  const void *address = lua_topointer(L, -1);
+  if (find_known(context, address) != NULL) return; /* the first name wins */
+  if (context->known_count * 2 >= context->known_capacity) grow_known(L, context);
+  lua_createtable(L, 2, 0);
+  lua_pushvalue(L, -4);
+  lua_rawseti(L, -2, 1);
+  if (lua_isstring(L, -3))
+    lua_pushvalue(L, -3);
+  else
+    lua_pushliteral(L, "");
+  lua_rawseti(L, -2, 2);
+  lua_Integer name = (lua_Integer)lua_rawlen(L, names) + 1;
+  lua_rawseti(L, names, name);
+  put_known(context, address, name);
+}
+
+static bool is_standard(const char *module) {
+  static const char *const standard[] = {"_G", "coroutine", "debug", "io", "math", "os", "package", "string", "table", "utf8"};
+  for (size_t i = 0; i < sizeof standard / sizeof standard[0]; i++)
+    if (strcmp(module, standard[i]) == 0) return true;
+  return false;
+}
+
+/* Could a worker require it? stack index of the package table. */
+static bool can_be_required(lua_State *L, const char *module, int package) {
+  static const char *const paths[] = {"path", "cpath"};
+  int top = lua_gettop(L);
+  bool found = is_standard(module);
+  if (!found && lua_getfield(L, package, "preload") == LUA_TTABLE) found = lua_getfield(L, -1, module) == LUA_TFUNCTION;
+  for (int i = 0; i < 2 && !found; i++) {
+    lua_settop(L, top);
+    lua_getfield(L, package, "searchpath");
+    lua_pushstring(L, module);
+    lua_getfield(L, package, paths[i]);
+    found = lua_pcall(L, 2, 1, 0) == LUA_OK && lua_isstring(L, -1);
+  }
+  lua_settop(L, top);
+  return found;
+}
+
+/* Stack: module name at -2, module on top. Of _G only C functions: the host's own globals are not in a worker. */
+static void add_module(lua_State *L, lmp_context *context, int names, bool globals) {
+  int module = lua_gettop(L);
+  lua_pushvalue(L, -2);
+  lua_pushnil(L);
+  lua_pushvalue(L, module); /* stack: ..., module, name, nil, module */
+  add_known(L, context, names);
+  lua_pop(L, 2);
+  if (lua_type(L, module) != LUA_TTABLE) {
+    lua_pop(L, 1);
+    return;
+  }
+  lua_pushnil(L);
+  while (lua_next(L, module)) { /* stack: module, name, key, value */
+    int type = lua_type(L, -1);
+    bool wanted = globals ? lua_iscfunction(L, -1) : type == LUA_TFUNCTION || type == LUA_TTABLE;
+    if (lua_type(L, -2) == LUA_TSTRING && wanted) add_known(L, context, names);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}
+
+/* A number, not 0, that changes when a module comes, goes or is replaced. */
+static lua_Integer mark_loaded(lua_State *L) {
+  lua_Unsigned mark = 0;
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_pushnil(L);
+  while (lua_next(L, -2)) {
+    mark += (lua_Unsigned)(uintptr_t)lua_topointer(L, -1) * 0x9e3779b97f4a7c15ULL;
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+  return (lua_Integer)(mark | 1);
+}
+
+static void learn_names(lua_State *L, lmp_context *context, lua_Integer loaded_mark) {
+  int top = lua_gettop(L);
+  luaL_checkstack(L, 20, NULL);
+  lua_newtable(L);
+  int names = lua_gettop(L);
+  if (context->known != NULL) memset(context->known, 0, context->known_capacity * sizeof *context->known);
+  context->known_count = 0;
+  context->loaded_mark = 0; /* until all are learnt: an error on the way leaves what agrees, and the next look tries again */
+  lua_pushvalue(L, names);
+  lua_rawseti(L, LUA_REGISTRYINDEX, context->names);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  int loaded = lua_gettop(L);
+  bool has_package = lua_getfield(L, loaded, "package") == LUA_TTABLE;
+  int package = lua_gettop(L);
+  lua_pushnil(L);
+  while (lua_next(L, loaded)) {
+    int type = lua_type(L, -1);
+    const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "_G";
+    if (strcmp(name, "_G") != 0 && (type == LUA_TTABLE || type == LUA_TFUNCTION) &&
+        (has_package ? can_be_required(L, name, package) : is_standard(name)))
+      add_module(L, context, names, false);
+    lua_pop(L, 1);
+  }
+  lua_pushliteral(L, "_G");
+  if (lua_getfield(L, loaded, "_G") == LUA_TTABLE) add_module(L, context, names, true);
+  context->loaded_mark = loaded_mark;
+  lua_settop(L, top);
+}
+
+bool lmp_refresh_names(lua_State *L, lmp_context *context) {
+  lua_Integer mark = mark_loaded(L);
+  if (mark == context->loaded_mark) return false;
+  learn_names(L, context, mark);
+  return true;
+}
+
+/* Pushes module and field of an entry if package.loaded still holds the value at index there. */
+static bool push_valid_name(lua_State *L, lmp_context *context, const struct lmp_known *entry, int index) {
+  int top = lua_gettop(L);
+  luaL_checkstack(L, 8, NULL);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->names);
+  lua_rawgeti(L, -1, entry->name);
+  lua_rawgeti(L, -1, 1);
+  lua_rawgeti(L, -2, 2); /* stack: names, pair, module, field */
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_pushvalue(L, -3);
+  lua_rawget(L, -2);
+  if (lua_rawlen(L, -3) > 0 && lua_istable(L, -1)) {
+    lua_pushvalue(L, -3);
+    lua_rawget(L, -2);
+  }
+  bool valid = lua_rawequal(L, -1, index);
+  if (valid) {
+    lua_settop(L, top + 4);
+    lua_replace(L, top + 2);
+    lua_replace(L, top + 1); /* stack: module, field */
+  } else {
+    lua_settop(L, top);
+  }
+  return valid;
+}
+
+static const struct lmp_known *look_up(lua_State *L, lmp_context *context, int index) {
+  const void *address = lua_topointer(L, index);
+  const struct lmp_known *entry = find_known(context, address);
+  if (entry == NULL && (context->known == NULL || lua_type(L, index) == LUA_TFUNCTION) && lmp_refresh_names(L, context))
+    entry = find_known(context, address);
+  return entry;
+}
+
+/* Writes tag, module and field of the value at index. */
+static int encode_name(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index) {
+  const struct lmp_known *entry = look_up(L, context, index);
+  if (entry == NULL || !push_valid_name(L, context, entry, index)) return 0;
+  size_t module_size, field_size;
+  const char *module = lua_tolstring(L, -2, &module_size), *field = lua_tolstring(L, -1, &field_size);
+  bool ok = lmp_put_tag(buffer, LMP_IMPORT) && lmp_put_short(buffer, module, module_size) && lmp_put_short(buffer, field, field_size);
+  lua_pop(L, 2);
+  return ok ? 1 : -1;
+}
+
+int lmp_encode_import(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index) {
+  if (lua_type(L, index) == LUA_TTABLE) {
+    if (context->loaded_mark == 0) (void)lmp_refresh_names(L, context);
+    if (find_known(context, lua_topointer(L, index)) == NULL) return 0; /* most tables: data */
+  } else if (lua_type(L, index) == LUA_TFUNCTION && !lua_iscfunction(L, index)) {
+    /* a function that went by value before goes so again, without a search */
+    lua_rawgeti(L, LUA_REGISTRYINDEX, context->code_of);
+    lua_pushvalue(L, index);
+    bool by_value = lua_rawget(L, -2) != LUA_TNIL;
+    lua_pop(L, 2);
+    if (by_value) return 0;
+  }
+  return encode_name(L, context, buffer, index);
+}
+
+bool lmp_encode_metatable(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->classes);
+  lua_pushvalue(L, index);
+  if (lua_rawget(L, -2) == LUA_TSTRING) {
+    size_t size;
+    const char *name = lua_tolstring(L, -1, &size);
+    bool ok = lmp_put_tag(buffer, LMP_CLASS) && lmp_put_short(buffer, name, size);
+    lua_pop(L, 2);
+    return ok;
+  }
+  lua_pop(L, 2);
+  int found = encode_name(L, context, buffer, index);
+  if (found == 0 && lmp_refresh_names(L, context)) found = encode_name(L, context, buffer, index);
+  if (found == 0)
+    return lmp_refuse(buffer,
+                      "(a table with a metatable) cannot be sent $direction: its metatable is in no module; "
+                      "register it in both with mp.class(name, metatable)");
+  return found > 0;
+}
+
+static void push_path(lua_State *L, const char *name, size_t from, size_t size) {
+  while (from < size) {
+    size_t to = from;
+    while (to < size && name[to] != '.') to++;
+    lua_pushlstring(L, name + from, to - from);
+    if (lua_istable(L, -2))
+      lua_rawget(L, -2);
+    else
+      lua_pushnil(L);
+    lua_remove(L, -2);
+    from = to + 1;
+  }
+}
+
+void lmp_push_named(lua_State *L, const char *name, size_t size) {
+  int top = lua_gettop(L);
+  luaL_checkstack(L, 8, NULL);
+  lua_pushglobaltable(L);
+  push_path(L, name, 0, size);
+  if (!lua_isnil(L, -1) && size > 0) return;
+  lua_settop(L, top);
+  for (size_t cut = size; cut > 0; cut--) {
+    if (cut < size && name[cut] != '.') continue;
+    lua_getglobal(L, "require");
+    lua_pushlstring(L, name, cut);
+    if (lua_pcall(L, 1, 1, 0) == LUA_OK) {
+      push_path(L, name, cut + 1, size);
+      if (!lua_isnil(L, -1)) return;
+    } else if (strstr(luaL_tolstring(L, -1, NULL), "not found:") == NULL) {
+      lua_error(L); /* the module is there and fails to load */
+    }
+    lua_settop(L, top);
+  }
+  lua_pushlstring(L, name, size);
+  luaL_error(L, "no function '%s' in any module of this worker", lua_tostring(L, -1));
+}
+
+static void push_import(lua_State *L, const char *module, size_t module_size, const char *field, size_t field_size) {
+  luaL_checkstack(L, 6, NULL);
+  lua_getglobal(L, "require");
+  lua_pushlstring(L, module, module_size);
+  lua_call(L, 1, 1);
+  if (field_size == 0) return;
+  lua_pushlstring(L, field, field_size);
+  if (lua_istable(L, -2))
+    lua_rawget(L, -2);
+  else
+    lua_pushnil(L);
+  if (lua_isnil(L, -1)) luaL_error(L, "module '%s' has no field '%s' in this state", lua_tostring(L, -3), lua_tostring(L, -2));
+  lua_remove(L, -2);
+}
+
+void lmp_decode_import(lua_State *L, lmp_decoder *decoder) {
+  size_t module_size, field_size;
+  const char *module = lmp_take_short(L, decoder, &module_size);
+  const char *field = lmp_take_short(L, decoder, &field_size);
+  if (decoder->inert) {
+    lua_newtable(L);
+    return;
+  }
+  if (decoder->env != 0 && field_size == 0 && module_size == 2 && memcmp(module, "_G", 2) == 0) {
+    lua_pushvalue(L, decoder->env);
+    return;
+  }
+  push_import(L, module, module_size, field, field_size);
+}
+
+void lmp_decode_class(lua_State *L, lmp_decoder *decoder) {
+  size_t size;
+  const char *name = lmp_take_short(L, decoder, &size);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, decoder->context->classes);
+  lua_pushlstring(L, name, size);
+  lua_pushvalue(L, -1);
+  if (lua_rawget(L, -3) == LUA_TNIL)
+    luaL_error(L, "class '%s' is not registered in this state: call mp.class in the module that defines it", lua_tostring(L, -2));
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+}
+
+/* mp.class(name, metatable) */
+static int register_class(lua_State *L) {
+  lmp_context *context = lmp_context_of(L);
+  size_t size;
+  luaL_checklstring(L, 1, &size);
+  luaL_argcheck(L, size > 0 && size < 256, 1, "a name of 1 to 255 bytes expected");
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_settop(L, 2);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->classes);
+  lua_pushvalue(L, 1);
+  lua_pushvalue(L, 2);
+  lua_rawset(L, 3);
+  lua_pushvalue(L, 2);
+  lua_pushvalue(L, 1);
+  lua_rawset(L, 3);
+  lua_settop(L, 2);
+  return 1;
+}
+
+/* }====================================================== */
+
+void lmp_open_names(lua_State *L, lmp_context *context) {
+  static const luaL_Reg functions[] = {{"class", register_class}, {NULL, NULL}};
+  lmp_set_functions(L, context, functions);
+}

@@ -1,0 +1,18 @@
+/*
+** options.h - tables of options: names and values are checked before anything happens.
+*/
+#ifndef LMP_OPTIONS_H
+#define LMP_OPTIONS_H
+
+#include "lmp.h"
+
+/* Raises "unknown option 'prioirty' (did you mean 'priority'?)" unless each key of the table is in the NULL-ended list. */
+void lmp_check_option_names(lua_State *L, int options, const char *const names[]);
+/* The same, as a text: pushed, and true, if one is unknown. */
+bool lmp_push_unknown_option(lua_State *L, int options, const char *const names[]);
+/* An integer from low to high, or `missing`; raises "workers must be an integer from 1 to 1024, got 1.5". */
+lua_Integer lmp_option_integer(lua_State *L, int options, const char *name, lua_Integer low, lua_Integer high, lua_Integer missing);
+/* Raises unless the value can be called. */
+void lmp_check_callable(lua_State *L, int index, const char *name);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+** runner.h - what a Lua task is to the engine: a payload, and a run that decodes, calls and encodes inside one protected call.
+*/
+#ifndef LMP_RUNNER_H
+#define LMP_RUNNER_H
+
+#include "value.h"
+#include "vm.h"
+
+typedef enum lmp_kind {
+  LMP_CALL,    /* values: name, function, dependencies, arguments; result: what it returns */
+  LMP_CHUNK    /* values: name, function, first index, seed or nil, on_error, items; result: a value an item, then a list of {index, message} */
+} lmp_kind;
+
+/* The argument of a Lua task. Small messages lie behind it, in the task itself. */
+typedef struct lmp_payload {
+  lmp_message message;   /* bytes == NULL: attachments and bytes follow */
+  uint32_t kind;
+  uint32_t dependencies; /* so many values go into the table that is the first argument; UINT32_MAX: no such table */
+} lmp_payload;
+#define LMP_NO_TABLE UINT32_MAX
+#define LMP_INLINE_MAX 128
+
+/* The message of a payload, wherever it lies. */
+lmp_message lmp_payload_message(const lmp_payload *payload);
+/* mp_task_run and mp_task_drop. */
+mp_status lmp_run_task(mp_worker *worker, void *arg);
+void lmp_drop_payload(void *arg);
+
+/* Inside the protected call: the error value on top becomes the run's result. */
+void lmp_fail_run(lua_State *L, lmp_run *run, const char *kind);
+/* chunk.c: runs an LMP_CHUNK whose message has been begun. */
+void lmp_run_chunk(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t count, int handler);
+
+/*
+** Submits what was encoded: takes the buffer's message. desc holds everything but run, arg, drop and what the message depends on.
+** The handle userdata at stack index `handle` receives the task. On failure nothing is left behind.
+*/
+mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, lmp_kind kind, uint32_t dependencies, mp_task_desc *desc,
+                     int handle);
+
+#endif

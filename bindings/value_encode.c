@@ -1,0 +1,614 @@
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "function.h"
+#include "handle.h"
+
+#define KEEP_BYTES 65536  /* a larger scratch buffer is given back after use */
+#define LIST_MAX 16       /* identities searched one by one; beyond, hashed */
+#define PATH_SHOWN 160    /* of a path to what was refused */
+#define SIZE_MAX_BYTES ((size_t)INT32_MAX)
+
+struct lmp_identity {
+  const void *address;
+  uint32_t number;
+};
+
+/*
+** {======================================================
+** Buffer
+** =======================================================
+*/
+
+static bool no_memory(lmp_buffer *buffer) {
+  buffer->memory = true;
+  return false;
+}
+
+static bool grow(lmp_buffer *buffer, size_t size) {
+  lmp_message *m = &buffer->message;
+  size_t needed = m->size + size, capacity = m->capacity == 0 ? 512 : 2 * (size_t)m->capacity;
+  if (needed > SIZE_MAX_BYTES) return lmp_refuse(buffer, "value too large (more than 2 GiB)");
+  if (capacity < needed) capacity = needed + needed / 8; /* one long string, most likely, and little behind it */
+  if (capacity > SIZE_MAX_BYTES) capacity = SIZE_MAX_BYTES;
+  char *bytes = mp_pool_realloc(m->pool, m->bytes, m->capacity, capacity);
+  if (bytes == NULL) return no_memory(buffer);
+  m->bytes = bytes;
+  m->capacity = (uint32_t)capacity;
+  return true;
+}
+
+static inline char *room(lmp_buffer *buffer, size_t size) {
+  lmp_message *m = &buffer->message;
+  if (m->capacity - m->size < size && !grow(buffer, size)) return NULL;
+  return m->bytes + m->size;
+}
+
+bool lmp_put(lmp_buffer *buffer, const void *data, size_t size) {
+  char *at = room(buffer, size);
+  if (at == NULL) return false;
+  memcpy(at, data, size);
+  buffer->message.size += (uint32_t)size;
+  return true;
+}
+
+bool lmp_put_tag(lmp_buffer *buffer, int tag) {
+  char byte = (char)tag;
+  return lmp_put(buffer, &byte, 1);
+}
+
+/* A tag and a number in one step. */
+static inline bool put_tagged(lmp_buffer *buffer, int tag, const void *data, size_t size) {
+  char *at = room(buffer, 1 + size);
+  if (at == NULL) return false;
+  at[0] = (char)tag;
+  memcpy(at + 1, data, size);
+  buffer->message.size += (uint32_t)(1 + size);
+  return true;
+}
+
+bool lmp_put_tag_u32(lmp_buffer *buffer, int tag, uint32_t value) { return put_tagged(buffer, tag, &value, sizeof value); }
+
+bool lmp_put_short(lmp_buffer *buffer, const char *text, size_t size) {
+  if (size > 255) size = 255;
+  return put_tagged(buffer, (int)(unsigned char)size, text, size);
+}
+
+bool lmp_attach(lmp_buffer *buffer, lmp_attachment_kind kind, void *object, uint32_t *number) {
+  lmp_message *m = &buffer->message;
+  if (m->attachment_count == m->attachment_capacity) {
+    uint32_t capacity = m->attachment_capacity == 0 ? 4 : m->attachment_capacity * 2;
+    lmp_attachment *more =
+        mp_pool_realloc(m->pool, m->attachments, m->attachment_capacity * sizeof *more, capacity * sizeof *more);
+    if (more == NULL) return no_memory(buffer);
+    m->attachments = more;
+    m->attachment_capacity = capacity;
+  }
+  if (kind == LMP_ATTACH_CODE)
+    mp_bytes_retain(object);
+  else
+    mp_task_retain(object);
+  m->attachments[m->attachment_count] = (lmp_attachment){kind, false, object};
+  *number = m->attachment_count++;
+  return true;
+}
+
+void lmp_release_attachments(lmp_message *message) {
+  for (uint32_t i = 0; i < message->attachment_count; i++) {
+    lmp_attachment *a = &message->attachments[i];
+    if (a->borrowed) continue;
+    if (a->kind == LMP_ATTACH_CODE)
+      mp_bytes_release(a->object);
+    else
+      mp_task_release(a->object);
+  }
+  message->attachment_count = 0;
+}
+
+static void free_block(mp_pool *pool, void *block, size_t size) {
+  if (block != NULL) (void)!mp_pool_realloc(pool, block, size, 0);
+}
+
+void lmp_message_clear(lmp_message *message) {
+  lmp_release_attachments(message);
+  free_block(message->pool, message->attachments, message->attachment_capacity * sizeof(lmp_attachment));
+  free_block(message->pool, message->bytes, message->capacity);
+  message->attachments = NULL;
+  message->bytes = NULL;
+  message->size = message->capacity = message->attachment_capacity = 0;
+}
+
+void lmp_message_free(void *ud) {
+  lmp_message *message = ud;
+  if (message == NULL) return;
+  lmp_message_clear(message);
+  free_block(message->pool, message, sizeof *message);
+}
+
+void lmp_encode_separate(lmp_buffer *buffer) {
+  if (buffer->identity_count > LIST_MAX && buffer->identity_index != NULL) /* it may be missing for lack of memory */
+    memset(buffer->identity_index, 0xff, buffer->identity_index_size * sizeof(uint32_t));
+  buffer->identity_count = 0;
+}
+
+void lmp_encode_rewind(lmp_buffer *buffer, uint32_t size, uint32_t objects, uint32_t upvalues) {
+  lmp_encode_separate(buffer);
+  buffer->message.size = size;
+  buffer->objects = objects;
+  buffer->upvalues = upvalues;
+}
+
+static void forget_identities(lmp_buffer *buffer) {
+  lmp_encode_separate(buffer);
+  buffer->objects = buffer->upvalues = 0;
+}
+
+void lmp_buffer_reset(lmp_buffer *buffer) {
+  lmp_message *m = &buffer->message;
+  if (m->pool == NULL) return;
+  lmp_release_attachments(m);
+  forget_identities(buffer);
+  m->size = 0;
+  if (m->capacity > KEEP_BYTES) {
+    free_block(m->pool, m->bytes, m->capacity);
+    m->bytes = NULL;
+    m->capacity = 0;
+  }
+}
+
+void lmp_buffer_free(lmp_buffer *buffer) {
+  lmp_message *m = &buffer->message;
+  if (m->pool == NULL) return;
+  free_block(m->pool, buffer->identities, buffer->identity_capacity * sizeof *buffer->identities);
+  free_block(m->pool, buffer->identity_index, buffer->identity_index_size * sizeof(uint32_t));
+  lmp_message_clear(m);
+  memset(buffer, 0, sizeof *buffer);
+}
+
+lmp_message *lmp_encode_take(lmp_buffer *buffer) {
+  lmp_message *taken = mp_pool_realloc(buffer->message.pool, NULL, 0, sizeof *taken);
+  if (taken == NULL) return NULL;
+  lmp_encode_move(buffer, taken);
+  return taken;
+}
+
+void lmp_encode_move(lmp_buffer *buffer, lmp_message *message) {
+  lmp_message *m = &buffer->message;
+  *message = *m;
+  char *exact = m->size < m->capacity / 2 ? mp_pool_realloc(m->pool, NULL, 0, m->size) : NULL;
+  if (exact != NULL) { /* the buffer stays, with room for the next */
+    memcpy(exact, m->bytes, m->size);
+    message->bytes = exact;
+    message->capacity = m->size;
+  } else {
+    uint32_t spare = m->capacity - m->size;
+    char *fitting = spare > KEEP_BYTES && spare > m->size / 4 ? mp_pool_realloc(m->pool, m->bytes, m->capacity, m->size) : NULL;
+    if (fitting != NULL) { /* most of what a large buffer has to spare goes back */
+      message->bytes = fitting;
+      message->capacity = m->size;
+    }
+    m->bytes = NULL;
+    m->capacity = 0;
+  }
+  m->size = 0;
+  m->attachments = NULL;
+  m->attachment_count = m->attachment_capacity = 0;
+  forget_identities(buffer);
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Identity
+** =======================================================
+*/
+
+static uint32_t hash(const void *address) {
+  uint64_t x = (uint64_t)(uintptr_t)address;
+  x ^= x >> 33;
+  x *= 0xff51afd7ed558ccdULL; /* MurmurHash3's finaliser */
+  return (uint32_t)(x >> 32);
+}
+
+static void index_identity(lmp_buffer *buffer, uint32_t i) {
+  uint32_t mask = buffer->identity_index_size - 1, slot = hash(buffer->identities[i].address) & mask;
+  while (buffer->identity_index[slot] != UINT32_MAX) slot = (slot + 1) & mask;
+  buffer->identity_index[slot] = i;
+}
+
+static bool rebuild_index(lmp_buffer *buffer) {
+  uint32_t size = buffer->identity_capacity * 2;
+  if (size != buffer->identity_index_size) {
+    uint32_t *index = mp_pool_realloc(buffer->message.pool, buffer->identity_index,
+                                      buffer->identity_index_size * sizeof *index, size * sizeof *index);
+    if (index == NULL) return no_memory(buffer);
+    buffer->identity_index = index;
+    buffer->identity_index_size = size;
+  }
+  memset(buffer->identity_index, 0xff, size * sizeof *buffer->identity_index);
+  for (uint32_t i = 0; i < buffer->identity_count; i++) index_identity(buffer, i);
+  return true;
+}
+
+static const struct lmp_identity *find_identity(const lmp_buffer *buffer, const void *address) {
+  if (buffer->identity_count <= LIST_MAX) {
+    for (uint32_t i = 0; i < buffer->identity_count; i++)
+      if (buffer->identities[i].address == address) return &buffer->identities[i];
+    return NULL;
+  }
+  uint32_t mask = buffer->identity_index_size - 1, slot = hash(address) & mask;
+  for (; buffer->identity_index[slot] != UINT32_MAX; slot = (slot + 1) & mask) {
+    const struct lmp_identity *found = &buffer->identities[buffer->identity_index[slot]];
+    if (found->address == address) return found;
+  }
+  return NULL;
+}
+
+static bool add_identity(lmp_buffer *buffer, const void *address, uint32_t number) {
+  bool rebuild = buffer->identity_count == LIST_MAX;
+  if (buffer->identity_count == buffer->identity_capacity) {
+    uint32_t capacity = buffer->identity_capacity == 0 ? 2 * LIST_MAX : buffer->identity_capacity * 2;
+    struct lmp_identity *more = mp_pool_realloc(buffer->message.pool, buffer->identities,
+                                                buffer->identity_capacity * sizeof *more, capacity * sizeof *more);
+    if (more == NULL) return no_memory(buffer);
+    buffer->identities = more;
+    buffer->identity_capacity = capacity;
+    rebuild = buffer->identity_count >= LIST_MAX;
+  }
+  buffer->identities[buffer->identity_count++] = (struct lmp_identity){address, number};
+  if (buffer->identity_count <= LIST_MAX) return true;
+  if (rebuild) return rebuild_index(buffer);
+  index_identity(buffer, buffer->identity_count - 1);
+  return true;
+}
+
+uint32_t lmp_identify(lmp_buffer *buffer, const void *address, uint32_t number) {
+  const struct lmp_identity *found = find_identity(buffer, address);
+  if (found != NULL) return found->number;
+  (void)!add_identity(buffer, address, number);
+  return UINT32_MAX;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Refusals
+** =======================================================
+*/
+
+bool lmp_refuse(lmp_buffer *buffer, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  vsnprintf(buffer->reason, sizeof buffer->reason, format, args);
+  va_end(args);
+  buffer->path_at = sizeof buffer->path - 1;
+  buffer->path[buffer->path_at] = '\0';
+  return false;
+}
+
+void lmp_path_prepend(lmp_buffer *buffer, const char *step) {
+  size_t size = strlen(step);
+  if (buffer->memory) return;
+  if (size + 8 > buffer->path_at) { /* keep the outer end readable: drop from the inner */
+    const char *cut = "...";
+    size_t keep = 60;
+    memmove(buffer->path + sizeof buffer->path - 1 - strlen(cut) - keep, buffer->path + buffer->path_at, keep);
+    memcpy(buffer->path + sizeof buffer->path - 1 - strlen(cut), cut, strlen(cut) + 1);
+    buffer->path_at = (uint32_t)(sizeof buffer->path - 1 - strlen(cut) - keep);
+    if (size + 8 > buffer->path_at) return;
+  }
+  buffer->path_at -= (uint32_t)size;
+  memcpy(buffer->path + buffer->path_at, step, size);
+}
+
+static bool is_name(const char *s, size_t size) {
+  if (size == 0 || size > 60 || (s[0] >= '0' && s[0] <= '9')) return false;
+  for (size_t i = 0; i < size; i++) {
+    char c = s[i];
+    if (!(c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))) return false;
+  }
+  return true;
+}
+
+/* The step for the key at `index`: .name, [3], ["odd name"], [table key]. */
+static void path_key(lua_State *L, lmp_buffer *buffer, int index) {
+  char step[96];
+  if (lua_isinteger(L, index)) {
+    snprintf(step, sizeof step, "[%lld]", (long long)lua_tointeger(L, index));
+  } else if (lua_type(L, index) == LUA_TNUMBER) {
+    snprintf(step, sizeof step, "[%.14g]", (double)lua_tonumber(L, index));
+  } else if (lua_type(L, index) == LUA_TSTRING) {
+    size_t size;
+    const char *key = lua_tolstring(L, index, &size);
+    if (is_name(key, size))
+      snprintf(step, sizeof step, ".%s", key);
+    else
+      snprintf(step, sizeof step, "[\"%.60s\"]", key);
+  } else {
+    snprintf(step, sizeof step, "[%s key]", luaL_typename(L, index));
+  }
+  lmp_path_prepend(buffer, step);
+}
+
+void lmp_push_refusal(lua_State *L, const lmp_buffer *buffer, const lmp_encoding *how) {
+  if (buffer->memory) {
+    lua_pushliteral(L, "not enough memory");
+    return;
+  }
+  const char *path = buffer->path + buffer->path_at;
+  size_t size = strlen(path);
+  lua_pushlstring(L, path, size > PATH_SHOWN ? PATH_SHOWN : size);
+  lua_pushfstring(L, "%s%s%s %s", buffer->root, lua_tostring(L, -1), size > PATH_SHOWN ? "..." : "", buffer->reason);
+  lua_remove(L, -2);
+  luaL_gsub(L, lua_tostring(L, -1), "$direction", how->direction);
+  lua_remove(L, -2);
+}
+
+void lmp_raise_refusal(lua_State *L, const lmp_buffer *buffer, const lmp_encoding *how) {
+  lmp_push_refusal(L, buffer, how);
+  luaL_error(L, "%s", lua_tostring(L, -1));
+}
+
+static bool refuse_userdata(lua_State *L, lmp_buffer *buffer, int index) {
+  char text[64] = "userdata";
+  if (lua_getmetatable(L, index)) {
+    lua_pushliteral(L, "__name");
+    if (lua_rawget(L, -2) == LUA_TSTRING) snprintf(text, sizeof text, "userdata '%.40s'", lua_tostring(L, -1));
+    lua_pop(L, 2);
+  }
+  return lmp_refuse(buffer, "(%s) cannot be sent $direction: it belongs to its own Lua state; open or make it where it is used", text);
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Values
+** =======================================================
+*/
+
+static bool encode_number(lua_State *L, lmp_buffer *buffer, int index) {
+  if (!lua_isinteger(L, index)) {
+    lua_Number n = lua_tonumber(L, index);
+    return put_tagged(buffer, LMP_F64, &n, sizeof n);
+  }
+  lua_Integer i = lua_tointeger(L, index);
+  if (i == (int8_t)i) {
+    int8_t small = (int8_t)i;
+    return put_tagged(buffer, LMP_I8, &small, sizeof small);
+  }
+  if (i == (int32_t)i) {
+    int32_t medium = (int32_t)i;
+    return put_tagged(buffer, LMP_I32, &medium, sizeof medium);
+  }
+  return put_tagged(buffer, LMP_I64, &i, sizeof i);
+}
+
+static bool encode_string(lua_State *L, lmp_buffer *buffer, int index) {
+  size_t size;
+  const char *s = lua_tolstring(L, index, &size);
+  bool small = size < 256;
+  size_t head = small ? 2 : 5;
+  if (size > SIZE_MAX_BYTES) return lmp_refuse(buffer, "value too large (more than 2 GiB)");
+  char *at = room(buffer, head + size);
+  if (at == NULL) return false;
+  at[0] = small ? LMP_STR8 : LMP_STR32;
+  if (small) {
+    at[1] = (char)(unsigned char)size;
+  } else {
+    uint32_t size32 = (uint32_t)size;
+    memcpy(at + 1, &size32, sizeof size32);
+  }
+  memcpy(at + head, s, size);
+  buffer->message.size += (uint32_t)(head + size);
+  return true;
+}
+
+/* Numbers and short strings are most of what there is: no call for them. Others go the long way. */
+static inline bool encode_inner(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index, int depth) {
+  switch (lua_type(L, index)) {
+    case LUA_TNUMBER: return encode_number(L, buffer, index);
+    case LUA_TSTRING: return encode_string(L, buffer, index);
+    default: return lmp_encode_value(L, context, buffer, index, depth, false);
+  }
+}
+
+/* One pass: keys 1, 2, 3 ... in this order are items, whatever follows is pairs; the two counts are filled in afterwards. */
+static bool encode_table(lua_State *L, lmp_context *context, lmp_buffer *buffer, int table, int depth) {
+  if (room(buffer, 9) == NULL) return false;
+  uint32_t counts_at = buffer->message.size + 1, items = 0, pairs = 0;
+  buffer->message.bytes[buffer->message.size] = LMP_TABLE;
+  buffer->message.size += 9;
+  luaL_checkstack(L, 8, "value nested too deeply");
+  lua_pushnil(L);
+  int key = lua_gettop(L);
+  while (lua_next(L, table)) { /* stack: key, value */
+    bool item = pairs == 0 && lua_isinteger(L, key) && lua_tointeger(L, key) == (lua_Integer)items + 1;
+    if (!item && !encode_inner(L, context, buffer, key, depth + 1)) {
+      lmp_path_prepend(buffer, "[key]");
+      return false;
+    }
+    if (!encode_inner(L, context, buffer, key + 1, depth + 1)) {
+      path_key(L, buffer, key); /* a refusal leaves things above */
+      return false;
+    }
+    if (item)
+      items++;
+    else
+      pairs++;
+    lua_pop(L, 1);
+  }
+  memcpy(buffer->message.bytes + counts_at, &items, sizeof items);
+  memcpy(buffer->message.bytes + counts_at + 4, &pairs, sizeof pairs);
+  return true;
+}
+
+/* __mp_pack(object) gives a plain value in its place; the other side calls __mp_unpack(value). */
+static bool encode_packed(lua_State *L, lmp_context *context, lmp_buffer *buffer, int object, int depth) {
+  lmp_buffer *scratch = context->scratch;
+  lua_pushvalue(L, object); /* stack: metatable, pack, object */
+  context->scratch = NULL; /* it must not begin another message meanwhile */
+  int status = lua_pcall(L, 1, 1, 0);
+  context->scratch = scratch;
+  if (status != LUA_OK) lua_error(L);
+  if (!lmp_put_tag(buffer, LMP_PACKED)) return false;
+  bool ok = lmp_encode_value(L, context, buffer, lua_gettop(L), depth + 1, false);
+  if (!ok) lmp_path_prepend(buffer, "<packed>");
+  lua_pop(L, 1);
+  return ok;
+}
+
+static bool encode_object(lua_State *L, lmp_context *context, lmp_buffer *buffer, int table, int depth) {
+  if (!lua_getmetatable(L, table)) return encode_table(L, context, buffer, table, depth);
+  int metatable = lua_gettop(L);
+  if (!lmp_put_tag(buffer, LMP_META) || !lmp_encode_metatable(L, context, buffer, metatable)) return false;
+  lua_pushliteral(L, "__mp_pack");
+  bool ok;
+  if (lua_rawget(L, metatable) == LUA_TFUNCTION) {
+    ok = encode_packed(L, context, buffer, table, depth);
+  } else {
+    lua_pop(L, 1);
+    ok = encode_table(L, context, buffer, table, depth);
+  }
+  if (ok) lua_settop(L, metatable - 1);
+  return ok;
+}
+
+/* What has an identity: tables and functions. */
+static bool encode_shared(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index, int depth) {
+  bool table = lua_type(L, index) == LUA_TTABLE;
+  if (depth > LMP_DEPTH_MAX) return lmp_refuse(buffer, "is nested deeper than %d tables", LMP_DEPTH_MAX);
+  luaL_checkstack(L, 10, "value nested too deeply");
+  const void *address = lua_topointer(L, index);
+  uint32_t seen = lmp_identify(buffer, address, buffer->objects);
+  if (buffer->memory) return false;
+  if (seen != UINT32_MAX) {
+    buffer->shared = true;
+    return lmp_put_tag_u32(buffer, LMP_REF, seen);
+  }
+  buffer->objects++;
+  int import = lmp_encode_import(L, context, buffer, index);
+  if (import != 0) return import > 0;
+  return table ? encode_object(L, context, buffer, index, depth) : lmp_encode_function(L, context, buffer, index, depth);
+}
+
+static bool encode_handle(lua_State *L, lmp_buffer *buffer, int index, mp_task *task, bool dependency) {
+  uint32_t number;
+  if (!lmp_attach(buffer, dependency ? LMP_ATTACH_DEPENDENCY : LMP_ATTACH_TASK, task, &number)) return false;
+  if (dependency) return lmp_put_tag_u32(buffer, LMP_DEPENDENCY, number);
+  if (!lmp_put_tag_u32(buffer, LMP_HANDLE_REF, number)) return false;
+  bool ok = lua_getiuservalue(L, index, 2) == LUA_TSTRING ? encode_string(L, buffer, lua_gettop(L)) : lmp_put_tag(buffer, LMP_NIL);
+  lua_pop(L, 1);
+  return ok;
+}
+
+static bool encode_userdata(lua_State *L, lmp_buffer *buffer, int index, bool top) {
+  mp_task *task = lmp_to_task(L, index);
+  if (task != NULL) return encode_handle(L, buffer, index, task, top);
+  if (luaL_testudata(L, index, LMP_SOURCE) != NULL) {
+    size_t size;
+    lua_getiuservalue(L, index, 1);
+    const char *text = lua_tolstring(L, -1, &size);
+    bool ok = lmp_put_tag_u32(buffer, LMP_SOURCE_TEXT, (uint32_t)size) && lmp_put(buffer, text, size);
+    lua_pop(L, 1);
+    return ok;
+  }
+  const lmp_pool *pool = luaL_testudata(L, index, LMP_POOL);
+  if (pool != NULL && pool->pool == buffer->message.pool) return lmp_put_tag(buffer, LMP_POOL_REF);
+  return refuse_userdata(L, buffer, index);
+}
+
+bool lmp_encode_value(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index, int depth, bool top) {
+  switch (lua_type(L, index)) {
+    case LUA_TNIL: return lmp_put_tag(buffer, LMP_NIL);
+    case LUA_TBOOLEAN: return lmp_put_tag(buffer, lua_toboolean(L, index) ? LMP_TRUE : LMP_FALSE);
+    case LUA_TNUMBER: return encode_number(L, buffer, index);
+    case LUA_TSTRING: return encode_string(L, buffer, index);
+    case LUA_TTABLE:
+    case LUA_TFUNCTION: return encode_shared(L, context, buffer, index, depth);
+    case LUA_TUSERDATA: return encode_userdata(L, buffer, index, top);
+    case LUA_TTHREAD: return lmp_refuse(buffer, "(a coroutine) cannot be sent $direction: it cannot leave its Lua state");
+    default: return lmp_refuse(buffer, "(light userdata) cannot be sent $direction: an address means nothing elsewhere");
+  }
+}
+
+void lmp_encode_start(lmp_buffer *buffer) {
+  static const char header[LMP_HEADER_SIZE] = {LMP_FORMAT_VERSION};
+  lmp_buffer_reset(buffer); /* an error may have left something behind */
+  buffer->shared = buffer->memory = false;
+  (void)!lmp_put(buffer, header, sizeof header);
+}
+
+void lmp_encode_finish(lmp_buffer *buffer, uint32_t count) {
+  buffer->message.bytes[1] = buffer->shared ? LMP_FLAG_SHARED : 0;
+  memcpy(buffer->message.bytes + 2, &count, sizeof count);
+}
+
+lmp_buffer *lmp_encode_begin(lua_State *L, lmp_context *context, mp_pool *pool) {
+  lmp_buffer *buffer = context->scratch;
+  if (buffer == NULL) luaL_error(L, "tasks cannot be submitted inside __mp_pack");
+  if (lua_gc(L, LUA_GCCOUNT) < 0) luaL_error(L, "tasks cannot be submitted inside __gc"); /* another message may be half written */
+  if (buffer->message.pool != pool) {
+    lmp_buffer_free(buffer);
+    buffer->message.pool = pool;
+  }
+  lmp_encode_start(buffer);
+  return buffer;
+}
+
+/* The value on top or at `index` was refused: where it stood. */
+static void refused_at(lmp_buffer *buffer, const char *root, lua_Integer number) {
+  char step[32];
+  buffer->root = root;
+  snprintf(step, sizeof step, "[%lld]", (long long)number);
+  lmp_path_prepend(buffer, step);
+}
+
+static bool encode_items(lua_State *L, lmp_context *context, lmp_buffer *buffer, const lmp_encoding *how) {
+  luaL_checkstack(L, 2, NULL);
+  for (uint32_t i = 0; i < how->list_count; i++) {
+    lua_rawgeti(L, how->list, how->list_first + i);
+    if (!encode_inner(L, context, buffer, lua_gettop(L), 0)) {
+      refused_at(buffer, how->list_root, how->list_first + i);
+      return false;
+    }
+    lua_pop(L, 1);
+  }
+  return true;
+}
+
+static bool encode_list(lua_State *L, lmp_context *context, lmp_buffer *buffer, const lmp_encoding *how, int first, int n) {
+  int top = lua_gettop(L);
+  bool ok = true;
+  for (int i = 0; i < n && ok; i++) {
+    ok = lmp_encode_value(L, context, buffer, first + i, 0, how->dependencies);
+    if (ok) continue;
+    if (i >= how->unnumbered)
+      refused_at(buffer, how->root, i + 1 - how->unnumbered);
+    else
+      buffer->root = "function";
+  }
+  ok = ok && (how->list == 0 || encode_items(L, context, buffer, how));
+  if (ok)
+    lmp_encode_finish(buffer, (uint32_t)n + how->list_count);
+  else
+    lua_settop(L, top);
+  return ok;
+}
+
+bool lmp_encode_values(lua_State *L, lmp_context *context, lmp_buffer *buffer, const lmp_encoding *how, int first, int n) {
+  lua_Integer learnt = context->loaded_mark;
+  if (buffer->memory) return false;
+  bool done = encode_list(L, context, buffer, how, first, n);
+  /* refused: perhaps it belongs to a module that was loaded since the names were learnt */
+  if (buffer->memory || (!done && !lmp_refresh_names(L, context) && context->loaded_mark == learnt)) return false;
+  if (context->loaded_mark == learnt) return done;
+  /* learnt anew, perhaps on the way: what has a name now must travel by it */
+  buffer = lmp_encode_begin(L, context, buffer->message.pool);
+  return !buffer->memory && encode_list(L, context, buffer, how, first, n);
+}
+
+/* }====================================================== */

@@ -1,0 +1,214 @@
+#include "vm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "errors.h"
+
+/*
+** {======================================================
+** Memory
+** =======================================================
+*/
+
+/* Counts what the state holds. */
+static void *vm_alloc(void *ud, void *block, size_t size_old, size_t size_new) {
+  lmp_vm *vm = ud;
+  if (block == NULL) size_old = 0;
+  if (size_new == 0) {
+    free(block);
+    vm->bytes -= size_old;
+    return NULL;
+  }
+  void *grown = realloc(block, size_new);
+  if (grown != NULL) vm->bytes += size_new - size_old;
+  return grown;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Guards
+** =======================================================
+*/
+
+static int refused_exit(lua_State *L) {
+  return luaL_error(L, "os.exit is refused in a worker: it would end the whole process; return or raise an error instead");
+}
+
+static int guarded_setlocale(lua_State *L) {
+  if (!lua_isnoneornil(L, 1))
+    return luaL_error(L, "os.setlocale is refused in a worker: it would change the locale of every thread");
+  lua_settop(L, 2);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_call(L, 2, 1);
+  return 1;
+}
+
+/* One write a line, so that lines of several workers do not mix. */
+static int print_line(lua_State *L) {
+  int n = lua_gettop(L);
+  luaL_Buffer line;
+  luaL_buffinit(L, &line);
+  for (int i = 1; i <= n; i++) {
+    if (i > 1) luaL_addchar(&line, '\t');
+    luaL_tolstring(L, i, NULL);
+    luaL_addvalue(&line);
+  }
+  luaL_addchar(&line, '\n');
+  luaL_pushresult(&line);
+  size_t size;
+  const char *text = lua_tolstring(L, -1, &size);
+  fwrite(text, 1, size, stdout);
+  fflush(stdout);
+  return 0;
+}
+
+/* Runs the function in upvalue 1 on the arguments, alone among all workers: few C modules' initialisers are thread-safe. */
+static int call_alone(lua_State *L) {
+  lmp_vm *vm = lua_touserdata(L, lua_upvalueindex(2));
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  mp_worker_lock(vm->worker);
+  int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
+  mp_worker_unlock(vm->worker);
+  if (status != LUA_OK) return lua_error(L);
+  return lua_gettop(L);
+}
+
+static void push_alone(lua_State *L, lmp_vm *vm) { /* function on top, replaced */
+  lua_pushlightuserdata(L, vm);
+  lua_pushcclosure(L, call_alone, 2);
+}
+
+/* A searcher for C modules: the library is opened, and its loader will run, alone. */
+static int search_alone(lua_State *L) {
+  lmp_vm *vm = lua_touserdata(L, lua_upvalueindex(2));
+  int n = call_alone(L);
+  if (n == 0 || !lua_isfunction(L, -n)) return n;
+  lua_pushvalue(L, -n);
+  push_alone(L, vm);
+  lua_replace(L, -n - 1);
+  return n;
+}
+
+static void guard_searchers(lua_State *L, lmp_vm *vm) {
+  lua_getglobal(L, "package");
+  lua_getfield(L, -1, "searchers");
+  for (int i = 3; i <= 4; i++) {
+    lua_rawgeti(L, -1, i);
+    lua_pushlightuserdata(L, vm);
+    lua_pushcclosure(L, search_alone, 2);
+    lua_rawseti(L, -2, i);
+  }
+  lua_getfield(L, -2, "loadlib");
+  push_alone(L, vm);
+  lua_setfield(L, -3, "loadlib");
+  lua_pop(L, 2);
+}
+
+void lmp_guard_libraries(lua_State *L, lmp_vm *vm) {
+  lua_pushcfunction(L, print_line);
+  lua_setglobal(L, "print");
+  lua_getglobal(L, "os");
+  lua_pushcfunction(L, refused_exit);
+  lua_setfield(L, -2, "exit");
+  lua_getfield(L, -1, "setlocale");
+  lua_pushcclosure(L, guarded_setlocale, 1);
+  lua_setfield(L, -2, "setlocale");
+  lua_pop(L, 1);
+  guard_searchers(L, vm);
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Life
+** =======================================================
+*/
+
+void *lmp_vm_start(mp_worker *worker, void *ud) {
+  lmp_host *host = ud;
+  lmp_vm *vm = &host->vms[mp_worker_index(worker)];
+  vm->host = host;
+  vm->worker = worker;
+  return vm;
+}
+
+void lmp_vm_stop(mp_worker *worker, void *local, void *ud) {
+  (void)worker;
+  (void)ud;
+  lmp_vm_close(local);
+}
+
+void lmp_vm_close(lmp_vm *vm) {
+  lua_State *L = vm->L;
+  vm->L = NULL;
+  vm->context = NULL;
+  if (L != NULL) lua_close(L);
+}
+
+/* stack: path, cpath, modules, setup */
+static void inherit(lua_State *L) {
+  lua_getglobal(L, "package");
+  lua_pushvalue(L, -5);
+  lua_setfield(L, -2, "path");
+  lua_pushvalue(L, -4);
+  lua_setfield(L, -2, "cpath");
+  lua_pop(L, 1);
+  lua_Integer n = luaL_len(L, -2);
+  for (lua_Integer i = 1; i <= n; i++) {
+    lua_getglobal(L, "require");
+    lua_geti(L, -3, i);
+    lua_call(L, 1, 0);
+  }
+  if (!lua_isnil(L, -1)) lua_call(L, 0, 0);
+}
+
+static void inherit_preloads(lua_State *L, const lmp_host *host) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  for (size_t i = 0; i < host->preload_count; i++) {
+    lua_pushcfunction(L, host->preload[i].function);
+    lua_setfield(L, -2, host->preload[i].name);
+  }
+  lua_pop(L, 1);
+}
+
+static int open_protected(lua_State *L) {
+  lmp_vm *vm = lua_touserdata(L, 1);
+  luaL_openlibs(L);
+  lmp_guard_libraries(L, vm);
+  inherit_preloads(L, vm->host);
+  vm->context = lmp_context_create(L, vm);
+  lua_newtable(L);
+  vm->threads = luaL_ref(L, LUA_REGISTRYINDEX);
+  if (vm->host->inherit != NULL) {
+    lmp_decode_all(L, vm->context, vm->host->inherit);
+    inherit(L);
+  }
+  return 0;
+}
+
+bool lmp_vm_open(lmp_vm *vm, char *why, size_t size) {
+  if (vm->L != NULL) return true;
+  vm->bytes = 0;
+  vm->depth = 0;
+  vm->L = lua_newstate(vm_alloc, vm);
+  if (vm->L == NULL) {
+    snprintf(why, size, "not enough memory for a worker's Lua state");
+    return false;
+  }
+  lua_pushcfunction(vm->L, open_protected);
+  lua_pushlightuserdata(vm->L, vm);
+  if (lua_pcall(vm->L, 1, 0, 0) == LUA_OK) return true;
+  const char *text = lua_type(vm->L, -1) == LUA_TSTRING ? lua_tostring(vm->L, -1) : "(no error text)";
+  snprintf(why, size, "cannot set up a worker: %s", text);
+  lmp_vm_close(vm);
+  return false;
+}
+
+/* }====================================================== */

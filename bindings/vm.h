@@ -1,0 +1,66 @@
+/*
+** vm.h - a worker's lua_State: made at its first Lua task, kept until it is damaged or the worker ends.
+**
+** Only the worker's own thread touches it. Nothing here raises across the engine: all Lua runs inside one protected call.
+*/
+#ifndef LMP_VM_H
+#define LMP_VM_H
+
+#include "logging.h"
+#include "value.h"
+
+typedef enum lmp_isolate { LMP_ISOLATE_NONE, LMP_ISOLATE_ENV, LMP_ISOLATE_STATE } lmp_isolate;
+
+typedef struct lmp_preload {
+  char name[64];
+  lua_CFunction function;
+} lmp_preload;
+
+/* What every worker's state of a pool is made from. Constant while workers may look; freed when the engine's pool is. */
+typedef struct lmp_host {
+  lmp_isolate isolate;
+  lmp_message *inherit;   /* package.path, package.cpath, names to preload, setup function or nil */
+  lmp_preload *preload;   /* C functions of package.preload */
+  size_t preload_count;
+  lmp_vm *vms;            /* by worker index: a worker cannot lack one. Each is its worker's own */
+  lmp_log log;
+} lmp_host;
+
+/* A task that runs on a state; they nest when a task waits. */
+typedef struct lmp_run lmp_run;
+struct lmp_run {
+  lmp_run *outer;
+  lmp_vm *vm;
+  mp_worker *worker;
+  mp_task *task;
+  const struct lmp_payload *payload;
+  lmp_message message;    /* a view of the payload's */
+  lmp_message *result;    /* what the task leaves */
+  mp_status status;
+  bool saw_cancel;        /* mp.cancelled() said true: its end counts as cancelled */
+  const char *name;       /* on the Lua stack */
+};
+
+struct lmp_vm {
+  lua_State *L;           /* NULL: not made yet */
+  lmp_host *host;
+  lmp_context *context;
+  mp_worker *worker;
+  size_t bytes;           /* of Lua memory */
+  lmp_run *run;           /* innermost */
+  int depth;
+  int threads;             /* registry reference: [d] = coroutine that runs tasks at depth d > 0 */
+};
+
+/* worker_start and worker_stop of the engine's config; ud is the lmp_host. */
+void *lmp_vm_start(mp_worker *worker, void *ud);
+void lmp_vm_stop(mp_worker *worker, void *local, void *ud);
+
+/* Makes the state if there is none; false with *message set (a literal or on vm's memory). Never raises. */
+bool lmp_vm_open(lmp_vm *vm, char *why, size_t size);
+void lmp_vm_close(lmp_vm *vm);
+
+/* Puts guards around what would hurt the process. Called while a state is made. */
+void lmp_guard_libraries(lua_State *L, lmp_vm *vm);
+
+#endif

@@ -1,0 +1,68 @@
+/*
+** wait.c - how a Lua state waits: callbacks run meanwhile, and Ctrl-C is heard.
+*/
+#include "handle.h"
+#include "vm.h"
+
+#define SLICE_NS ((uint64_t)50 * 1000000) /* how long the main state sleeps without a look for Ctrl-C and other pools' news */
+
+typedef struct wait {
+  lua_State *L;
+  lmp_context *context;
+  lua_Hook hook; /* set when the wait began */
+} wait;
+
+
+/*
+** Lua's interpreter answers Ctrl-C by setting a hook on the main coroutine, which raises "interrupted!" at the next Lua instruction.
+** There is none while we wait: so one is run, or, on another coroutine, the error is raised in its place.
+*/
+static void hear_interrupt(const wait *w) {
+  lua_Hook hook = lua_gethook(w->context->main);
+  if (hook == NULL || hook == w->hook) return;
+  if (w->L == w->context->main) {
+    if (luaL_loadstring(w->L, "return") != LUA_OK) lua_error(w->L);
+    lua_call(w->L, 0, 0);
+  } else {
+    lua_sethook(w->context->main, NULL, 0, 0);
+    luaL_error(w->L, "interrupted!");
+  }
+}
+
+static bool has_mail(const lmp_context *context) {
+  for (const lmp_pool *pool = context->pools; pool != NULL; pool = pool->next)
+    if (pool->mailbox != NULL && mp_mailbox_count(pool->mailbox) > 0) return true;
+  return false;
+}
+
+/* How long to sleep at once. A worker sleeps to the end: so the engine may let it run, in place, what it waits for. */
+static uint64_t slice(const wait *w, double deadline) {
+  double left = deadline >= LMP_NEVER ? LMP_NEVER : deadline - lmp_now();
+  uint64_t ns = left <= 0 ? 0 : lmp_to_ns(left);
+  return w->context->vm == NULL && ns > SLICE_NS ? SLICE_NS : ns;
+}
+
+bool lmp_wait(lua_State *L, lmp_context *context, mp_pool *pool, mp_task *const *tasks, size_t n, bool for_mail, double deadline,
+              size_t *index) {
+  wait w = {L, context, lua_gethook(context->main)};
+  lua_Integer delivered = context->delivered;
+  for (;;) {
+    if (has_mail(context)) lmp_poll(L, context, MP_FOREVER, NULL);
+    if (for_mail && context->delivered > delivered) { /* by this loop, or by a task that ran in place meanwhile */
+      *index = n;
+      return true;
+    }
+    const lmp_pool *object = lmp_pool_find(context, pool);
+    uint64_t timeout = slice(&w, deadline);
+    size_t found;
+    mp_status status = mp_wait_any(pool, tasks, n, object == NULL ? NULL : object->mailbox, timeout, &found);
+    if (status == MP_OK && found < n) {
+      if (has_mail(context)) lmp_poll(L, context, MP_FOREVER, NULL);
+      *index = found;
+      return true;
+    }
+    if (status != MP_OK && status != MP_TIMEOUT && status != MP_INTERRUPTED) lmp_check(L, status);
+    if (context->vm == NULL) hear_interrupt(&w);
+    if (status == MP_TIMEOUT && (timeout == 0 || lmp_now() >= deadline)) return false;
+  }
+}
