@@ -1,0 +1,79 @@
+-- Arguments are checked before anything happens; the error is raised where our function was called.
+local core = require "makeparallel.core"
+
+local check = {}
+
+-- The level of whoever called the public function, seen from a function here that it called.
+local CALLER <const> = 3
+
+--- Raises unless `options` is nil or a table whose keys are all in `names`. Returns the table, an empty one for nil.
+function check.options(options, names)
+  if options == nil then return {} end
+  if type(options) ~= "table" then error(("options must be a table, got %s"):format(type(options)), CALLER) end
+  local unknown = core.unknown_option(options, names)
+  if unknown then error(unknown, CALLER) end
+  return options
+end
+
+--- Raises unless `value` is one of `choices`, or nil, which means the first.
+function check.choice(value, name, choices)
+  if value == nil then return choices[1] end
+  for _, choice in ipairs(choices) do
+    if value == choice then return value end
+  end
+  error(("%s must be '%s', got %s"):format(name, table.concat(choices, "', '"), tostring(value)), CALLER)
+end
+
+--- Raises unless `value` is nil or an integer from `low` to `high`.
+function check.integer(value, name, low, high)
+  if value == nil then return nil end
+  if math.type(value) == "integer" and value >= low and value <= high then return value end
+  error(("%s must be an integer from %d to %d, got %s"):format(name, low, high, tostring(value)), CALLER)
+end
+
+--- Raises unless `value` is a string, or nil.
+function check.string(value, name)
+  if value == nil or type(value) == "string" then return end
+  error(("%s must be a string, got %s"):format(name, type(value)), CALLER)
+end
+
+--- Raises unless `value` is a pool, or nil.
+function check.pool(value)
+  if value == nil or core.is_pool(value) then return end
+  error(("pool must be a pool, got %s"):format(type(value)), CALLER)
+end
+
+--- The absolute time (core.now) at which `timeout` seconds from now end; nil for nil.
+function check.deadline(timeout)
+  local ok, deadline = pcall(core.deadline, timeout)
+  if not ok then error(deadline, CALLER) end
+  return deadline
+end
+
+--- Raises unless `fn` can be run in a worker; returns what will run: a task's function, else itself.
+function check.callable(fn, what)
+  local runs = core.function_of(fn)
+  if runs ~= nil then return runs end
+  error(("bad argument #1 to '%s' (function or module name expected, got %s)"):format(what, type(fn)), CALLER)
+end
+
+--- Raises unless `list` is a table; `what` is the function's name, `index` the argument's.
+function check.list(list, what, index)
+  if type(list) == "table" then return end
+  error(("bad argument #%d to '%s' (list expected, got %s)"):format(index, what, type(list)), CALLER)
+end
+
+--- Raises unless `list` holds handles only; returns how many.
+function check.handles(list, what)
+  if type(list) ~= "table" then
+    error(("bad argument #1 to '%s' (list of handles expected, got %s)"):format(what, type(list)), CALLER)
+  end
+  for i = 1, #list do
+    if not core.is_handle(list[i]) then
+      error(("bad argument #1 to '%s' (handle expected at [%d], got %s)"):format(what, i, type(list[i])), CALLER)
+    end
+  end
+  return #list
+end
+
+return check

@@ -1,0 +1,140 @@
+-- Waiting for many handles: all in order, whichever comes first, one after the other as they end.
+local check = require "makeparallel.check"
+local core = require "makeparallel.core"
+local errors = require "makeparallel.errors"
+
+local gather = {}
+
+local ON_ERROR <const> = { "raise", "skip", "none" }
+-- How often a wait for all looks whether one of the later ones has failed already.
+local LOOK_EVERY <const> = 0.005
+
+local function cancel_all(handles, first)
+  for i = first, #handles do
+    handles[i]:cancel()
+  end
+end
+
+local function remaining(deadline)
+  return deadline and math.max(0, deadline - core.now())
+end
+
+local function failed(handle)
+  local status = handle:status()
+  return status == "failed" or status == "cancelled" or status == "timeout"
+end
+
+-- The first failed one from index `first` on, or nil.
+local function find_failed(handles, first)
+  for i = first, #handles do
+    if failed(handles[i]) then return handles[i] end
+  end
+end
+
+-- Waits for handles[i], but not past the failure of a later one. True: it has ended. False: the deadline. Or the failed handle.
+local function wait_unless_failed(handles, i, deadline)
+  local handle = handles[i]
+  while not handle:is_ready() do
+    local left = remaining(deadline) or math.huge
+    if left <= 0 then return false end
+    if core.get_current_task_id() then return handle:wait(remaining(deadline)) end -- in a task: a wait without limit may run it in place
+    if not handle:wait(math.min(left, LOOK_EVERY)) then
+      local other = find_failed(handles, i + 1)
+      if other then return other end
+    end
+  end
+  return true
+end
+
+local function add_result(results, errors_found, on_error, i, ok, value, ...)
+  if ok then
+    local n = results.n + 1
+    results.n = n
+    if select("#", ...) == 0 then
+      results[n] = value
+    else
+      results[n] = table.pack(value, ...)
+    end
+  else
+    errors_found[#errors_found + 1] = { index = i, error = value }
+    if on_error == "none" then results.n = results.n + 1 end
+  end
+end
+
+--- Waits for all; returns their results in order (with `n`), and a list of {index, error} of those that failed.
+-- A task that returned several values gives a packed table. on_error: "raise" (default) raises the first failure seen and
+-- cancels the rest; "skip" leaves failed ones out; "none" leaves nil in their place. timeout: seconds for all together.
+function gather.gather(handles, options)
+  check.handles(handles, "gather")
+  options = check.options(options, { "on_error", "timeout" })
+  local on_error = check.choice(options.on_error, "on_error", ON_ERROR)
+  local deadline = check.deadline(options.timeout)
+  local results, errors_found = { n = 0 }, {}
+  for i, handle in ipairs(handles) do
+    local ended
+    if on_error == "raise" then
+      ended = wait_unless_failed(handles, i, deadline)
+    else
+      ended = handle:wait(remaining(deadline))
+    end
+    if not ended then
+      cancel_all(handles, i)
+      errors.timeout("gather", #handles - i + 1, options.timeout)
+    end
+    local bad = ended ~= true and ended or failed(handle) and handle
+    if bad and on_error == "raise" then
+      cancel_all(handles, i)
+      bad:get()
+    end
+    add_result(results, errors_found, on_error, i, handle:pget())
+  end
+  return results, errors_found
+end
+
+--- Waits until all have ended, however; returns true, or false at the timeout.
+function gather.wait_all(handles, timeout)
+  check.handles(handles, "wait_all")
+  local deadline = check.deadline(timeout)
+  for _, handle in ipairs(handles) do
+    if not handle:wait(remaining(deadline)) then return false end
+  end
+  return true
+end
+
+--- Waits until one has ended; returns it and its index, or nil at the timeout or for an empty list.
+function gather.wait_any(handles, timeout)
+  local n = check.handles(handles, "wait_any")
+  local index = core.wait_any(handles, n, check.deadline(timeout))
+  if index then return handles[index], index end
+  return nil
+end
+
+--- For `for handle, index in mp.as_completed(handles) do`: each once, as they end. Leaving the loop early cancels the rest.
+function gather.as_completed(handles, timeout)
+  local n = check.handles(handles, "as_completed")
+  local deadline = check.deadline(timeout)
+  local ended, taken, added = {}, 0, 0
+  for i, handle in ipairs(handles) do
+    core.watch(handle, function()
+      added = added + 1
+      ended[added] = i
+    end)
+  end
+  local function next_handle()
+    if taken == n then return nil end
+    while taken == added do
+      if not core.wait_mail(deadline) then errors.timeout("as_completed", n - taken, timeout) end
+    end
+    taken = taken + 1
+    local i = ended[taken]
+    return handles[i], i
+  end
+  local closing = setmetatable({}, {
+    __close = function()
+      if taken < n then cancel_all(handles, 1) end
+    end,
+  })
+  return next_handle, nil, nil, closing
+end
+
+return gather

@@ -1,0 +1,63 @@
+-- makeparallel: Lua functions on all cores. This file only puts the module together; see README.md beside it.
+local core = require "makeparallel.core"
+
+-- A function of a module that is loaded when it is first called: a program, and each worker, pays for what it uses.
+local function on_demand(module, name)
+  return function(...)
+    return require("makeparallel." .. module)[name](...)
+  end
+end
+
+local map = on_demand("map", "map")
+
+local mp = {
+  _VERSION = "makeparallel " .. core.version,
+  _DESCRIPTION = "Lua functions on all cores: tasks, dependencies, callbacks",
+  _COPYRIGHT = "Copyright (c) 2026 the makeparallel authors (MIT)",
+
+  -- tasks
+  parallel = core.parallel,
+  parallel_fast = core.parallel_fast,
+  parallel_pool = core.parallel,
+  parallel_priority = core.parallel_priority,
+  parallel_with_deps = core.parallel_with_deps,
+  spawn = core.spawn,
+  source = core.source,
+  class = core.class,
+
+  -- many at once
+  map = map,
+  parallel_map = map,
+  gather = on_demand("gather", "gather"),
+  as_completed = on_demand("gather", "as_completed"),
+  wait_any = on_demand("gather", "wait_any"),
+  wait_all = on_demand("gather", "wait_all"),
+
+  -- inside a task
+  report_progress = core.report_progress,
+  cancelled = core.cancelled,
+  sleep = core.sleep,
+  now = core.now,
+  current = core.current,
+  get_current_task_id = core.get_current_task_id,
+
+  -- the main loop
+  poll = core.poll,
+  run = core.run,
+  fd = core.fd,
+
+  -- pools
+  configure = core.configure,
+  configure_thread_pool = on_demand("pools", "configure_thread_pool"),
+  pool = core.pool,
+  get_thread_pool_info = core.get_thread_pool_info,
+  get_active_task_count = core.get_active_task_count,
+  shutdown = core.shutdown,
+  reset_shutdown = core.reset_shutdown,
+}
+
+for _, name in ipairs { "parallel", "spawn", "map" } do
+  core.pool_methods[name] = on_demand("pools", name)
+end
+
+return mp

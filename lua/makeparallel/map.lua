@@ -1,0 +1,152 @@
+-- mp.map: a function over a list, in chunks that take about a millisecond each, results in order.
+local check = require "makeparallel.check"
+local core = require "makeparallel.core"
+local errors = require "makeparallel.errors"
+local progress = require "makeparallel.progress"
+
+local map = {}
+
+map.OPTIONS = { "chunk", "on_error", "progress", "timeout", "seed", "name", "priority", "pool" }
+local ON_ERROR <const> = { "raise", "skip", "none" }
+local CHUNK_SECONDS <const> = 0.001 -- what an adaptive chunk should take: long beside its overhead (some 20 µs), short beside a wait
+local GROWTH <const> = 8 -- of a chunk over the one before: the first ones only measure
+local CHUNK_MAX <const> = 1 << 20
+
+local run_methods = {}
+local run_mt = { __index = run_methods }
+
+-- How many items the next chunk takes: as many as fill CHUNK_SECONDS at the pace seen, and never so many that workers idle at the end.
+function run_methods:next_size()
+  local left = self.n - self.sent
+  if self.chunk then return math.min(self.chunk, left) end
+  local wanted = math.min(self.size, left // (2 * self.workers))
+  return math.max(1, math.min(wanted, left))
+end
+
+function run_methods:learn(handle, count)
+  local _, _, seconds = handle:elapsed()
+  local pace = math.max(seconds, 1e-7) / count
+  self.size = math.max(1, math.min(CHUNK_SECONDS // pace, self.size * GROWTH, CHUNK_MAX)) // 1 | 0
+end
+
+function run_methods:submit()
+  local first, count = self.sent + 1, self:next_size()
+  local options = self.options
+  local handle, refusal =
+    core.map_chunk(self.fn, self.list, first, count, options.seed, self.on_error, options.name, options.priority or 0, options.pool)
+  if not handle then
+    self:cancel()
+    error(refusal, 4)
+  end
+  self.sent = first + count - 1
+  local slot = #self.handles + 1
+  self.handles[slot], self.firsts[slot], self.counts[slot] = handle, first, count
+end
+
+function run_methods:cancel()
+  for _, handle in ipairs(self.handles) do
+    handle:cancel()
+  end
+end
+
+-- Takes the results of the chunk in `slot`; the last one moves into its place.
+function run_methods:collect(slot)
+  local handles, firsts, counts = self.handles, self.firsts, self.counts
+  local handle, first, count = handles[slot], firsts[slot], counts[slot]
+  local last = #handles
+  handles[slot], firsts[slot], counts[slot] = handles[last], firsts[last], counts[last]
+  handles[last], firsts[last], counts[last] = nil, nil, nil
+  local ok, failure = core.collect_chunk(handle, self.results, first, self.errors)
+  if not ok then
+    if self.on_error ~= "raise" and failure.kind == "error" then -- the chunk as a whole failed: its function could not be made
+      for i = first, first + count - 1 do
+        self.errors[#self.errors + 1] = { index = i, message = failure.message }
+      end
+    else
+      self:cancel()
+      error(failure, 0)
+    end
+  end
+  self:learn(handle, count)
+  self.done = self.done + count
+end
+
+function run_methods:advance()
+  while self.sent < self.n and #self.handles < 2 * self.workers + 1 do
+    self:submit()
+  end
+  local slot = core.wait_any(self.handles, #self.handles, self.deadline)
+  if not slot then
+    self:cancel()
+    errors.timeout("map", self.n - self.done, self.options.timeout)
+  end
+  self:collect(slot)
+end
+
+local function drop_failed(results, failed)
+  local is_failed, kept = {}, { n = 0 }
+  for _, failure in ipairs(failed) do
+    is_failed[failure.index] = true
+  end
+  for i = 1, results.n do
+    if not is_failed[i] then
+      kept.n = kept.n + 1
+      kept[kept.n] = results[i]
+    end
+  end
+  return kept
+end
+
+local function reporter(wanted, n)
+  if type(wanted) == "function" then return wanted end
+  local bar = wanted and progress.bar(n)
+  if not bar then return nil end
+  return function(done)
+    bar:update(done)
+  end
+end
+
+--- Calls fn(item) for each item of the list, on all workers. Returns the results in order, with `n`, and a list of {index, message}
+-- of those that failed (for on_error "skip", which leaves them out, and "none", which leaves nil; "raise" is the default).
+function map.map(fn, list, options)
+  check.list(list, "map", 2)
+  options = check.options(options, map.OPTIONS)
+  local on_error = check.choice(options.on_error, "on_error", ON_ERROR)
+  local chunk = check.integer(options.chunk, "chunk", 1, CHUNK_MAX)
+  check.integer(options.seed, "seed", math.mininteger, math.maxinteger)
+  check.integer(options.priority, "priority", -(1 << 31), (1 << 31) - 1)
+  check.string(options.name, "name")
+  check.pool(options.pool)
+  fn = check.callable(fn, "map")
+  local n = math.type(list.n) == "integer" and list.n or #list
+  local run = setmetatable({
+    fn = fn,
+    list = list,
+    n = n,
+    options = options,
+    on_error = on_error,
+    chunk = chunk,
+    deadline = check.deadline(options.timeout),
+    workers = (options.pool and options.pool:info() or core.get_thread_pool_info()).workers,
+    size = 1,
+    sent = 0,
+    done = 0,
+    handles = {},
+    firsts = {},
+    counts = {},
+    results = { n = n },
+    errors = {},
+  }, run_mt)
+  local report = reporter(options.progress, n)
+  while run.done < n do
+    run:advance()
+    if report then report(run.done, n) end
+  end
+  table.sort(run.errors, function(a, b)
+    return a.index < b.index
+  end)
+  if on_error == "skip" then return drop_failed(run.results, run.errors), run.errors end
+  return run.results, run.errors
+end
+
+return map

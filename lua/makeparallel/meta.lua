@@ -1,0 +1,361 @@
+---@meta makeparallel
+-- Types of everything public (LuaCATS). Never loaded: editors and tests read it. Times are in seconds.
+
+---@class makeparallel
+---@field _VERSION string
+---@field _DESCRIPTION string
+---@field _COPYRIGHT string
+local mp = {}
+
+---What a task can run: a Lua function, `"module.fn"`, or `mp.source[[...]]`.
+---@alias makeparallel.Runnable function|string|makeparallel.Source
+
+---@alias makeparallel.Status "waiting"|"queued"|"running"|"done"|"failed"|"cancelled"|"timeout"
+
+---Lua source, compiled in the worker; `...` are the arguments.
+---@class makeparallel.Source
+
+---@class makeparallel.TaskOptions
+---@field name? string shown in errors, logs and `handle:name()`
+---@field timeout? number seconds from submission until the handle ends with "timeout", whatever the task does
+---@field priority? integer 0 is normal; higher runs before, lower after; first come first served among equals
+---@field after? makeparallel.Handle[]|makeparallel.Handle starts when these are done; receives nothing from them
+---@field on_complete? fun(...) called with the results when done
+---@field on_error? fun(err: makeparallel.Error) called when it ends otherwise
+---@field on_progress? fun(fraction: number, note?: string)
+---@field metadata? table copied into `handle:metadata()`
+---@field pool? makeparallel.Pool default: the default pool
+
+---A function with options. Calling it submits: a handle among the arguments is a dependency, and the function gets its value.
+---@class makeparallel.Task
+---@overload fun(...): makeparallel.Handle
+local task = {}
+
+---Another task with these options beside or in place of its own.
+---@param options makeparallel.TaskOptions
+---@return makeparallel.Task
+function task:with(options) end
+
+---Submits and waits.
+---@return any ...
+function task:call(...) end
+
+---@class makeparallel.Error
+---@field kind "error"|"cancelled"|"timeout"|"dependency"|"memory"|"send"|"shutdown"
+---@field message string
+---@field value any what the task raised, if it can be sent
+---@field traceback? string the worker's
+---@field task? string the task's name
+---@field task_id? integer
+---@field elapsed? number
+---@field cause? makeparallel.Error the error of the dependency, or the one passed on
+
+---@class makeparallel.Handle
+local handle = {}
+
+---The results; raises the task's error, or one of kind "timeout" when it has not ended in time.
+---@param timeout? number
+---@return any ...
+function handle:get(timeout) end
+
+---As pcall: true and the results, or false and the error.
+---@param timeout? number
+---@return boolean ok
+---@return any ...
+function handle:pget(timeout) end
+
+---False while it has not ended, else true and the results (or the error raised). Never waits.
+---@return boolean ended
+---@return any ...
+function handle:try_get() end
+
+---@param timeout? number
+---@return boolean ended
+function handle:wait(timeout) end
+
+---Inside a coroutine yields until the task has ended (mp.poll or mp.run resumes it), elsewhere waits; then as get.
+---@return any ...
+function handle:await() end
+
+---@return boolean
+function handle:is_ready() end
+
+---@return boolean
+function handle:is_cancelled() end
+
+---@return makeparallel.Status
+function handle:status() end
+
+---@return integer
+function handle:id() end
+
+---@return string?
+function handle:name() end
+
+---The last fraction reported, 0 to 1.
+---@return number
+function handle:progress() end
+
+---Seconds since it was submitted, of these waiting, of these running; frozen at the end.
+---@return number total
+---@return number waiting
+---@return number running
+function handle:elapsed() end
+
+---@return number?
+function handle:timeout() end
+
+---Cancels what has not started, asks what runs to stop and waits up to `grace` for it. True exactly when the outcome is "cancelled".
+---@param grace? number
+---@return boolean cancelled
+function handle:cancel(grace) end
+
+---@return table
+function handle:metadata() end
+
+---@param key any
+---@param value any
+---@return makeparallel.Handle self
+function handle:set_metadata(key, value) end
+
+---@param key any
+---@return any
+function handle:get_metadata(key) end
+
+---@param callback fun(...)
+---@return makeparallel.Handle self
+function handle:on_complete(callback) end
+
+---@param callback fun(err: makeparallel.Error)
+---@return makeparallel.Handle self
+function handle:on_error(callback) end
+
+---@param callback fun(fraction: number, note?: string)
+---@return makeparallel.Handle self
+function handle:on_progress(callback) end
+
+---@param fn makeparallel.Runnable
+---@param options? makeparallel.TaskOptions
+---@return makeparallel.Task
+function mp.parallel(fn, options) end
+
+---The same without reading clocks: `elapsed` stays 0.
+---@param fn makeparallel.Runnable
+---@param options? makeparallel.TaskOptions
+---@return makeparallel.Task
+function mp.parallel_fast(fn, options) end
+
+---The same as parallel.
+---@param fn makeparallel.Runnable
+---@param options? makeparallel.TaskOptions
+---@return makeparallel.Task
+function mp.parallel_pool(fn, options) end
+
+---The task's first argument is the priority of the call: `task(9, ...)`; the function does not get it.
+---@param fn makeparallel.Runnable
+---@param options? makeparallel.TaskOptions
+---@return makeparallel.Task
+function mp.parallel_priority(fn, options) end
+
+---The function's first argument is a table of what the tasks in `after` returned, with `n`.
+---@param fn makeparallel.Runnable
+---@param options? makeparallel.TaskOptions
+---@return makeparallel.Task
+function mp.parallel_with_deps(fn, options) end
+
+---@param fn makeparallel.Runnable
+---@return makeparallel.Handle
+function mp.spawn(fn, ...) end
+
+---@param text string
+---@return makeparallel.Source
+function mp.source(text) end
+
+---Lets tables with this metatable travel. Call it in a module that workers require too. A metatable's `__mp_pack(object)` may give a
+---plain value to send in the object's place, and `__mp_unpack(value)` make the object from it.
+---@generic T: table
+---@param name string
+---@param metatable T
+---@return T metatable
+function mp.class(name, metatable) end
+
+---@class makeparallel.MapOptions
+---@field chunk? integer items in a task; default: as many as take about a millisecond
+---@field on_error? "raise"|"skip"|"none" raise the first error and cancel the rest; leave the item out; leave nil
+---@field progress? boolean|fun(done: integer, total: integer) true: a bar, where stderr is a terminal
+---@field timeout? number for all of it
+---@field seed? integer math.random is seeded from this and the item's index, so results do not depend on the number of workers
+---@field name? string
+---@field priority? integer
+---@field pool? makeparallel.Pool
+
+---@class makeparallel.ItemError
+---@field index integer
+---@field message string
+
+---fn(item) for each item; the results in order, with `n`.
+---@param fn makeparallel.Runnable|makeparallel.Task
+---@param list any[]
+---@param options? makeparallel.MapOptions
+---@return any[] results
+---@return makeparallel.ItemError[] errors
+function mp.map(fn, list, options) end
+
+---The same as map.
+---@param fn makeparallel.Runnable|makeparallel.Task
+---@param list any[]
+---@param options? makeparallel.MapOptions
+---@return any[] results
+---@return makeparallel.ItemError[] errors
+function mp.parallel_map(fn, list, options) end
+
+---Waits for all. Results in order, with `n`; a task that returned several values gives a packed table.
+---@param handles makeparallel.Handle[]
+---@param options? { on_error?: "raise"|"skip"|"none", timeout?: number }
+---@return any[] results
+---@return { index: integer, error: makeparallel.Error }[] errors
+function mp.gather(handles, options) end
+
+---For a generic `for`: each handle once, with its index, as they end. Leaving the loop early cancels the rest.
+---@param handles makeparallel.Handle[]
+---@param timeout? number
+---@return fun(): makeparallel.Handle?, integer?
+function mp.as_completed(handles, timeout) end
+
+---@param handles makeparallel.Handle[]
+---@param timeout? number
+---@return makeparallel.Handle? ended nil at the timeout
+---@return integer? index
+function mp.wait_any(handles, timeout) end
+
+---@param handles makeparallel.Handle[]
+---@param timeout? number
+---@return boolean ended false at the timeout
+function mp.wait_all(handles, timeout) end
+
+---Inside a task: how far it is, 0 to 1. From elsewhere with the handle first.
+---@param fraction number
+---@param note? string
+---@overload fun(task: makeparallel.Handle|integer, fraction: number, note?: string)
+function mp.report_progress(fraction, note) end
+
+---Inside a task: was it asked to stop? A task that saw true counts as cancelled however it ends.
+---@return boolean
+function mp.cancelled() end
+
+---In a task ends with an error as soon as the task is cancelled; elsewhere callbacks run meanwhile.
+---@param seconds number
+function mp.sleep(seconds) end
+
+---The monotonic clock.
+---@return number seconds
+function mp.now() end
+
+---The handle of the task that runs here, or nil.
+---@return makeparallel.Handle?
+function mp.current() end
+
+---@return integer?
+function mp.get_current_task_id() end
+
+---Delivers callbacks; begins none once `budget` seconds have passed.
+---@param budget? number
+---@return integer delivered
+---@return integer left
+function mp.poll(budget) end
+
+---Delivers callbacks until none can come any more.
+---@return integer delivered
+function mp.run() end
+
+---A descriptor that is readable when poll has work.
+---@return integer
+function mp.fd() end
+
+---@class makeparallel.PoolOptions
+---@field workers? integer 1 to 1024; default: the cores this process may use
+---@field stack_size? integer bytes, at least 1 MiB; default 8 MiB
+---@field setup? function runs in each worker's state when it is made
+---@field preload? string[] modules that each worker's state requires when it is made
+---@field isolate? "none"|"env"|"state" globals of a worker persist; a fresh environment for each task; a fresh state
+---@field log? string|fun(level: string, area: string, line: string) as MAKEPARALLEL_LOG: "debug", "pool=trace,callback=error"
+
+---Sets options of the default pool. A running one is replaced if nothing is left to do in it.
+---@param options makeparallel.PoolOptions
+function mp.configure(options) end
+
+---@param options integer|makeparallel.PoolOptions an integer: the number of workers
+function mp.configure_thread_pool(options) end
+
+---@class makeparallel.Pool
+local pool = {}
+
+---A further pool, with workers of its own.
+---@param options? makeparallel.PoolOptions
+---@return makeparallel.Pool
+function mp.pool(options) end
+
+---@class makeparallel.Info
+---@field workers integer
+---@field workers_extra integer threads that stand in for workers that wait
+---@field submitted integer submitted == finished + those that are not
+---@field finished integer finished == done + failed + cancelled + timed_out
+---@field done integer
+---@field failed integer
+---@field cancelled integer
+---@field timed_out integer
+---@field waiting integer
+---@field running integer
+---@field messages_dropped integer progress that found a mailbox full
+---@field callback_errors integer
+---@field bytes integer held by the engine
+---@field shut_down boolean
+
+---@return makeparallel.Info
+function pool:info() end
+
+---@param fn makeparallel.Runnable
+---@param options? makeparallel.TaskOptions
+---@return makeparallel.Task
+function pool:parallel(fn, options) end
+
+---@param fn makeparallel.Runnable
+---@return makeparallel.Handle
+function pool:spawn(fn, ...) end
+
+---@param fn makeparallel.Runnable|makeparallel.Task
+---@param list any[]
+---@param options? makeparallel.MapOptions
+---@return any[] results
+---@return makeparallel.ItemError[] errors
+function pool:map(fn, list, options) end
+
+---@class makeparallel.ShutdownOptions
+---@field timeout? number seconds for what runs; default 30
+---@field cancel_pending? boolean default true; false lets what has not started run
+
+---@class makeparallel.Report
+---@field done integer
+---@field cancelled integer
+---@field stuck integer workers still inside a task
+
+---@param options? makeparallel.ShutdownOptions
+---@return makeparallel.Report
+function pool:shutdown(options) end
+
+---@return makeparallel.Info
+function mp.get_thread_pool_info() end
+
+---Tasks submitted and not finished.
+---@return integer
+function mp.get_active_task_count() end
+
+---Of the default pool; no other starts until reset_shutdown.
+---@param options? makeparallel.ShutdownOptions
+---@return makeparallel.Report
+function mp.shutdown(options) end
+
+---Lets the next use start a new default pool.
+function mp.reset_shutdown() end
+
+return mp
