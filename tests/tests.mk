@@ -1,7 +1,7 @@
 # What tests need and how they run; included by the top Makefile.
 
-PACKAGES_BUILD := gcc make lua5.4 liblua5.4-dev
-PACKAGES_CHECK := clang libclang-rt-14-dev lua-busted lua-check libcmocka-dev
+PACKAGES_BUILD := gcc make pkg-config lua5.4 liblua5.4-dev
+PACKAGES_CHECK := clang libclang-rt-14-dev lua-busted lua-check libcmocka-dev lua-penlight lua-cjson lua-lpeg lua-filesystem
 
 # $(call install,PACKAGES): names and installs what is missing (Debian; elsewhere it says what is needed).
 define install
@@ -14,4 +14,42 @@ deps-build:
 deps: ## install what building and testing need
 	$(call install,$(PACKAGES_BUILD) $(PACKAGES_CHECK))
 
-.PHONY: deps deps-build
+# The interpreter for Lua tests: Debian's, or with a sanitizer one of our own that has it too.
+TEST_LUA := $(if $(SAN),$(BUILD)/tests/lua,$(LUA))
+LUA_LIBS ?= $(shell pkg-config --libs lua5.4 2>/dev/null || echo -llua5.4)
+
+$(BUILD)/tests/lua: tests/support/lua.c
+	@mkdir -p $(@D)
+	@echo "  CC  $@"
+	@$(CC) $(CFLAGS) $(LUA_CFLAGS) $< -o $@ $(LDFLAGS) -Wl,-E $(LUA_LIBS) -lm -ldl
+
+-include tests/unit/unit.mk tests/unit_lua/unit_lua.mk tests/spec/spec.mk
+
+# One build, everything that runs on it.
+check-build: module unit unit-lua spec stress stress-lua
+
+check: deps ## install what is missing and run every test: gcc, clang, sanitizers, fuzzing, examples, lint
+	@$(MAKE) --no-print-directory layers lint
+	@echo "== gcc" && $(MAKE) --no-print-directory CC=gcc check-build examples
+	@echo "== clang, small capacities" && $(MAKE) --no-print-directory BUILD=build/clang CC=clang EXTRA_CFLAGS="-O1 -DMP_DEQUE_CAPACITY=2" check-build
+	@echo "== address, leaks, undefined behaviour" && $(MAKE) --no-print-directory BUILD=build/asan CC=clang SAN=address,undefined check-build
+	@echo "== threads" && $(MAKE) --no-print-directory BUILD=build/tsan CC=clang SAN=thread check-build
+	@echo "== fuzzing" && $(MAKE) --no-print-directory fuzz
+	@echo "== benchmarks, once each" && $(MAKE) --no-print-directory bench-quick
+	@echo "all tests passed"
+
+layers: module ## check that dependencies point one way
+	@sh tests/support/layers.sh $(MODULE)
+
+lint: ## luacheck over everything in Lua
+	@luacheck -q .
+
+$(BUILD)/examples/%: examples/%.c $(LIB)
+	@mkdir -p $(@D)
+	@echo "  CC  $@"
+	@$(CC) $(CFLAGS) -Iengine $^ -o $@ $(LDFLAGS) -lm
+
+examples: module $(BUILD)/examples/frame ## run the examples on small input and check what they print
+	@eval "$$($(MAKE) -s env)"; sh tests/support/examples.sh $(LUA) $(BUILD)/examples/frame
+
+.PHONY: deps deps-build check check-build layers lint examples

@@ -1,0 +1,23 @@
+-- The cases that a subject of the Lua suite can have. A subject is a module that returns functions by these names; each runs one
+-- repetition and returns a value, or several by name ({p50 = , p99 = }).
+local cases = {}
+
+local function case(name, unit, goal, what)
+  cases[#cases + 1] = { name = name, unit = unit, goal = goal, what = what }
+end
+
+case("tiny", "us", "<= luv", "20,000 tasks x*2, submitted up front, every result read; per task")
+case("trip", "us", "p50 <= 6, p99 <= 40", "round trip of one task, one at a time")
+case("trip_pinned", "us", "p50 <= 5", "the same with all threads on one CPU")
+case("numbers", "us", "<= 125", "1,000 numbers there, doubled, back")
+case("records", "us", "<= 420", "200 records there and back")
+case("string", "us", "<= 200", "a string of 1 MB there and back")
+case("fib", "x", ">= 1.95", "8 x fib(30) on two workers, times as fast as serial")
+case("fib_timeout", "x", "within 1 % of fib", "the same with a timeout on every task")
+case("map", "ms", "<= 15", "map of 100,000 items, x*2+1")
+case("map_us", "x", ">= 1.6", "map of 100,000 items of 1 us, times as fast as serial")
+case("start", "us", "<= 400", "require to first result, two workers")
+case("memory", "kB", "<= 3400", "resident memory with two idle workers that have run a task")
+case("pipeline", "us", "<= 1.5 x trip", "three tasks, each depending on the one before, last result read")
+
+return cases

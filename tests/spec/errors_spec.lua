@@ -1,0 +1,229 @@
+_ENV = require("support").globals(_ENV)
+local mp <const> = require "makeparallel"
+local support <const> = require "support"
+
+local MESSAGE_MAX <const> = 64 * 1024
+
+local function failure_of(fn, ...)
+  return support.failure(mp.spawn(fn, ...))
+end
+
+describe("an error object", function()
+  it("has kind, message, value, traceback, task, task_id and elapsed", function()
+    local h <const> = mp.parallel(function() error "boom" end, { name = "named" })()
+    local err <const> = support.failure(h)
+    assert.equal("error", err.kind)
+    assert.matches("errors_spec.lua:%d+: boom$", err.message)
+    assert.equal(err.message, err.value)
+    assert.matches("^stack traceback:\n", err.traceback)
+    assert.matches("errors_spec.lua", err.traceback, 1, true)
+    assert.equal("named", err.task)
+    assert.equal(h:id(), err.task_id)
+    assert.equal((h:elapsed()), err.elapsed)
+    assert.is_nil(err.cause)
+  end)
+
+  it("shows message and the worker's traceback as text", function()
+    local err <const> = failure_of(function() error("boom", 0) end)
+    assert.equal("boom\nworker " .. err.traceback, tostring(err))
+    local cancelled <const> = support.sleeper()
+    cancelled:cancel()
+    assert.equal(("task #%d was cancelled"):format(cancelled:id()), tostring(support.failure(cancelled)))
+  end)
+
+  it("can be printed and raised again by those who get it", function()
+    local ok, err = pcall(function() mp.spawn(error, "x"):get() end)
+    assert.is_false(ok)
+    local _, again = pcall(error, err)
+    assert.equal(err, again)
+    assert.equal("x", again.message)
+  end)
+
+  it("passed on by another task is its cause", function()
+    local err <const> = failure_of(function() mp.spawn(error, "inner"):get() end)
+    assert.equal("error", err.kind)
+    assert.equal("inner", err.cause.message)
+    assert.equal("inner", err.cause.value)
+    assert.equal("inner", err.message:match "^[^\n]*")
+  end)
+
+  it("keeps a chain of causes", function()
+    local function deeper(n)
+      if n == 0 then error("bottom", 0) end
+      mp.spawn(deeper, n - 1):get()
+    end
+    local err = failure_of(deeper, 4)
+    for _ = 1, 4 do err = err.cause end
+    assert.equal("bottom", err.value)
+    assert.is_nil(err.cause)
+  end)
+end)
+
+describe("a task that raises", function()
+  it("nil, a boolean or a number gives these as value and their text as message", function()
+    for _, value in ipairs { false, true, 7, 1.5 } do
+      local err <const> = failure_of(function() error(value) end)
+      assert.equal(value, err.value)
+      assert.equal(tostring(value), err.message)
+    end
+    local err <const> = failure_of(error)
+    assert.equal("error", err.kind)
+    assert.is_nil(err.value)
+    assert.equal("nil", err.message)
+  end)
+
+  it("a table gives the table", function()
+    local err <const> = failure_of(function() error { code = 7, inner = { 1 } } end)
+    assert.same({ code = 7, inner = { 1 } }, err.value)
+    assert.equal("(error object is a table value)", err.message)
+    assert.equal("for people", failure_of(function() error { message = "for people" } end).message)
+  end)
+
+  it("a table with __tostring gives its text", function()
+    local point <const> = require "fixtures.point"
+    local err <const> = failure_of(function() error(point.new(1, 2)) end)
+    assert.equal("(1, 2)", err.message)
+    assert.equal(1, err.value.x)
+  end)
+
+  it("something whose __tostring raises, loops or gives no string still fails", function()
+    for _, what in ipairs { "error 'x'", "local function f() return 1 + f() end return f()", "return {}", "error(nil)" } do
+      local err <const> = failure_of(function(source)
+        error(setmetatable({}, { __tostring = load(source) }))
+      end, what)
+      assert.equal("error", err.kind)
+      assert.equal("(error object is a table value)", err.message)
+    end
+  end)
+
+  it("a userdata, a coroutine or a function gives its kind, for it cannot be sent", function()
+    local err <const> = failure_of(function() error(io.stdout) end)
+    assert.matches("^file %(0x%x+%)$", err.message)
+    assert.equal(err.message, err.value)
+    assert.equal("(error object is a thread value)", failure_of(function() error(coroutine.create(print)) end).message)
+    assert.equal("(error object is a function value)", failure_of(function() error(function() end) end).message)
+    assert.equal("(error object is a table value)", failure_of(function() error { io.stdout } end).message)
+  end)
+
+  it("a message of 100 MB gets it cut with a mark", function()
+    local size <const> = 100000000
+    local err <const> = failure_of(function(n) error(("x"):rep(n), 0) end, size)
+    assert.equal(("x"):rep(MESSAGE_MAX) .. ("... (cut: %d bytes)"):format(size), err.message)
+    assert.is_true(#err.value <= #err.message)
+  end)
+
+  it("a message of just the limit keeps it whole", function()
+    local err <const> = failure_of(function(n) error(("x"):rep(n), 0) end, MESSAGE_MAX)
+    assert.equal(MESSAGE_MAX, #err.message)
+  end)
+
+  it("because of a missing global is told why", function()
+    local err <const> = failure_of(function() return helper(1) end) -- luacheck: ignore 113
+    assert.matches("attempt to call a nil value (global 'helper')", err.message, 1, true)
+    local note <const> = "\nnote: globals of the main program are not sent to workers; make 'helper' local or put it in a module"
+    assert.equal(note, err.message:sub(-#note))
+    local index <const> = failure_of(function() return settings.x end) -- luacheck: ignore 113
+    assert.matches("make 'settings' local", index.message, 1, true)
+    assert.not_matches("note:", failure_of(function(t) return t.x.y end, {}).message, 1, true)
+  end)
+
+  it("has the traceback of the place it raised at", function()
+    local function inner() error "deep" end
+    local function outer()
+      inner()
+      return 1
+    end
+    local err <const> = failure_of(outer)
+    local line <const> = debug.getinfo(inner, "S").linedefined
+    assert.matches(("errors_spec.lua:%d: in "):format(line), err.traceback, 1, true)
+    assert.matches(("errors_spec.lua:%d: in "):format(line + 2), err.traceback, 1, true)
+  end)
+
+  it("by overflowing its stack leaves the worker usable", function()
+    local pool <close> = mp.pool { workers = 1 }
+    local function forever() return 1 + forever() end
+    for _ = 1, 2 do
+      assert.matches("stack overflow", support.failure(pool:spawn(forever)).message, 1, true)
+      assert.equal(1, pool:spawn(math.abs, -1):get())
+    end
+    assert.equal(1, pool:info().workers)
+  end)
+
+  it("by C stack overflow leaves the worker usable", function()
+    local pool <close> = mp.pool { workers = 1 }
+    local function deep_gsub()
+      return (("x"):gsub(".", deep_gsub))
+    end
+    assert.matches("stack overflow", support.failure(pool:spawn(deep_gsub)).message, 1, true)
+    assert.matches("stack overflow", support.failure(pool:spawn(function()
+      local co
+      local function nest() return coroutine.wrap(co)() end
+      co = nest
+      return nest()
+    end)).message, 1, true)
+    assert.equal(1, pool:spawn(math.abs, -1):get())
+  end)
+
+  it("inside error handling, garbage collection or a coroutine fails like any other", function()
+    local pool <close> = mp.pool { workers = 1 }
+    assert.equal("ok", pool:spawn(function()
+      setmetatable({}, { __gc = function() error "in gc" end })
+      collectgarbage()
+      collectgarbage()
+      return "ok"
+    end):get())
+    assert.matches("in coroutine", support.failure(pool:spawn(function()
+      coroutine.wrap(function() error "in coroutine" end)()
+    end)).message, 1, true)
+    assert.matches("in close", support.failure(pool:spawn(function()
+      local x <close> = setmetatable({}, { __close = function() error "in close" end })
+      return x ~= nil
+    end)).message, 1, true)
+    assert.is_false(pool:spawn(function()
+      local ok = xpcall(error, function() error "in handler" end)
+      return ok
+    end):get())
+  end)
+
+  it("for lack of memory has kind memory", function()
+    local h <const> = mp.spawn(function() return ("x"):rep(1 << 46) end)
+    local err <const> = support.failure(h)
+    assert.is_true(err.kind == "memory" or err.message:find("resulting string too large", 1, true) ~= nil or support.sanitized)
+    assert.equal(1, mp.spawn(math.abs, -1):get())
+  end)
+
+  it("loses none of many", function()
+    local before <const> = mp.get_thread_pool_info().failed
+    local handles <const> = {}
+    for i = 1, support.scaled(1000) do
+      handles[i] = mp.spawn(error, i)
+    end
+    for i, h in ipairs(handles) do
+      assert.equal(i, support.failure(h).value)
+    end
+    assert.equal(#handles, mp.get_thread_pool_info().failed - before)
+  end)
+
+  it("may not yield: a task is no coroutine of ours", function()
+    assert.matches("attempt to yield", failure_of(function() coroutine.yield(1) end).message, 1, true)
+  end)
+end)
+
+describe("errors made by the Lua side", function()
+  it("have kind and message, and the metatable of all", function()
+    local errors <const> = require "makeparallel.errors"
+    local err <const> = errors.new("timeout", "too late")
+    assert.equal("timeout", err.kind)
+    assert.equal("too late", tostring(err))
+    assert.equal(getmetatable(failure_of(error, "x")), getmetatable(err))
+    local _, raised = pcall(errors.timeout, "gather", 3, 1.5)
+    assert.equal("gather: 3 not finished after 1.5 s", raised.message)
+    assert.equal("timeout", raised.kind)
+  end)
+
+  it("travel to a worker and back", function()
+    local errors <const> = require "makeparallel.errors"
+    local err <const> = support.round_trip(errors.new("timeout", "too late"))
+    assert.equal("too late", tostring(err))
+  end)
+end)

@@ -1,0 +1,79 @@
+-- The types in meta.lua, the module and the README name the same things.
+local mp = require "makeparallel"
+
+local function read(path)
+  local file <close> = assert(io.open(path))
+  return file:read "a"
+end
+
+local function declared(text, owner, separator)
+  local names = {}
+  for name in text:gmatch("\nfunction " .. owner .. separator .. "([%a_]+)") do
+    names[name] = true
+  end
+  return names
+end
+
+-- Of what the object's metatable holds, functions that a user may call.
+local function methods_of(object)
+  local names = {}
+  for name in pairs(debug.getmetatable(object).__index) do
+    names[name] = true
+  end
+  return names
+end
+
+describe("the declaration of types", function()
+  local text = read "lua/makeparallel/meta.lua"
+
+  it("declares every function of the module and no other", function()
+    local names = {}
+    for name, value in pairs(mp) do
+      if type(value) == "function" then names[name] = true end
+    end
+    assert.same(names, declared(text, "mp", "%."))
+  end)
+
+  it("declares every method of handles, tasks and pools and no other", function()
+    local task = mp.parallel(print)
+    local handle = mp.spawn(type, 1)
+    local pool <close> = mp.pool { workers = 1 }
+    assert.same(methods_of(handle), declared(text, "handle", ":"))
+    assert.same(methods_of(task), declared(text, "task", ":"))
+    assert.same(methods_of(pool), declared(text, "pool", ":"))
+  end)
+
+  it("names every option that is accepted", function()
+    for name in text:match("makeparallel%.TaskOptions\n(.-)\n\n"):gmatch "%-%-%-@field ([%a_]+)" do
+      local _, message = pcall(mp.parallel, print, { [name] = 0 / 0 })
+      assert.is_nil(tostring(message):find("unknown option", 1, true), name)
+    end
+  end)
+end)
+
+describe("the README", function()
+  it("names only what there is", function()
+    for name in read("README.md"):gmatch "mp%.([%a_]+)" do
+      assert.is_not_nil(mp[name], name)
+    end
+  end)
+
+  it("shows programs that run", function()
+    local count = 0
+    for code in read("README.md"):gmatch "```lua\n(.-)```" do
+      local lines = {}
+      local environment = setmetatable({
+        print = function(...)
+          lines[#lines + 1] = table.concat(table.pack(...), "\t")
+        end,
+      }, { __index = _G })
+      local chunk = assert(load((count == 0 and "" or 'local mp = require "makeparallel"\n') .. code, "=README", "t", environment))
+      chunk()
+      assert.equal(1, #lines)
+      local expected = code:match "%-%->%s*(%S+)"
+      if expected then assert.equal(expected, lines[1]) end
+      count = count + 1
+    end
+    assert.equal(2, count)
+  end)
+end)

@@ -1,0 +1,144 @@
+_ENV = require("support").globals(_ENV)
+local mp <const> = require "makeparallel"
+local support <const> = require "support"
+
+describe("a worker", function()
+  it("refuses os.exit, also protected", function()
+    local err <const> = support.failure(mp.spawn(os.exit))
+    assert.matches("os.exit is refused in a worker", err.message, 1, true)
+    assert.equal(7, mp.spawn(function()
+      pcall(os.exit, 3)
+      pcall(os.exit, true, true)
+      return 7
+    end):get())
+  end)
+
+  it("refuses to change the locale, but tells it", function()
+    assert.matches("os.setlocale is refused in a worker", support.failure(mp.spawn(os.setlocale, "C")).message, 1, true)
+    assert.equal(os.setlocale(), mp.spawn(function() return os.setlocale() end):get())
+    assert.equal(os.setlocale(nil, "numeric"), mp.spawn(os.setlocale, nil, "numeric"):get())
+  end)
+
+  it("has Lua's libraries", function()
+    local names <const> = { "string", "table", "math", "io", "os", "coroutine", "utf8", "debug", "package" }
+    assert.same(names, mp.spawn(function(list)
+      local there <const> = {}
+      for _, name in ipairs(list) do
+        if type(_G[name]) == "table" and require(name) == _G[name] then there[#there + 1] = name end
+      end
+      return there
+    end, names):get())
+  end)
+
+  it("inherits package.path and package.cpath as they were when its pool was made", function()
+    local path, cpath = package.path, package.cpath
+    package.path, package.cpath = path .. ";/no/where/?.lua", cpath .. ";/no/where/?.so"
+    local pool <close> = mp.pool { workers = 1 }
+    local expected <const> = { package.path, package.cpath }
+    package.path, package.cpath = path, cpath
+    assert.same(expected, { pool:spawn(function() return package.path, package.cpath end):get() })
+  end)
+
+  it("finds modules that the program found", function()
+    assert.equal("late", mp.spawn(function() return require("fixtures.late").name end):get())
+    assert.matches("module 'no.such.module' not found", support.failure(mp.spawn(require, "no.such.module")).message, 1, true)
+  end)
+
+  it("has a makeparallel of its own that is the worker's", function()
+    assert.is_true(mp.spawn(function()
+      local inner <const> = require "makeparallel"
+      return inner == mp and inner.current() ~= nil and require "makeparallel.core" ~= nil
+    end):get())
+  end)
+
+  it("does not need a path to find makeparallel.core", function()
+    local child <const> = support.run_child [[
+      local mp = require "makeparallel"
+      package.path, package.cpath = "", ""
+      print(mp.spawn(mp.source "return require('makeparallel.core').version"):get() == require "makeparallel.core".version)
+    ]]
+    assert.equal("true\n", child.stdout, child.stderr)
+  end)
+
+  it("takes C functions of package.preload along", function()
+    package.preload["spec.preloaded"] = string.len -- a C function without upvalues, as a program that embeds Lua registers them
+    local pool <close> = mp.pool { workers = 1 }
+    package.preload["spec.preloaded"] = nil
+    assert.equal(#"spec.preloaded", pool:spawn(require, "spec.preloaded"):get())
+  end)
+
+  it("prints whole lines, several workers at once into a pipe", function()
+    local lines <const> = support.scaled(500)
+    local child <const> = support.run_child(([[
+      local mp = require "makeparallel"
+      mp.configure { workers = 4 }
+      local task = mp.parallel(function(worker, lines)
+        for i = 1, lines do print(worker, i, ("x"):rep(50), nil, i / 2) end
+      end)
+      local handles = {}
+      for worker = 1, 4 do handles[worker] = task(worker, %d) end
+      mp.gather(handles)
+    ]]):format(lines), { shell = "{ %s | cat; } >%s 2>%s" })
+    local seen, n = { 0, 0, 0, 0 }, 0
+    for line in child.stdout:gmatch "([^\n]*)\n" do
+      local worker, i = line:match("^([1-4])\t(%d+)\t" .. ("x"):rep(50) .. "\tnil\t[%d.]+$")
+      if not worker then error("a mangled line: " .. line) end
+      worker = tonumber(worker)
+      assert.equal(seen[worker] + 1, tonumber(i))
+      seen[worker] = seen[worker] + 1
+      n = n + 1
+    end
+    assert.equal(4 * lines, n, child.stderr)
+  end)
+
+  it("prints what print prints", function()
+    local source <const> = [[
+      local function show()
+        print()
+        print(nil, true, 1, 1.5, "a\0b", setmetatable({}, { __tostring = function() return "me" end }))
+        print(select(2, pcall(print, setmetatable({}, { __tostring = function() return 1 end }))))
+        print(("long"):rep(5000))
+      end
+      %s
+    ]]
+    local plain <const> = support.run_child(source:format "show()")
+    local worker <const> = support.run_child(source:format 'require("makeparallel").spawn(show):get()')
+    assert.equal(plain.stdout, worker.stdout)
+    assert.equal("", worker.stderr)
+  end)
+
+  it("loads modules while others load theirs", function()
+    local pool <close> = mp.pool { workers = 4 }
+    local handles <const> = {}
+    for i = 1, 8 do
+      handles[i] = pool:spawn(function() return require("fixtures.slow").loaded and require("fixtures.counter").value == 0 end)
+    end
+    for _, h in ipairs(handles) do assert.is_true(h:get()) end
+  end)
+
+  it("keeps what it loaded for later tasks", function()
+    local pool <close> = mp.pool { workers = 1 }
+    assert.is_nil(pool:spawn(function() return package.loaded["fixtures.counter"] end):get())
+    pool:spawn("fixtures.counter.increment"):get()
+    assert.equal(1, pool:spawn(function() return package.loaded["fixtures.counter"].value end):get())
+  end)
+
+  it("gives memory of large values back", function()
+    local pool <close> = mp.pool { workers = 1 }
+    local function big(n) return ("x"):rep(n) end
+    local function size(n) return #pool:spawn(big, n):get() end -- no register of this function keeps a handle
+    for _ = 1, 20 do assert.equal(10 << 20, size(10 << 20)) end
+    support.wait_until(function() -- the worker may be the last to let go
+      collectgarbage()
+      return pool:info().bytes < 4 << 20
+    end)
+  end)
+
+  it("has a stack as large as asked for", function()
+    local pool <close> = mp.pool { workers = 1, stack_size = 16 << 20 }
+    assert.equal(150, pool:spawn(function()
+      local function nest(n) return n == 0 and 0 or 1 + select(2, pcall(nest, n - 1)) end
+      return nest(150)
+    end):get())
+  end)
+end)

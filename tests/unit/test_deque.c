@@ -1,0 +1,117 @@
+/* The work-stealing deque: both ends alone, then owner and thieves at once. */
+#include "deque.h"
+#include "unit.h"
+
+#include <string.h>
+
+#define THIEVES 3
+#define ROUNDS 20000
+
+typedef struct fixture {
+  mp_deque deque;
+  mp_job jobs[MP_DEQUE_CAPACITY + 1];
+} fixture;
+
+static fixture *fresh(void) {
+  static fixture f;
+  memset(&f, 0, sizeof f);
+  return &f;
+}
+
+static void fill(fixture *f) {
+  for (int i = 0; i < MP_DEQUE_CAPACITY; i++) assert_true(mp_deque_push_owner(&f->deque, &f->jobs[i]));
+}
+
+static void test_deque_fresh_is_empty(void **state) {
+  fixture *f = fresh();
+  (void)state;
+  assert_true(mp_deque_empty(&f->deque));
+  assert_null(mp_deque_pop_owner(&f->deque));
+  assert_null(mp_deque_steal(&f->deque));
+}
+
+static void test_deque_pop_newest_first(void **state) {
+  fixture *f = fresh();
+  (void)state;
+  fill(f);
+  for (int i = MP_DEQUE_CAPACITY - 1; i >= 0; i--) assert_ptr_equal(mp_deque_pop_owner(&f->deque), &f->jobs[i]);
+  assert_null(mp_deque_pop_owner(&f->deque));
+  assert_true(mp_deque_empty(&f->deque));
+}
+
+static void test_deque_steal_oldest_first(void **state) {
+  fixture *f = fresh();
+  (void)state;
+  fill(f);
+  for (int i = 0; i < MP_DEQUE_CAPACITY; i++) assert_ptr_equal(mp_deque_steal(&f->deque), &f->jobs[i]);
+  assert_null(mp_deque_steal(&f->deque));
+}
+
+static void test_deque_push_full_is_refused_until_one_is_taken(void **state) {
+  fixture *f = fresh();
+  (void)state;
+  fill(f);
+  mp_job *extra = &f->jobs[MP_DEQUE_CAPACITY];
+  assert_false(mp_deque_push_owner(&f->deque, extra));
+  assert_ptr_equal(mp_deque_steal(&f->deque), &f->jobs[0]);
+  assert_true(mp_deque_push_owner(&f->deque, extra));
+  assert_false(mp_deque_push_owner(&f->deque, &f->jobs[0]));
+  assert_ptr_equal(mp_deque_pop_owner(&f->deque), extra);
+}
+
+static void test_deque_push_pop_many_times_wraps(void **state) {
+  fixture *f = fresh();
+  (void)state;
+  for (int i = 0; i < 5 * MP_DEQUE_CAPACITY; i++) {
+    assert_true(mp_deque_push_owner(&f->deque, &f->jobs[0]));
+    assert_true(mp_deque_push_owner(&f->deque, &f->jobs[1]));
+    assert_ptr_equal(mp_deque_steal(&f->deque), &f->jobs[0]);
+    assert_ptr_equal(mp_deque_pop_owner(&f->deque), &f->jobs[1]);
+    assert_true(mp_deque_empty(&f->deque));
+  }
+}
+
+/* Each job counts in `done` how often it was taken. */
+typedef struct contest {
+  mp_deque deque;
+  mp_job jobs[ROUNDS];
+  _Atomic bool over;
+} contest;
+
+static void took(mp_job *job) {
+  if (job != NULL) mp_add_relaxed(&job->done, 1);
+}
+
+static void *thief_main(void *arg) {
+  contest *c = arg;
+  while (!mp_load_acquire(&c->over)) took(mp_deque_steal(&c->deque));
+  return NULL;
+}
+
+static void test_deque_owner_beside_thieves_each_job_is_taken_once(void **state) {
+  static contest c;
+  pthread_t thieves[THIEVES];
+  (void)state;
+  for (int i = 0; i < THIEVES; i++) assert_int_equal(pthread_create(&thieves[i], NULL, thief_main, &c), 0);
+  for (int i = 0; i < ROUNDS; i++) {
+    while (!mp_deque_push_owner(&c.deque, &c.jobs[i])) took(mp_deque_pop_owner(&c.deque));
+    if (i % 3 == 0) took(mp_deque_pop_owner(&c.deque));
+  }
+  for (mp_job *job; (job = mp_deque_pop_owner(&c.deque)) != NULL;) took(job);
+  while (!mp_deque_empty(&c.deque)) continue;
+  mp_store_release(&c.over, true);
+  for (int i = 0; i < THIEVES; i++) pthread_join(thieves[i], NULL);
+  for (int i = 0; i < ROUNDS; i++) assert_int_equal(mp_load_relaxed(&c.jobs[i].done), 1);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_deque_fresh_is_empty),
+      cmocka_unit_test(test_deque_pop_newest_first),
+      cmocka_unit_test(test_deque_steal_oldest_first),
+      cmocka_unit_test(test_deque_push_full_is_refused_until_one_is_taken),
+      cmocka_unit_test(test_deque_push_pop_many_times_wraps),
+      cmocka_unit_test(test_deque_owner_beside_thieves_each_job_is_taken_once),
+  };
+  return unit_main(tests);
+}

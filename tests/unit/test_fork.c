@@ -1,0 +1,175 @@
+/* fork(2): the child sees every pool as unusable, whatever call it makes, and never hangs. */
+#include "unit.h"
+
+#include <sys/wait.h>
+
+static void on_letter(void *ud, const void *data, size_t size) { (void)ud, (void)data, (void)size; }
+static void on_end(mp_task *task, mp_state state, void *ud) { (void)task, (void)state, (void)ud; }
+static void on_progress(mp_task *task, double progress, const char *note, size_t length, void *ud) {
+  (void)task, (void)progress, (void)note, (void)length, (void)ud;
+}
+static void on_piece(mp_worker *worker, size_t begin, size_t end, void *arg) { (void)worker, (void)begin, (void)end, (void)arg; }
+static void on_node(mp_worker *worker, void *arg) { (void)worker, (void)arg; }
+
+#define EXPECT(condition) \
+  if (!(condition)) return __LINE__
+
+typedef struct things {
+  world *w;
+  mp_task *task;
+  mp_mailbox *mailbox;
+  mp_bytes *bytes;
+  mp_graph *graph;
+} things;
+
+/* In the child: 0, or the line of what went wrong, modulo 256. */
+static int try_everything(const things *t) {
+  mp_pool *pool = t->w->pool;
+  probe p = {0};
+  const mp_task_desc desc = probe_desc(&p);
+  mp_pool_info info = MP_POOL_INFO_INIT;
+  size_t index, left;
+  int fd;
+  EXPECT(mp_pool_status(pool) == MP_FORKED);
+  EXPECT(mp_submit(pool, &desc, NULL) == MP_FORKED);
+  EXPECT(mp_submit_batch(pool, &desc, 10, 0, NULL) == MP_FORKED);
+  EXPECT(mp_wait(t->task, MP_FOREVER) == MP_FORKED);
+  EXPECT(mp_wait_any(pool, &t->task, 1, t->mailbox, MP_FOREVER, &index) == MP_FORKED);
+  EXPECT(mp_cancel(t->task) == 0);
+  EXPECT(mp_task_notify(t->task, t->mailbox, on_end, NULL) == MP_FORKED);
+  EXPECT(mp_task_on_progress(t->task, t->mailbox, on_progress, NULL) == MP_FORKED);
+  EXPECT(mp_task_report(t->task, 0.5, NULL, 0) == MP_FORKED);
+  EXPECT(mp_mailbox_send(t->mailbox, on_letter, NULL, "x", 1) == MP_FORKED);
+  EXPECT(mp_mailbox_poll(t->mailbox, MP_FOREVER, 0, &left) == 0);
+  EXPECT(mp_poll(pool, MP_FOREVER, 0) == 0);
+  EXPECT(mp_fd(pool, &fd) == MP_FORKED);
+  EXPECT(mp_for(pool, 0, 100, 1, on_piece, NULL) == MP_FORKED);
+  EXPECT(mp_graph_run(t->graph) == MP_FORKED);
+  EXPECT(mp_pool_drain(pool, MP_FOREVER) == MP_FORKED);
+  EXPECT(mp_pool_shutdown(pool, MP_FOREVER, MP_SHUTDOWN_CANCEL_PENDING, NULL) == MP_FORKED);
+  mp_pool_get_info(pool, &info);
+  mp_pool_log(pool, MP_LOG_ERROR, "child", "not heard");
+  mp_graph_destroy(t->graph);
+  mp_bytes_release(t->bytes);
+  mp_task_release(t->task);
+  mp_mailbox_close(t->mailbox);
+  mp_pool_destroy(pool);
+  EXPECT(p.ran == 0 && p.dropped == 0);
+  return 0;
+}
+
+static void swallow(void *ud, mp_log_level level, const char *area, const char *line) {
+  (void)ud, (void)level, (void)area, (void)line;
+}
+
+static mp_status keep_busy(mp_worker *worker, void *arg) {
+  mp_pool *pool = mp_worker_pool(worker);
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  (void)!mp_mailbox_send(arg, on_letter, NULL, "x", 1);
+  mp_pool_log(pool, MP_LOG_INFO, "task", "busy");
+  desc.run = keep_busy;
+  desc.arg = arg;
+  desc.drop = NULL;
+  mp_status status = mp_submit(pool, &desc, NULL);
+  return status == MP_SHUTDOWN ? MP_OK : status;
+}
+
+/* A child that hangs is killed by its alarm, which the parent sees as a status that is not 0. */
+static void fork_once(const things *t) {
+  int status;
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    alarm(60);
+    _exit(try_everything(t) & 0xFF);
+  }
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_int_equal(status, 0);
+}
+
+static void fork_often(int forks, int busy) {
+  world w;
+  things t = {&w, NULL, NULL, NULL, NULL};
+  uint32_t node;
+  mp_pool_config config = mp_pool_config_default(); /* malloc, which knows of fork: the lock of a fault_alloc could be held for ever */
+  config.workers = 2;
+  config.log = swallow;
+  config.mailbox_max = 16;
+  assert_ok(mp_pool_create(&config, &w.pool));
+  t.task = probe_submit(&w, &(probe){.outcome = MP_OK});
+  assert_ends(t.task, MP_STATE_DONE, MP_OK);
+  assert_ok(mp_mailbox_create(w.pool, &t.mailbox));
+  assert_ok(mp_bytes_create(w.pool, "x", 2, &t.bytes));
+  assert_ok(mp_graph_create(w.pool, &t.graph));
+  assert_ok(mp_graph_add(t.graph, NULL, on_node, NULL, &node));
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  desc.run = keep_busy;
+  desc.arg = t.mailbox;
+  for (int i = 0; i < busy; i++) assert_ok(mp_submit(w.pool, &desc, NULL));
+  for (int i = 0; i < forks; i++) fork_once(&t);
+  assert_ok(mp_pool_shutdown(w.pool, MP_FOREVER, MP_SHUTDOWN_FINISH, NULL)); /* the parent's pool is as it was */
+  mp_graph_destroy(t.graph);
+  mp_bytes_release(t.bytes);
+  mp_task_release(t.task);
+  mp_mailbox_close(t.mailbox);
+  mp_pool_destroy(w.pool);
+}
+
+static void test_fork_idle_pool_child_is_told(void **state) {
+  (void)state;
+  fork_often(1, 0);
+}
+
+static void test_fork_busy_pool_child_never_hangs(void **state) {
+  (void)state;
+  fork_often(200, 4);
+}
+
+static int use_own_pool(void) {
+  mp_pool_config config = mp_pool_config_default();
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_pool *pool;
+  mp_task *task;
+  config.workers = 1;
+  EXPECT(mp_pool_create(&config, &pool) == MP_OK);
+  desc.run = run_nothing;
+  EXPECT(mp_submit(pool, &desc, &task) == MP_OK);
+  EXPECT(mp_wait(task, MP_FOREVER) == MP_OK);
+  mp_task_release(task);
+  mp_pool_destroy(pool);
+  return 0;
+}
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define NO_THREADS_IN_CHILDREN /* it allows none after a fork of several threads */
+#endif
+#endif
+
+static void test_fork_child_can_have_a_pool_of_its_own(void **state) {
+  world w;
+  int status;
+  (void)state;
+#ifdef NO_THREADS_IN_CHILDREN
+  skip();
+#endif
+  world_open(&w, 1);
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    alarm(60);
+    _exit(use_own_pool() & 0xFF);
+  }
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_int_equal(status, 0);
+  world_close(&w);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_fork_idle_pool_child_is_told),
+      cmocka_unit_test(test_fork_busy_pool_child_never_hangs),
+      cmocka_unit_test(test_fork_child_can_have_a_pool_of_its_own),
+  };
+  return unit_main(tests);
+}

@@ -1,0 +1,184 @@
+/* The platform layer: clock, gate, event descriptor, threads, cores, memory, fork guard. */
+#include "os.h"
+#include "unit.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+static void test_os_now_never_goes_back_and_is_not_zero(void **state) {
+  uint64_t last = mp_os_now();
+  (void)state;
+  assert_true(last > 0);
+  for (int i = 0; i < 10000; i++) {
+    uint64_t now = mp_os_now();
+    assert_true(now >= last);
+    last = now;
+  }
+}
+
+static void test_os_deadline_adds_and_does_not_overflow(void **state) {
+  (void)state;
+  uint64_t before = mp_os_now(), deadline = mp_os_deadline(SECOND);
+  assert_true(deadline >= before + SECOND && deadline <= mp_os_now() + SECOND);
+  assert_true(mp_os_deadline(MP_FOREVER) == MP_FOREVER);
+  assert_true(mp_os_deadline(MP_FOREVER - 1) == MP_FOREVER);
+}
+
+static void test_os_gate_wait_other_word_returns_at_once(void **state) {
+  mp_os_gate gate;
+  (void)state;
+  assert_ok(mp_os_gate_init(&gate));
+  mp_store_relaxed(&gate.word, 1);
+  assert_true(mp_os_gate_wait(&gate, 0, MP_FOREVER) != MP_TIMEOUT);
+  mp_os_gate_close(&gate);
+}
+
+static void test_os_gate_wait_deadline_passed_times_out(void **state) {
+  mp_os_gate gate;
+  (void)state;
+  assert_ok(mp_os_gate_init(&gate));
+  assert_status(mp_os_gate_wait(&gate, 0, 1), MP_TIMEOUT);
+  uint64_t deadline = mp_os_now() + 2 * MILLISECOND;
+  while (mp_os_gate_wait(&gate, 0, deadline) != MP_TIMEOUT) continue;
+  assert_true(mp_os_now() >= deadline);
+  mp_os_gate_close(&gate);
+}
+
+static void *waiter_main(void *arg) {
+  mp_os_gate *gate = arg;
+  while (mp_load_acquire(&gate->word) == 0) (void)!mp_os_gate_wait(gate, 0, MP_FOREVER);
+  return NULL;
+}
+
+static void test_os_gate_wake_all_frees_every_waiter(void **state) {
+  static mp_os_gate gate;
+  pthread_t threads[4];
+  (void)state;
+  assert_ok(mp_os_gate_init(&gate));
+  for (int i = 0; i < 4; i++) assert_int_equal(pthread_create(&threads[i], NULL, waiter_main, &gate), 0);
+  mp_store_release(&gate.word, 1);
+  mp_os_gate_wake_all(&gate);
+  for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+  mp_os_gate_close(&gate);
+}
+
+static bool readable(int fd) {
+  struct pollfd p = {fd, POLLIN, 0};
+  return poll(&p, 1, 0) == 1;
+}
+
+static void test_os_event_fd_readable_from_signal_until_clear(void **state) {
+  mp_os_event_fd event;
+  (void)state;
+  assert_ok(mp_os_event_fd_open(&event));
+  assert_false(readable(event.read_fd));
+  for (int i = 0; i < 3; i++) mp_os_event_fd_signal(&event);
+  assert_true(readable(event.read_fd));
+  mp_os_event_fd_clear(&event);
+  assert_false(readable(event.read_fd));
+  mp_os_event_fd_clear(&event); /* nothing there: does not block */
+  mp_os_event_fd_close(&event);
+  assert_int_equal(event.read_fd, -1);
+  mp_os_event_fd_close(&event); /* twice is harmless */
+}
+
+typedef struct thread_report {
+  void *tag;
+  bool blocked;
+} thread_report;
+
+static void *report_main(void *arg) {
+  thread_report *report = arg;
+  sigset_t mask;
+  pthread_sigmask(SIG_SETMASK, NULL, &mask);
+  report->blocked = sigismember(&mask, SIGINT) && sigismember(&mask, SIGTERM) && sigismember(&mask, SIGUSR1);
+  report->tag = mp_os_thread_tag();
+  return NULL;
+}
+
+static void test_os_thread_start_blocks_signals_there_and_only_there(void **state) {
+  mp_os_thread thread;
+  thread_report report = {NULL, false};
+  sigset_t before, after;
+  (void)state;
+  pthread_sigmask(SIG_SETMASK, NULL, &before);
+  assert_ok(mp_os_thread_start(&thread, 1 << 20, report_main, &report));
+  mp_os_thread_join(thread);
+  pthread_sigmask(SIG_SETMASK, NULL, &after);
+  assert_true(report.blocked);
+  assert_int_equal(sigismember(&before, SIGINT), sigismember(&after, SIGINT));
+  assert_int_equal(sigismember(&after, SIGUSR1), 0);
+}
+
+static void test_os_thread_start_absurd_stack_is_nothread(void **state) {
+  mp_os_thread thread;
+  (void)state;
+  assert_status(mp_os_thread_start(&thread, 1, report_main, NULL), MP_NOTHREAD);
+  assert_status(mp_os_thread_start(&thread, (size_t)1 << 60, report_main, NULL), MP_NOTHREAD);
+}
+
+static void test_os_thread_tag_differs_between_live_threads(void **state) {
+  mp_os_thread thread;
+  thread_report report = {NULL, false};
+  (void)state;
+  assert_ok(mp_os_thread_start(&thread, 1 << 20, report_main, &report));
+  mp_os_thread_join(thread);
+  assert_ptr_not_equal(report.tag, mp_os_thread_tag());
+  assert_ptr_equal(mp_os_thread_tag(), mp_os_thread_tag());
+}
+
+static void test_os_cores_is_at_least_one(void **state) {
+  (void)state;
+  assert_in_range(mp_os_cores(), 1, MP_WORKERS_MAX);
+  assert_int_equal(mp_cores(), mp_os_cores());
+}
+
+static void test_os_memory_available_is_not_more_than_total(void **state) {
+  uint64_t available, total;
+  (void)state;
+  mp_os_memory(&available, &total);
+  assert_true(available <= total);
+}
+
+static void test_os_fork_guard_is_true_here_and_false_in_a_child(void **state) {
+  mp_os_fork_guard guard;
+  (void)state;
+  mp_os_fork_guard_open(&guard);
+  assert_true(mp_os_fork_guard_ok(&guard));
+  pid_t child = fork();
+  if (child == 0) _exit(mp_os_fork_guard_ok(&guard) ? 1 : 0);
+  int status;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_int_equal(status, 0);
+  assert_true(mp_os_fork_guard_ok(&guard));
+  mp_os_fork_guard_close(&guard);
+}
+
+static void test_os_fork_guard_without_a_page_compares_the_process(void **state) {
+  mp_os_fork_guard guard = {NULL, (long)getpid()};
+  (void)state;
+  assert_true(mp_os_fork_guard_ok(&guard));
+  guard.pid++;
+  assert_false(mp_os_fork_guard_ok(&guard));
+  mp_os_fork_guard_close(&guard);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_os_now_never_goes_back_and_is_not_zero),
+      cmocka_unit_test(test_os_deadline_adds_and_does_not_overflow),
+      cmocka_unit_test(test_os_gate_wait_other_word_returns_at_once),
+      cmocka_unit_test(test_os_gate_wait_deadline_passed_times_out),
+      cmocka_unit_test(test_os_gate_wake_all_frees_every_waiter),
+      cmocka_unit_test(test_os_event_fd_readable_from_signal_until_clear),
+      cmocka_unit_test(test_os_thread_start_blocks_signals_there_and_only_there),
+      cmocka_unit_test(test_os_thread_start_absurd_stack_is_nothread),
+      cmocka_unit_test(test_os_thread_tag_differs_between_live_threads),
+      cmocka_unit_test(test_os_cores_is_at_least_one),
+      cmocka_unit_test(test_os_memory_available_is_not_more_than_total),
+      cmocka_unit_test(test_os_fork_guard_is_true_here_and_false_in_a_child),
+      cmocka_unit_test(test_os_fork_guard_without_a_page_compares_the_process),
+  };
+  return unit_main(tests);
+}

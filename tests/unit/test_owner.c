@@ -1,0 +1,174 @@
+/* The owner at work: it runs tasks while it waits, does not overflow its stack, and tells whoever drains. */
+#include "unit.h"
+
+#include <stdlib.h>
+
+static void open_owner(world *w, unsigned workers) {
+  mp_pool_config config = world_config(w, workers);
+  config.owner_works = 1;
+  world_open_with(w, config);
+}
+
+typedef struct where {
+  pthread_t thread;
+  unsigned index;
+} where;
+
+static mp_status note_where(mp_worker *worker, void *arg) {
+  *(where *)arg = (where){pthread_self(), mp_worker_index(worker)};
+  return MP_OK;
+}
+
+static void test_owner_waits_and_runs_what_is_queued(void **state) {
+  world w;
+  blockade b;
+  where at[10];
+  mp_task *tasks[10];
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  (void)state;
+  open_owner(&w, 1);
+  blockade_raise(&b, &w, 1); /* nobody else can */
+  desc.run = note_where;
+  desc.arg = at;
+  assert_ok(mp_submit_batch(w.pool, &desc, LENGTH(at), sizeof *at, tasks));
+  for (size_t i = 0; i < LENGTH(at); i++) {
+    assert_ends_and_release(tasks[i], MP_STATE_DONE, MP_OK);
+    assert_true(pthread_equal(at[i].thread, pthread_self()));
+  }
+  blockade_lift(&b);
+  world_close(&w);
+}
+
+static mp_status lift(mp_worker *worker, void *arg) {
+  (void)worker;
+  blockade_lift(arg);
+  return MP_OK;
+}
+
+static void test_owner_drains_and_runs_what_is_queued(void **state) {
+  world w;
+  blockade b;
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  (void)state;
+  open_owner(&w, 1);
+  blockade_raise(&b, &w, 1);
+  desc.run = lift; /* only the owner can */
+  desc.arg = &b;
+  assert_ok(mp_submit(w.pool, &desc, NULL));
+  assert_ok(mp_pool_drain(w.pool, MP_FOREVER));
+  world_close(&w);
+}
+
+static void test_owner_with_a_limit_does_not_help(void **state) {
+  world w;
+  blockade b;
+  probe p = {0};
+  (void)state;
+  open_owner(&w, 1);
+  blockade_raise(&b, &w, 1);
+  mp_task *task = probe_submit(&w, &p);
+  assert_status(mp_wait(task, MILLISECOND), MP_TIMEOUT);
+  assert_int_equal(p.ran, 0);
+  assert_ends_and_release(task, MP_STATE_DONE, MP_OK);
+  blockade_lift(&b);
+  world_close(&w);
+}
+
+static void *drainer_main(void *arg) {
+  world *w = arg;
+  return (void *)(uintptr_t)mp_pool_drain(w->pool, MP_FOREVER);
+}
+
+static mp_status lift_and_wait_for_drainer(mp_worker *worker, void *arg) {
+  (void)worker;
+  tally_await(arg, 1);
+  usleep(2000); /* the drainer and the workers should sleep by now; if not, the test only proves less */
+  return MP_OK;
+}
+
+static void test_owner_ends_the_last_task_the_drainer_hears_of_it(void **state) {
+  (void)state;
+  for (int i = 0; i < 20; i++) {
+    world w;
+    blockade b;
+    tally go = TALLY_INIT;
+    pthread_t thread;
+    void *status;
+    mp_task *task;
+    mp_task_desc desc = MP_TASK_DESC_INIT;
+    open_owner(&w, 1);
+    blockade_raise(&b, &w, 1);
+    desc.run = lift_and_wait_for_drainer;
+    desc.arg = &go;
+    assert_ok(mp_submit(w.pool, &desc, &task));
+    assert_int_equal(pthread_create(&thread, NULL, drainer_main, &w), 0);
+    blockade_lift(&b);
+    tally_add(&go);
+    assert_ends_and_release(task, MP_STATE_DONE, MP_OK);
+    pthread_join(thread, &status);
+    assert_ok((mp_status)(uintptr_t)status);
+    world_close(&w);
+  }
+}
+
+/*
+** Many tasks wait for one that ends when all have begun or the stack is used up: an owner that kept on helping would run each
+** on top of the one before.
+*/
+#define WAITING 20000
+
+typedef struct crowd {
+  tally hold;
+  mp_task *gate;
+  _Atomic int begun;
+} crowd;
+
+static mp_status wait_for_gate(mp_worker *worker, void *arg) {
+  crowd *c = arg;
+  (void)worker;
+  mp_add_relaxed(&c->begun, 1);
+  return mp_wait(c->gate, MP_FOREVER);
+}
+
+static mp_status open_gate_later(mp_worker *worker, void *arg) {
+  crowd *c = arg;
+  /* as long as tasks begin, the owner digs deeper */
+  for (int last = -1, now = 0; now != last && now < WAITING; now = mp_load_relaxed(&c->begun)) {
+    last = now;
+    if (mp_worker_sleep(worker, 50 * MILLISECOND) != MP_OK) return MP_CANCELLED;
+  }
+  return MP_OK;
+}
+
+static void test_owner_helps_only_while_its_stack_allows(void **state) {
+  world w;
+  crowd c = {.hold = TALLY_INIT};
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task **tasks = calloc(WAITING, sizeof *tasks);
+  (void)state;
+  mp_pool_config config = world_config(&w, 1);
+  config.owner_works = 1;
+  config.workers_extra = 4;
+  world_open_with(&w, config);
+  desc.arg = &c;
+  desc.run = open_gate_later;
+  assert_ok(mp_submit(w.pool, &desc, &c.gate));
+  while (mp_task_state(c.gate) != MP_STATE_RUNNING) usleep(100); /* on the worker, not on the owner */
+  desc.run = wait_for_gate;
+  assert_ok(mp_submit_batch(w.pool, &desc, WAITING, 0, tasks));
+  for (int i = 0; i < WAITING; i++) assert_ends_and_release(tasks[i], MP_STATE_DONE, MP_OK);
+  mp_task_release(c.gate);
+  free(tasks);
+  world_close(&w);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_owner_waits_and_runs_what_is_queued),
+      cmocka_unit_test(test_owner_drains_and_runs_what_is_queued),
+      cmocka_unit_test(test_owner_with_a_limit_does_not_help),
+      cmocka_unit_test(test_owner_ends_the_last_task_the_drainer_hears_of_it),
+      cmocka_unit_test(test_owner_helps_only_while_its_stack_allows),
+  };
+  return unit_main(tests);
+}

@@ -1,0 +1,321 @@
+/* Creating a pool: its config, its threads' hooks, its memory, its numbers. */
+#include "unit.h"
+
+#include <string.h>
+
+static void assert_refused(world *w, mp_pool_config config) {
+  mp_pool *pool = (mp_pool *)&pool;
+  assert_status(mp_pool_create(&config, &pool), MP_INVALID);
+  assert_ptr_equal(pool, &pool); /* untouched */
+  assert_true(fault_is_clean(&w->memory));
+}
+
+static void test_pool_create_invalid_config_is_refused(void **state) {
+  world w = {.memory = FAULT_ALLOC_INIT};
+  const mp_pool_config good = world_config(&w, 1);
+  mp_pool_config bad;
+  (void)state;
+  assert_refused(&w, (bad = good, bad.size = 0, bad));
+  assert_refused(&w, (bad = good, bad.size = sizeof bad - 1, bad));
+  assert_refused(&w, (bad = good, bad.workers = MP_WORKERS_MAX + 1, bad));
+  assert_refused(&w, (bad = good, bad.workers = UINT32_MAX, bad));
+  assert_refused(&w, (bad = good, bad.workers_extra = UINT32_MAX, bad));
+  assert_refused(&w, (bad = good, bad.stack_size = 1, bad));
+  assert_refused(&w, (bad = good, bad.stack_size = ((size_t)1 << 20) - 1, bad));
+  assert_refused(&w, (bad = good, bad.stack_size = SIZE_MAX, bad));
+  assert_refused(&w, (bad = good, bad.mailbox_max = 0, bad));
+}
+
+static void test_pool_create_defaults_give_one_worker_a_core(void **state) {
+  world w;
+  (void)state;
+  world_open(&w, 0);
+  mp_pool_info info = world_info(&w);
+  assert_int_equal(info.workers, mp_cores());
+  assert_int_equal(info.workers_extra, 0);
+  assert_int_equal(info.submitted, 0);
+  assert_int_equal(info.size, sizeof info);
+  assert_ok(mp_pool_status(w.pool));
+  world_close(&w);
+}
+
+static void test_pool_create_least_stack_still_runs_tasks(void **state) {
+  world w;
+  probe p = {0};
+  (void)state;
+  mp_pool_config config = world_config(&w, 1);
+  config.stack_size = (size_t)1 << 20;
+  config.spin_ns = 0;
+  world_open_with(&w, config);
+  assert_ends_and_release(probe_submit(&w, &p), MP_STATE_DONE, MP_OK);
+  world_close(&w);
+}
+
+static void test_pool_create_impossible_stack_is_nothread_and_leaks_nothing(void **state) {
+  world w = {.memory = FAULT_ALLOC_INIT};
+  mp_pool *pool;
+  (void)state;
+  for (int owner_works = 0; owner_works < 2; owner_works++) {
+    mp_pool_config config = world_config(&w, 2);
+    config.stack_size = (size_t)1 << 40;
+    config.owner_works = owner_works;
+    mp_status status = mp_pool_create(&config, &pool);
+    if (status == MP_OK) mp_pool_destroy(pool); /* a machine that reserves a terabyte a thread */
+    assert_true(status == MP_NOTHREAD || status == MP_OK);
+    assert_true(fault_is_clean(&w.memory));
+  }
+}
+
+static void test_pool_create_two_pools_do_not_meet(void **state) {
+  world a, b;
+  probe p = {0}, q = {0};
+  (void)state;
+  world_open(&a, 1);
+  world_open(&b, 1);
+  mp_task *in_a = probe_submit(&a, &p), *in_b = probe_submit(&b, &q);
+  assert_ptr_equal(mp_task_pool(in_a), a.pool);
+  assert_ptr_equal(mp_task_pool(in_b), b.pool);
+  assert_ends_and_release(in_a, MP_STATE_DONE, MP_OK);
+  world_close(&a);
+  assert_ends_and_release(in_b, MP_STATE_DONE, MP_OK);
+  assert_int_equal(world_info(&b).submitted, 1);
+  world_close(&b);
+}
+
+typedef struct hooks {
+  _Atomic int started, stopped, wrong, closed;
+} hooks;
+
+typedef struct local {
+  hooks *h;
+  pthread_t thread;
+  unsigned index;
+} local;
+
+static local locals[8];
+
+static void *on_start(mp_worker *worker, void *ud) {
+  hooks *h = ud;
+  local *l = &locals[mp_worker_index(worker)];
+  *l = (local){h, pthread_self(), mp_worker_index(worker)};
+  mp_add_relaxed(&h->started, 1);
+  return l;
+}
+
+static void on_stop(mp_worker *worker, void *given, void *ud) {
+  hooks *h = ud;
+  local *l = given;
+  if (l->h != h || !pthread_equal(l->thread, pthread_self()) || l->index != mp_worker_index(worker)) mp_add_relaxed(&h->wrong, 1);
+  mp_add_relaxed(&h->stopped, 1);
+}
+
+static void on_closed(void *ud) { mp_add_relaxed(&((hooks *)ud)->closed, 1); }
+
+static mp_status check_local(mp_worker *worker, void *arg) {
+  const local *l = mp_worker_local(worker);
+  (void)arg;
+  return pthread_equal(l->thread, pthread_self()) ? MP_OK : MP_FAILED;
+}
+
+static void open_hooked(world *w, hooks *h, unsigned workers, unsigned workers_extra, int owner_works) {
+  mp_pool_config config = world_config(w, workers);
+  config.workers_extra = workers_extra;
+  config.worker_start = on_start;
+  config.worker_stop = on_stop;
+  config.worker_ud = h;
+  config.closed = on_closed;
+  config.closed_ud = h;
+  config.owner_works = owner_works;
+  world_open_with(w, config);
+}
+
+static void test_pool_worker_hooks_pair_on_each_thread(void **state) {
+  (void)state;
+  for (int owner_works = 0; owner_works < 2; owner_works++) {
+    world w;
+    hooks h = {0};
+    mp_task_desc desc = MP_TASK_DESC_INIT;
+    mp_task *tasks[50];
+    open_hooked(&w, &h, 3, 0, owner_works);
+    desc.run = check_local;
+    assert_ok(mp_submit_batch(w.pool, &desc, LENGTH(tasks), 0, tasks));
+    for (size_t i = 0; i < LENGTH(tasks); i++) assert_ends_and_release(tasks[i], MP_STATE_DONE, MP_OK);
+    world_close(&w);
+    assert_int_equal(mp_load_relaxed(&h.started), 3 + owner_works);
+    assert_int_equal(mp_load_relaxed(&h.stopped), 3 + owner_works);
+    assert_int_equal(mp_load_relaxed(&h.wrong), 0);
+    assert_int_equal(mp_load_relaxed(&h.closed), 1);
+  }
+}
+
+typedef struct patience {
+  mp_task *held;
+  tally entered;
+} patience;
+
+static mp_status wait_for_held(mp_worker *worker, void *arg) {
+  patience *p = arg;
+  (void)worker;
+  tally_add(&p->entered);
+  return mp_wait(p->held, HANG_SECONDS * SECOND);
+}
+
+/* Hosts keep something for each index: there must be none beyond what the header says. */
+static void test_pool_replacements_are_no_more_than_allowed(void **state) {
+  enum { WORKERS = 2, EXTRA = 2, WAITERS = 6 };
+  (void)state;
+  for (int owner_works = 0; owner_works < 2; owner_works++) {
+    world w;
+    hooks h = {0};
+    tally hold = TALLY_INIT, running = TALLY_INIT;
+    probe held = {.hold = &hold, .entered = &running};
+    patience p = {.entered = TALLY_INIT};
+    mp_task_desc desc = MP_TASK_DESC_INIT;
+    open_hooked(&w, &h, WORKERS, EXTRA, owner_works);
+    p.held = probe_submit(&w, &held);
+    tally_await(&running, 1);
+    desc.run = wait_for_held;
+    desc.arg = &p;
+    assert_ok(mp_submit_batch(w.pool, &desc, WAITERS, 0, NULL));
+    tally_await(&p.entered, WORKERS - 1 + EXTRA);
+    usleep(20000); /* for the one too many: a shorter time could only miss it */
+    tally_add(&hold);
+    world_drain(&w);
+    mp_task_release(p.held);
+    world_close(&w);
+    assert_int_equal(mp_load_relaxed(&h.started), WORKERS + EXTRA + owner_works);
+    assert_int_equal(mp_load_relaxed(&h.wrong), 0);
+  }
+}
+
+static void test_pool_closed_comes_after_the_last_handle(void **state) {
+  world w;
+  hooks h = {0};
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *task;
+  (void)state;
+  open_hooked(&w, &h, 1, 0, 0);
+  desc.run = run_nothing;
+  assert_ok(mp_submit(w.pool, &desc, &task));
+  mp_pool_destroy(w.pool);
+  assert_int_equal(mp_load_relaxed(&h.closed), 0);
+  assert_true(mp_state_is_terminal(mp_task_state(task)));
+  mp_task_release(task);
+  assert_int_equal(mp_load_relaxed(&h.closed), 1);
+  assert_true(fault_is_clean(&w.memory));
+}
+
+static void test_pool_realloc_is_counted_and_behaves_as_realloc(void **state) {
+  world w;
+  (void)state;
+  world_open(&w, 1);
+  size_t before = world_info(&w).bytes;
+  char *block = mp_pool_realloc(w.pool, NULL, 0, 10);
+  memcpy(block, "123456789", 10);
+  assert_int_equal(world_info(&w).bytes, before + 10);
+  block = mp_pool_realloc(w.pool, block, 10, 1000);
+  assert_string_equal(block, "123456789");
+  assert_int_equal(world_info(&w).bytes, before + 1000);
+  assert_null(mp_pool_realloc(w.pool, block, 1000, 0));
+  assert_null(mp_pool_realloc(w.pool, NULL, 0, 0));
+  assert_int_equal(world_info(&w).bytes, before);
+  fault_arm(&w.memory, 1, false);
+  assert_null(mp_pool_realloc(w.pool, NULL, 0, 10));
+  fault_disarm(&w.memory);
+  world_close(&w);
+}
+
+static void test_pool_info_counts_each_outcome(void **state) {
+  world w;
+  probe ok = {0}, failing = {.outcome = MP_FAILED}, cancelling = {.outcome = MP_CANCELLED};
+  (void)state;
+  world_open(&w, 2);
+  assert_ends_and_release(probe_submit(&w, &ok), MP_STATE_DONE, MP_OK);
+  assert_ends_and_release(probe_submit(&w, &failing), MP_STATE_FAILED, MP_FAILED);
+  assert_ends_and_release(probe_submit(&w, &cancelling), MP_STATE_CANCELLED, MP_CANCELLED);
+  world_drain(&w);
+  mp_pool_info info = world_info(&w);
+  assert_int_equal(info.submitted, 3);
+  assert_int_equal(info.done, 1);
+  assert_int_equal(info.failed, 1);
+  assert_int_equal(info.cancelled, 1);
+  assert_int_equal(info.timed_out, 0);
+  world_assert_settled(&w);
+  world_close(&w);
+}
+
+static void test_pool_info_waiting_and_running_are_told_apart(void **state) {
+  world w;
+  blockade b;
+  probe queued = {0}, held = {0};
+  (void)state;
+  world_open(&w, 2);
+  blockade_raise(&b, &w, 2);
+  mp_task *first = probe_submit(&w, &queued), *second = probe_submit_after(&w, &held, &first, 1);
+  assert_int_equal(world_info(&w).running, 2);
+  assert_int_equal(world_info(&w).waiting, 2);
+  blockade_lift(&b);
+  assert_ends_and_release(second, MP_STATE_DONE, MP_OK);
+  assert_ends_and_release(first, MP_STATE_DONE, MP_OK);
+  world_drain(&w);
+  world_assert_settled(&w);
+  world_close(&w);
+}
+
+static void test_pool_drain_timeout_while_a_task_runs(void **state) {
+  world w;
+  blockade b;
+  (void)state;
+  world_open(&w, 1);
+  blockade_raise(&b, &w, 1);
+  assert_status(mp_pool_drain(w.pool, 0), MP_TIMEOUT);
+  assert_status(mp_pool_drain(w.pool, MILLISECOND), MP_TIMEOUT);
+  blockade_lift(&b);
+  world_drain(&w);
+  assert_ok(mp_pool_drain(w.pool, 0));
+  world_close(&w);
+}
+
+static mp_status drain_inside(mp_worker *worker, void *arg) {
+  (void)arg;
+  mp_pool *pool = mp_worker_pool(worker);
+  bool refused = mp_pool_drain(pool, MP_FOREVER) == MP_INVALID && mp_pool_shutdown(pool, 0, MP_SHUTDOWN_FINISH, NULL) == MP_INVALID;
+  return refused ? MP_OK : MP_FAILED;
+}
+
+static void test_pool_drain_and_shutdown_on_a_worker_are_invalid(void **state) {
+  world w;
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *task;
+  (void)state;
+  world_open(&w, 1);
+  desc.run = drain_inside;
+  assert_ok(mp_submit(w.pool, &desc, &task));
+  assert_ends_and_release(task, MP_STATE_DONE, MP_OK);
+  world_close(&w);
+}
+
+static void test_pool_destroy_null_is_ignored(void **state) {
+  (void)state;
+  mp_pool_destroy(NULL);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_pool_create_invalid_config_is_refused),
+      cmocka_unit_test(test_pool_create_defaults_give_one_worker_a_core),
+      cmocka_unit_test(test_pool_create_least_stack_still_runs_tasks),
+      cmocka_unit_test(test_pool_create_impossible_stack_is_nothread_and_leaks_nothing),
+      cmocka_unit_test(test_pool_create_two_pools_do_not_meet),
+      cmocka_unit_test(test_pool_worker_hooks_pair_on_each_thread),
+      cmocka_unit_test(test_pool_replacements_are_no_more_than_allowed),
+      cmocka_unit_test(test_pool_closed_comes_after_the_last_handle),
+      cmocka_unit_test(test_pool_realloc_is_counted_and_behaves_as_realloc),
+      cmocka_unit_test(test_pool_info_counts_each_outcome),
+      cmocka_unit_test(test_pool_info_waiting_and_running_are_told_apart),
+      cmocka_unit_test(test_pool_drain_timeout_while_a_task_runs),
+      cmocka_unit_test(test_pool_drain_and_shutdown_on_a_worker_are_invalid),
+      cmocka_unit_test(test_pool_destroy_null_is_ignored),
+  };
+  return unit_main(tests);
+}

@@ -1,0 +1,164 @@
+/* The block store: blocks are distinct, come back, and slabs go when their load goes. */
+#include "store.h"
+#include "unit.h"
+
+#include <string.h>
+
+#define BLOCK 100
+#define MANY 5000
+
+typedef struct fixture {
+  fault_alloc memory;
+  mp_alloc alloc;
+  mp_store store;
+  mp_store_local local;
+  void *blocks[MANY];
+} fixture;
+
+static fixture *open_fixture(void) {
+  static fixture f;
+  memset(&f, 0, sizeof f);
+  f.memory = (fault_alloc)FAULT_ALLOC_INIT;
+  mp_allocator hook = fault_allocator(&f.memory);
+  mp_alloc_init(&f.alloc, &hook);
+  assert_ok(mp_store_init(&f.store, &f.alloc, BLOCK));
+  return &f;
+}
+
+static void close_fixture(fixture *f) {
+  mp_store_flush(&f->store, &f->local);
+  mp_store_close(&f->store);
+  assert_true(fault_is_clean(&f->memory));
+}
+
+static void get_all(fixture *f, mp_store_local *local) {
+  for (int i = 0; i < MANY; i++) {
+    f->blocks[i] = mp_store_get(&f->store, local);
+    assert_non_null(f->blocks[i]);
+    assert_int_equal((uintptr_t)f->blocks[i] % 16, 0);
+    memset(f->blocks[i], i, BLOCK);
+  }
+}
+
+static void assert_contents(fixture *f) {
+  for (int i = 0; i < MANY; i++) {
+    const unsigned char *block = f->blocks[i];
+    assert_int_equal(block[0], i & 0xFF);
+    assert_int_equal(block[BLOCK - 1], i & 0xFF);
+  }
+}
+
+static void put_all(fixture *f, mp_store_local *local) {
+  for (int i = 0; i < MANY; i++) mp_store_put(&f->store, local, f->blocks[i]);
+}
+
+static void test_store_get_many_blocks_do_not_overlap(void **state) {
+  fixture *f = open_fixture();
+  (void)state;
+  get_all(f, &f->local);
+  assert_contents(f);
+  put_all(f, &f->local);
+  close_fixture(f);
+}
+
+static void test_store_get_without_a_local_list_works_alike(void **state) {
+  fixture *f = open_fixture();
+  (void)state;
+  get_all(f, NULL);
+  assert_contents(f);
+  put_all(f, NULL);
+  close_fixture(f);
+}
+
+static void test_store_put_by_another_thread_than_get_is_fine(void **state) {
+  fixture *f = open_fixture();
+  mp_store_local other = {NULL, 0};
+  (void)state;
+  get_all(f, &f->local);
+  put_all(f, &other);
+  get_all(f, &f->local);
+  put_all(f, NULL);
+  mp_store_flush(&f->store, &other);
+  close_fixture(f);
+}
+
+static void test_store_put_all_back_memory_follows_the_load_down(void **state) {
+  fixture *f = open_fixture();
+  (void)state;
+  get_all(f, &f->local);
+  size_t peak = fault_live_bytes(&f->memory);
+  put_all(f, &f->local);
+  mp_store_flush(&f->store, &f->local);
+  size_t spare = MP_STORE_SPARE_BLOCKS * (BLOCK + 64);
+  assert_true(fault_live_bytes(&f->memory) <= spare);
+  assert_true(fault_live_bytes(&f->memory) < peak);
+  close_fixture(f);
+}
+
+static void test_store_use_again_and_again_memory_does_not_grow(void **state) {
+  fixture *f = open_fixture();
+  (void)state;
+  get_all(f, &f->local);
+  size_t peak = fault_live_bytes(&f->memory);
+  for (int round = 0; round < 20; round++) {
+    put_all(f, round % 2 ? &f->local : NULL);
+    get_all(f, &f->local);
+    assert_true(fault_live_bytes(&f->memory) <= peak + 2 * MP_STORE_SLAB_BLOCKS * (BLOCK + 64));
+  }
+  put_all(f, &f->local);
+  close_fixture(f);
+}
+
+static void test_store_get_out_of_memory_is_null_and_recovers(void **state) {
+  fixture *f = open_fixture();
+  (void)state;
+  fault_arm(&f->memory, 1, false);
+  assert_null(mp_store_get(&f->store, &f->local));
+  void *block = mp_store_get(&f->store, &f->local);
+  assert_non_null(block);
+  fault_arm(&f->memory, 1, false);
+  mp_store_put(&f->store, &f->local, block);
+  fault_disarm(&f->memory);
+  close_fixture(f);
+}
+
+#define THREADS 3
+#define TURNS 20000
+
+static void *user_main(void *arg) {
+  fixture *f = arg;
+  mp_store_local local = {NULL, 0};
+  void *held[200] = {NULL};
+  for (int i = 0; i < TURNS; i++) {
+    void **slot = &held[i * 7919 % 200];
+    if (*slot != NULL) mp_store_put(&f->store, i % 5 == 0 ? NULL : &local, *slot);
+    *slot = mp_store_get(&f->store, i % 3 == 0 ? NULL : &local);
+    memset(*slot, i, BLOCK);
+  }
+  for (int i = 0; i < 200; i++)
+    if (held[i] != NULL) mp_store_put(&f->store, &local, held[i]);
+  mp_store_flush(&f->store, &local);
+  return NULL;
+}
+
+static void test_store_several_threads_every_block_comes_back(void **state) {
+  fixture *f = open_fixture();
+  pthread_t threads[THREADS];
+  (void)state;
+  for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, user_main, f), 0);
+  for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+  close_fixture(f);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_store_get_many_blocks_do_not_overlap),
+      cmocka_unit_test(test_store_get_without_a_local_list_works_alike),
+      cmocka_unit_test(test_store_put_by_another_thread_than_get_is_fine),
+      cmocka_unit_test(test_store_put_all_back_memory_follows_the_load_down),
+      cmocka_unit_test(test_store_use_again_and_again_memory_does_not_grow),
+      cmocka_unit_test(test_store_get_out_of_memory_is_null_and_recovers),
+      cmocka_unit_test(test_store_several_threads_every_block_comes_back),
+  };
+  return unit_main(tests);
+}

@@ -1,0 +1,49 @@
+# Unit tests (cmocka) and stress programs of the engine; included by the top Makefile.
+#
+#   make unit                                        every program of tests/unit
+#   make stress SCALE=20 THREADS=4 SEED=7            every program of tests/stress
+#   make BUILD=build/tsan CC=clang SAN=thread unit stress
+
+SCALE ?= 1
+THREADS ?= 2
+SEED ?= 1
+
+UNIT_OUT := $(BUILD)/tests/unit
+STRESS_OUT := $(BUILD)/tests/stress
+SUPPORT_OUT := $(BUILD)/tests/support
+UNIT := $(patsubst tests/unit/%.c,$(UNIT_OUT)/%,$(sort $(wildcard tests/unit/*.c)))
+STRESS := $(patsubst tests/stress/%.c,$(STRESS_OUT)/%,$(sort $(wildcard tests/stress/*.c)))
+UNIT_SUPPORT := $(SUPPORT_OUT)/unit.o $(SUPPORT_OUT)/fault_alloc.o
+STRESS_SUPPORT := $(SUPPORT_OUT)/stress.o $(SUPPORT_OUT)/fault_alloc.o
+TEST_CFLAGS := -D_GNU_SOURCE -Iengine -Itests/support -MMD -MP
+
+$(BUILD)/tests/%.o: tests/%.c
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS) $(TEST_CFLAGS) -c $< -o $@
+
+$(UNIT): %: %.o $(UNIT_SUPPORT) $(LIB)
+	@$(CC) -o $@ $^ $(LDFLAGS) -lcmocka -lm
+
+$(STRESS): %: %.o $(STRESS_SUPPORT) $(LIB)
+	@$(CC) -o $@ $^ $(LDFLAGS) -lm
+
+# One line for a program that passes, everything it said for one that fails.
+unit: $(UNIT) ## the engine's unit tests
+	@failed=0; for program in $(UNIT); do \
+	  name=$${program##*/}; \
+	  if $(RUNNER) $$program >$$program.log 2>&1; then \
+	    printf '%-20s %s\n' "$$name" "$$(sed -n 's/^\[==========\] \(.*\) run\.$$/\1/p' $$program.log | tail -1)"; \
+	  else \
+	    failed=1; echo "$$name FAILED"; cat $$program.log; \
+	  fi; \
+	done; exit $$failed
+
+stress: $(STRESS) ## the engine's stress programs: SCALE=, THREADS=, SEED=
+	@failed=0; for program in $(STRESS); do \
+	  $(RUNNER) $$program $(THREADS) $(SCALE) $(SEED) || { failed=1; echo "$$program $(THREADS) $(SCALE) $(SEED) FAILED"; }; \
+	done; exit $$failed
+
+-include $(UNIT:=.d) $(STRESS:=.d) $(UNIT_SUPPORT:.o=.d) $(STRESS_SUPPORT:.o=.d)
+
+.PHONY: unit stress
+.SECONDARY:

@@ -1,0 +1,110 @@
+#include "sweep.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define POINT_SECONDS 60 /* a point that takes longer hangs */
+#define POINTS_MAX 20000
+
+static const char *const domain_names[] = {"the owner's state", "workers' states", "the engine", "calloc"};
+static const size_t lengths[] = {1, 2, SIZE_MAX / 2};
+static size_t points; /* failed so far, by the whole program */
+
+/* Sweeps are long under sanitizers: SWEEP_STRIDE=7 tries every seventh point. */
+static size_t stride(void) {
+  const char *text = getenv("SWEEP_STRIDE");
+  size_t n = text == NULL ? 1 : strtoul(text, NULL, 10);
+  return n == 0 ? 1 : n;
+}
+
+static int open_core(lua_State *L) {
+  luaL_requiref(L, "makeparallel.core", luaopen_makeparallel_core, 0);
+  return 1;
+}
+
+/* Every task the default pool took has ended, it still takes one, and the state can still do what it could. */
+static const char still_works[] =
+    "local h = core.spawn(function(a) return a + 1 end, 41)\n"
+    "assert(h:get(30) == 42)\n"
+    "core.poll()\n"
+    "local info\n"
+    "local deadline = os.time() + 30\n"
+    "repeat info = core.get_thread_pool_info() until info.finished == info.submitted or os.time() > deadline\n"
+    "assert(info.finished == info.submitted, 'a task is lost')\n"
+    "assert(info.done + info.failed + info.cancelled + info.timed_out == info.finished)\n";
+
+/* An error of memory, as a string or as one of our objects. */
+static bool is_about_memory(lua_State *L, int status) {
+  if (status == LUA_ERRMEM) return true;
+  const char *text = luaL_tolstring(L, -1, NULL);
+  return strstr(text, "not enough memory") != NULL || strstr(text, "stack overflow") != NULL ||
+         strstr(text, "cannot create a thread") != NULL;
+}
+
+static void load(lab *l, const sweep *s) {
+  lua_settop(l->L, 0);
+  if (luaL_loadbufferx(l->L, s->operation, strlen(s->operation), "=operation", "t") != LUA_OK) fail_msg("%s", lua_tostring(l->L, -1));
+}
+
+static void open_lab(lab *l, const sweep *s) {
+  if (s->bare)
+    lab_open_bare(l);
+  else
+    lab_open(l);
+  lua_pushcfunction(l->L, open_core);
+  lua_setglobal(l->L, "open_core");
+  if (s->before != NULL) lab_run(l, s->before);
+}
+
+/* One point; false if the operation ended without reaching it. */
+static bool try_point(const sweep *s, domain d, size_t n, size_t length) {
+  lab l;
+  lab_watch(POINT_SECONDS, "%s, %s, point %zu, %zu refused", s->name, domain_names[d], n, length);
+  open_lab(&l, s);
+  load(&l, s);
+  size_t last = length > SIZE_MAX - n ? SIZE_MAX : n + length - 1;
+  lua_gc(l.L, LUA_GCCOLLECT);
+  lua_gc(l.L, LUA_GCSTOP); /* Lua drops a finalizer that it lacks the memory to call, and with it what the object held */
+  lab_arm(&l, d, n, last);
+  int status = lua_pcall(l.L, 0, 0, 0);
+  lua_gc(l.L, LUA_GCRESTART);
+  if (s->close) {
+    lab_close(&l);
+    return lab_disarm(&l, d) > 0;
+  }
+  size_t refused = lab_disarm(&l, d);
+  if (status != LUA_OK && !is_about_memory(l.L, status))
+    fail_msg("%s, %s, point %zu, %zu refused: %s", s->name, domain_names[d], n, length, luaL_tolstring(l.L, -1, NULL));
+  if (status != LUA_OK && refused == 0) fail_msg("%s: fails with memory enough: %s", s->name, luaL_tolstring(l.L, -1, NULL));
+  lua_settop(l.L, 0);
+  lua_pushboolean(l.L, status == LUA_OK);
+  lua_setglobal(l.L, "succeeded");
+  if (s->bare) lab_run(&l, "core = open_core()");
+  if (s->after != NULL) lab_run(&l, s->after);
+  lab_run(&l, still_works);
+  lab_close(&l);
+  return refused > 0;
+}
+
+void sweep_run(void **state) {
+  const sweep *s = *state;
+  size_t step = stride();
+  for (domain d = 0; d < DOMAINS; d++) {
+    for (size_t i = 0; i < LENGTH(lengths); i++) {
+      size_t n = 1;
+      for (; n < POINTS_MAX && try_point(s, d, n, lengths[i]); n += step) points++;
+      assert_true(n < POINTS_MAX);
+    }
+  }
+}
+
+int sweep_main(const char *program, const sweep *sweeps, size_t n) {
+  struct CMUnitTest tests[32] = {{NULL, NULL, NULL, NULL, NULL}};
+  assert_true(n <= LENGTH(tests));
+  for (size_t i = 0; i < n; i++)
+    tests[i] = (struct CMUnitTest){sweeps[i].name, sweep_run, NULL, NULL, (void *)&sweeps[i]};
+  int failed = _cmocka_run_group_tests(program, tests, n, NULL, NULL);
+  printf("swept: %zu points of failure\n", points);
+  return failed;
+}
