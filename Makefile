@@ -38,21 +38,25 @@ env: ## print the exports with which lua5.4 uses this checkout: eval "$(make -s 
 	@echo "export LUA_PATH='$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;' LUA_CPATH='$(CURDIR)/$(BUILD)/lua/?.so;;'"
 
 $(LIB): $(ENGINE_OBJ)
+	@echo "  AR  $@"
 	@rm -f $@
-	ar rcs $@ $^
+	@ar rcs $@ $^
 
 $(MODULE): $(BINDINGS_OBJ) $(ENGINE_OBJ)
 	@mkdir -p $(@D)
-	$(CC) -shared -o $@ $^ $(LDFLAGS) -Wl,-z,nodelete -Wl,--no-undefined-version
+	@echo "  LD  $@"
+	@$(CC) -shared -o $@ $^ $(LDFLAGS) -Wl,-z,nodelete -Wl,--no-undefined-version
 
 # The engine is compiled without Lua on its include path; the bindings see only its public header.
 $(BUILD)/engine/%.o: engine/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+	@echo "  CC  $@"
+	@$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
 
 $(BUILD)/bindings/%.o: bindings/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LUA_CFLAGS) -Iengine -MMD -MP -c $< -o $@
+	@echo "  CC  $@"
+	@$(CC) $(CFLAGS) $(LUA_CFLAGS) -Iengine -MMD -MP -c $< -o $@
 
 -include $(ENGINE_OBJ:.o=.d) $(BINDINGS_OBJ:.o=.d)
 
