@@ -22,6 +22,7 @@
 #define mp_sub_relaxed(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_relaxed)
 #define mp_sub_acq_rel(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel)
 #define mp_sub_seq(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_seq_cst)
+#define mp_or_acq_rel(p, v) atomic_fetch_or_explicit((p), (v), memory_order_acq_rel)
 #define mp_or_relaxed(p, v) atomic_fetch_or_explicit((p), (v), memory_order_relaxed)
 #define mp_or_seq(p, v) atomic_fetch_or_explicit((p), (v), memory_order_seq_cst)
 

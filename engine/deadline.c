@@ -1,15 +1,35 @@
 /*
-** deadline.c - the thread that ends tasks at their deadline. Started with the first deadline; it runs no code of the host but drop.
+** deadline.c - the thread that ends tasks at their deadline and sees to it that their bodies stop (stop.c). Started when first needed; it
+** runs no code of the host but drop.
 **
 ** A parked worker could not do it: all may be stuck. One thread serves any number of deadlines.
 */
 #include "pool.h"
 
-static void expire(mp_pool *pool, mp_task *task) {
-  uint32_t before;
-  mp_or_relaxed(&task->word, MP_WORD_CANCEL); /* if it runs, it is asked to stop */
-  if (mp_task_end(task, MP_STATE_TIMED_OUT, false, &before)) mp_pool_finish(pool, NULL, task, before, false);
-  mp_task_release(task);
+/* The next thing to do and leave the lock for; false: nothing, until *next. */
+static bool work_locked(mp_pool *pool, uint64_t *next) {
+  uint64_t now = mp_os_now();
+  mp_heap_node *node = mp_timers_expire(&pool->timers, now);
+  if (node != NULL) {
+    mp_task *task = mp_task_of_timer(node);
+    task->timing->armed = false;
+    pthread_mutex_unlock(&pool->timer_lock);
+    mp_pool_end_now(pool, task, MP_STATE_TIMED_OUT);
+    mp_task_release(task);
+    pthread_mutex_lock(&pool->timer_lock);
+    return true;
+  }
+  if (pool->tick_at <= now) {
+    pool->tick_at = MP_FOREVER;
+    pthread_mutex_unlock(&pool->timer_lock);
+    uint64_t again = mp_pool_tick(pool);
+    pthread_mutex_lock(&pool->timer_lock);
+    if (again < pool->tick_at) pool->tick_at = again;
+    return true;
+  }
+  *next = mp_timers_next(&pool->timers);
+  if (pool->tick_at < *next) *next = pool->tick_at;
+  return false;
 }
 
 static void *timer_main(void *arg) {
@@ -17,18 +37,11 @@ static void *timer_main(void *arg) {
   mp_os_thread_name("mp-timer");
   pthread_mutex_lock(&pool->timer_lock);
   while (!pool->timer_stop) {
-    mp_heap_node *node = mp_timers_expire(&pool->timers, mp_os_now());
-    if (node != NULL) {
-      mp_task *task = mp_task_of_timer(node);
-      task->timing->armed = false;
-      pthread_mutex_unlock(&pool->timer_lock);
-      expire(pool, task);
-    } else {
-      uint64_t next = mp_timers_next(&pool->timers);
-      uint32_t seen = mp_load_relaxed(&pool->timer_gate.word); /* changes under the lock only */
-      pthread_mutex_unlock(&pool->timer_lock);
-      (void)!mp_os_gate_wait(&pool->timer_gate, seen, next);
-    }
+    uint64_t next;
+    if (work_locked(pool, &next)) continue;
+    uint32_t seen = mp_load_relaxed(&pool->timer_gate.word); /* changes under the lock only */
+    pthread_mutex_unlock(&pool->timer_lock);
+    (void)!mp_os_gate_wait(&pool->timer_gate, seen, next);
     pthread_mutex_lock(&pool->timer_lock);
   }
   pthread_mutex_unlock(&pool->timer_lock);
@@ -57,6 +70,17 @@ mp_status mp_pool_arm(mp_pool *pool, mp_task *task) {
   pthread_mutex_unlock(&pool->timer_lock);
   if (first) mp_os_gate_wake_one(&pool->timer_gate);
   return status;
+}
+
+void mp_pool_tick_at(mp_pool *pool, uint64_t when) {
+  pthread_mutex_lock(&pool->timer_lock);
+  bool sooner = !pool->timer_stop && when < pool->tick_at && start_locked(pool) == MP_OK;
+  if (sooner) {
+    pool->tick_at = when;
+    mp_add_relaxed(&pool->timer_gate.word, 1);
+  }
+  pthread_mutex_unlock(&pool->timer_lock);
+  if (sooner) mp_os_gate_wake_one(&pool->timer_gate);
 }
 
 void mp_pool_disarm(mp_pool *pool, mp_task *task) {

@@ -101,20 +101,9 @@ static mp_state state_of_status(mp_status status) {
   }
 }
 
-void mp_pool_execute(mp_worker *worker, mp_task *task, bool tail) {
-  mp_pool *pool = task->pool;
+/* The body has come back. */
+static void end_body(mp_pool *pool, mp_worker *worker, mp_task *task, bool tail) {
   uint32_t before;
-  task->outer = mp_load_relaxed(&worker->task);
-  mp_store_release(&worker->task, task); /* publishes `outer`; pairs with end_running in pool.c */
-  mp_bump(&worker->counters.started);
-  if (task->timing != NULL && task->timing->submitted_ns != 0) mp_store_relaxed(&task->timing->started_ns, mp_os_now());
-  task->status = task->run(worker, task->arg);
-  mp_bump(&worker->counters.returned);
-  mp_store_seq(&worker->task, task->outer); /* before `closing` is read: see end_running in pool.c */
-  if (mp_load_seq(&pool->closing) == MP_CLOSING_STOP) {
-    pthread_mutex_lock(&pool->running_lock);
-    pthread_mutex_unlock(&pool->running_lock);
-  }
   /* before the end is published: whoever waits may free what `drop` touches */
   if (!(task->own & MP_OWN_DONE)) mp_task_drop_arg(task);
   /* counted before the end is published, so that whoever sees the end finds it in the counters; taken back if a deadline was quicker */
@@ -127,13 +116,34 @@ void mp_pool_execute(mp_worker *worker, mp_task *task, bool tail) {
     mp_store_relaxed(ended, mp_load_relaxed(ended) - 1);
 }
 
+bool mp_pool_execute(mp_worker *worker, mp_task *task, bool tail) {
+  mp_pool *pool = task->pool;
+  mp_frame frame = {task, mp_load_relaxed(&worker->frame)};
+  bool asked;
+  /* Before the task is running: whoever finds that it is, and asks it to stop, finds the frame too (the word orders it); and whoever asked
+     before is seen here. release: pairs with watch in stop.c */
+  mp_store_release(&worker->frame, &frame);
+  bool started = mp_task_start(task, &asked);
+  if (started && asked) mp_pool_stop_bodies(pool);
+  if (started) {
+    mp_bump(&worker->counters.started);
+    if (task->timing != NULL && task->timing->submitted_ns != 0) mp_store_relaxed(&task->timing->started_ns, mp_os_now());
+    task->status = task->run(worker, task->arg);
+    mp_bump(&worker->counters.returned);
+  }
+  mp_store_seq(&worker->frame, frame.outer); /* before `watched` is read: see stop.c */
+  mp_pool_returned(pool, worker);
+  if (started) end_body(pool, worker, task, tail);
+  return started;
+}
+
 void mp_pool_run_job(mp_worker *worker, mp_job *job) {
   mp_task *task = mp_task_of_job(job);
   mp_pool *pool = task->pool;
   uint32_t before;
   if (mp_load_relaxed(&pool->closing) >= MP_CLOSING_CANCEL) { /* shutting down: what has not started is cancelled */
     if (mp_task_end(task, MP_STATE_CANCELLED, true, &before)) mp_pool_finish(pool, worker, task, before, true);
-  } else if (mp_task_start(task)) {
+  } else {
     mp_pool_execute(worker, task, true);
   }
   mp_task_release(task);

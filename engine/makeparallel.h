@@ -66,7 +66,9 @@ typedef _Atomic uint32_t mp_atomic_u32;
   X(CYCLE, "dependency cycle") \
   X(NOTHREAD, "cannot create a thread") \
   X(SYSTEM, "the operating system refused a resource") \
-  X(BUSY, "still in use")
+  X(BUSY, "still in use") \
+  X(STUCK, "too many workers are stuck in tasks that do not return") \
+  X(MEMORY, "memory limit reached")
 
 typedef enum mp_status {
 #define MP_STATUS_ENUM(name, text) MP_##name,
@@ -128,6 +130,18 @@ typedef struct mp_pool_config {
   void *(*worker_start)(mp_worker *worker, void *ud);
   void (*worker_stop)(mp_worker *worker, void *local, void *ud);
   void *worker_ud;
+  /*
+  ** Interrupts what a worker runs: called on the worker's own thread, in a signal handler, when its task was asked to stop, and again
+  ** every few milliseconds until the task has returned. Only what is async-signal-safe. Blocking system calls return with EINTR.
+  ** NULL: no signal is used. Else interrupt_signal (0: SIGURG) is caught; whoever caught it before still receives what we did not send.
+  */
+  void (*worker_interrupt)(mp_worker *worker, void *local, void *ud);
+  int interrupt_signal;
+  uint64_t stuck_grace_ns; /* how long after its end a task's body may stay inside before its worker is replaced; default 100 ms */
+  unsigned stuck_max;      /* workers so replaced at one time before submissions are refused (MP_STUCK); default 64 */
+  /* On a worker's thread that has been idle for idle_after_ns (default 300 ms): a moment's tidying up. Nonzero: call again. May be NULL */
+  int (*worker_idle)(mp_worker *worker, void *local, void *ud);
+  uint64_t idle_after_ns;
   void (*closed)(void *ud); /* the pool's memory is about to go: nothing of it uses the host's hooks any more. Any thread. May be NULL */
   void *closed_ud;
 } mp_pool_config;
@@ -157,11 +171,12 @@ typedef struct mp_pool_info {
   uint64_t done, failed, cancelled, timed_out;
   uint64_t waiting, running;                      /* a snapshot: waiting counts tasks queued or held by dependencies */
   uint64_t steals, parks;                         /* since creation */
+  unsigned stuck;                                 /* workers set aside now, in tasks that are over and do not return */
   uint64_t messages_dropped;                      /* progress messages a full mailbox refused */
   size_t bytes;                                   /* held by the engine from its allocator */
 } mp_pool_info;
 
-#define MP_POOL_INFO_INIT {sizeof(mp_pool_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define MP_POOL_INFO_INIT {sizeof(mp_pool_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /* Fills `info`. Any thread; counters of other threads may be a moment old. */
 MP_API void mp_pool_get_info(mp_pool *pool, mp_pool_info *info);
@@ -327,6 +342,12 @@ MP_API MP_CHECKED mp_status mp_wait_any(mp_pool *pool, mp_task *const *tasks, si
 */
 MP_API int mp_cancel(mp_task *task);
 
+/*
+** Cancels as a deadline does: the outcome is decided now, also of a task that runs. Its body is asked to stop, and what it returns is
+** dropped. Returns 1 exactly if the outcome is `cancelled`; the task is terminal afterwards. Any thread. Never blocks.
+*/
+MP_API int mp_cancel_now(mp_task *task);
+
 /* Nonzero once mp_cancel was called on the task, whatever came of it. Any thread. */
 MP_API int mp_task_cancel_requested(const mp_task *task);
 
@@ -362,6 +383,10 @@ MP_API MP_CHECKED mp_status mp_task_report(mp_task *task, double progress, const
 
 /* Sends the task's further progress to a mailbox, beside earlier subscribers; for the task's life. Errors: NOMEM, FOREIGN, FORKED. */
 MP_API MP_CHECKED mp_status mp_task_on_progress(mp_task *task, mp_mailbox *mailbox, mp_progress *progress, void *ud);
+
+/* As mp_wait_any, and ends with CANCELLED as soon as the running task is asked to stop. */
+MP_API MP_CHECKED mp_status mp_worker_wait_any(mp_worker *worker, mp_task *const *tasks, size_t n, mp_mailbox *mailbox, uint64_t timeout_ns,
+                                               size_t *index);
 
 /* Sleeps up to duration_ns; returns MP_CANCELLED at once when the running task is asked to stop, else MP_OK. */
 MP_API MP_CHECKED mp_status mp_worker_sleep(mp_worker *worker, uint64_t duration_ns);

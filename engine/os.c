@@ -168,7 +168,7 @@ void mp_os_thread_name(const char *name) {
 }
 
 void *mp_os_thread_tag(void) {
-  static _Thread_local char tag;
+  static MP_THREAD_LOCAL char tag;
   return &tag;
 }
 
@@ -182,6 +182,116 @@ mp_status mp_os_lock_init(pthread_mutex_t *lock) {
   pthread_mutexattr_destroy(&attr);
   return failed ? MP_SYSTEM : MP_OK;
 }
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Interrupts
+** =======================================================
+*/
+
+#if defined(NSIG)
+#define SIGNALS NSIG
+#else
+#define SIGNALS 65
+#endif
+
+/* Dispositions are the process's, hence so is this. */
+static struct {
+  pthread_mutex_t lock;
+  struct {
+    unsigned users;            /* guarded by lock */
+    bool installed;            /* guarded by lock: our handler has not been taken out again */
+    struct sigaction before;   /* constant while installed */
+    mp_os_interrupted *handle; /* constant while installed */
+  } of[SIGNALS];
+} interrupts = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static bool is_heard(const struct sigaction *action) {
+  if (action->sa_flags & SA_SIGINFO) return action->sa_sigaction != NULL;
+  return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
+}
+
+/* Who used the signal before us hears it as if we were not there: what came to one of our threads goes to the process's first. */
+static void pass_on(int signal, siginfo_t *info, void *context, bool our_thread) {
+  const struct sigaction *before = &interrupts.of[signal].before;
+  if (!is_heard(before)) return;
+#if defined(__linux__)
+  if (our_thread) {
+    syscall(SYS_tgkill, getpid(), getpid(), signal);
+    return;
+  }
+#else
+  (void)our_thread;
+#endif
+  if (before->sa_flags & SA_SIGINFO)
+    before->sa_sigaction(signal, info, context);
+  else
+    before->sa_handler(signal);
+}
+
+/* Sent by mp_os_interrupt, not by the kernel or another process? */
+static bool is_ours(const siginfo_t *info) {
+#if defined(SI_TKILL)
+  return info->si_code == SI_TKILL && info->si_pid == getpid();
+#else
+  return info->si_pid == getpid();
+#endif
+}
+
+static void on_interrupt(int signal, siginfo_t *info, void *context) {
+  int error = errno;
+  bool our_thread = interrupts.of[signal].handle();
+  if (!our_thread || !is_ours(info)) pass_on(signal, info, context, our_thread);
+  errno = error;
+}
+
+static bool is_installed(int signal) {
+  struct sigaction now;
+  return sigaction(signal, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_interrupt;
+}
+
+static mp_status install_locked(int signal, mp_os_interrupted *handle) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_sigaction = on_interrupt;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK; /* no SA_RESTART: a blocking call must come back */
+  sigemptyset(&action.sa_mask);
+  interrupts.of[signal].handle = handle;
+  if (sigaction(signal, NULL, &interrupts.of[signal].before) != 0 || sigaction(signal, &action, NULL) != 0) return MP_INVALID;
+  interrupts.of[signal].installed = true;
+  return MP_OK;
+}
+
+mp_status mp_os_interrupt_open(int signal, mp_os_interrupted *handle) {
+  if (signal <= 0 || signal >= SIGNALS) return MP_INVALID;
+  mp_status status = MP_OK;
+  pthread_mutex_lock(&interrupts.lock);
+  if (!interrupts.of[signal].installed) status = install_locked(signal, handle);
+  if (status == MP_OK) interrupts.of[signal].users++;
+  pthread_mutex_unlock(&interrupts.lock);
+  return status;
+}
+
+/* If somebody came later, ours is the one they pass signals on to: then it stays. */
+void mp_os_interrupt_close(int signal) {
+  pthread_mutex_lock(&interrupts.lock);
+  if (--interrupts.of[signal].users == 0 && is_installed(signal)) {
+    sigaction(signal, &interrupts.of[signal].before, NULL);
+    interrupts.of[signal].installed = false;
+  }
+  pthread_mutex_unlock(&interrupts.lock);
+}
+
+void mp_os_interrupt_listen(int signal) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, signal);
+  pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+void mp_os_interrupt(mp_os_thread thread, int signal) { pthread_kill(thread, signal); }
 
 /* }====================================================== */
 

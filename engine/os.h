@@ -7,6 +7,7 @@
 #define MP_OS_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,16 @@ MP_CHECKED mp_status mp_os_gate_wait(mp_os_gate *gate, uint32_t expected, uint64
 void mp_os_gate_wake_one(mp_os_gate *gate);
 void mp_os_gate_wake_all(mp_os_gate *gate);
 
+/*
+** Thread-local variables, laid out when the library is loaded: a signal handler may read them, and ThreadSanitizer need not guess where
+** they are. musl lays all of them out so, and has no room for ones that ask for it.
+*/
+#if defined(__GLIBC__)
+#define MP_THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
+#else
+#define MP_THREAD_LOCAL _Thread_local
+#endif
+
 /* Threads: started with every signal blocked. */
 typedef pthread_t mp_os_thread;
 MP_CHECKED mp_status mp_os_thread_start(mp_os_thread *thread, size_t stack_size, void *(*entry)(void *), void *arg);
@@ -45,6 +56,21 @@ void mp_os_thread_detach(mp_os_thread thread);
 void mp_os_thread_name(const char *name); /* names the calling thread, where the platform can */
 /* An address that identifies the calling thread; unequal for threads alive at one time. Costs a register read. */
 void *mp_os_thread_tag(void);
+
+/*
+** Interrupts: a signal sent to one thread of ours, to make it look up from what it does. A disposition belongs to the process, so this is
+** the one thing that pools share: the first open installs the handler, the last close puts the earlier one back.
+**   handle   runs on the interrupted thread, in a signal handler; false if that thread is none of ours.
+** Signals that we did not send go to the earlier handler, on the process's first thread if one of ours received them.
+** All users of a signal pass the same `handle`. Errors: INVALID (no such signal, or one that cannot be caught).
+*/
+typedef bool mp_os_interrupted(void);
+MP_CHECKED mp_status mp_os_interrupt_open(int signal, mp_os_interrupted *handle);
+void mp_os_interrupt_close(int signal);
+/* Lets the signal through to the calling thread. */
+void mp_os_interrupt_listen(int signal);
+/* The thread must not have ended. */
+void mp_os_interrupt(mp_os_thread thread, int signal);
 
 /* A lock for short sections: spins a little before it sleeps. */
 MP_CHECKED mp_status mp_os_lock_init(pthread_mutex_t *lock);

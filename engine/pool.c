@@ -4,6 +4,7 @@
 #include "jobs.h"
 
 #include <assert.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,6 +59,9 @@ mp_pool_config mp_pool_config_default(void) {
   config.spin_ns = 2000;
   config.spin_free_ns = 50000;
   config.mailbox_max = 65536;
+  config.idle_after_ns = (uint64_t)300000000;
+  config.stuck_grace_ns = (uint64_t)100000000;
+  config.stuck_max = 64;
   config.log_level = MP_LOG_INFO;
   return config;
 }
@@ -66,6 +70,7 @@ static mp_status check_config(mp_pool_config *config) {
   if (config->size != sizeof *config) return MP_INVALID;
   if (config->workers == 0) config->workers = mp_os_cores();
   if (config->stack_size == 0) config->stack_size = STACK_DEFAULT;
+  if (config->interrupt_signal == 0) config->interrupt_signal = SIGURG;
   if (config->workers > MP_WORKERS_MAX || config->workers_extra > 64 * MP_WORKERS_MAX) return MP_INVALID;
   if (config->stack_size < STACK_MIN || config->stack_size > ((size_t)1 << 40)) return MP_INVALID;
   if (config->mailbox_max == 0 || config->spin_ns > SPIN_MAX_NS || config->spin_free_ns > SPIN_MAX_NS) return MP_INVALID;
@@ -81,7 +86,8 @@ static mp_scheduler_config scheduler_config(mp_pool *pool) {
       .workers = c->workers, .workers_extra = c->workers_extra, .stack_size = c->stack_size, .spin_ns = c->spin_ns,
       .spin_free_ns = c->spin_free_ns, .cores = mp_os_cores(),
       .owner_works = c->owner_works != 0, .worker_start = c->worker_start, .worker_stop = c->worker_stop,
-      .worker_ud = c->worker_ud, .idle = on_idle, .thread_comes = retain_ud, .thread_gone = release_ud, .ud = pool};
+      .worker_ud = c->worker_ud, .worker_idle = c->worker_idle, .idle_after_ns = c->idle_after_ns,
+      .interrupt_signal = c->worker_interrupt != NULL ? c->interrupt_signal : 0, .idle = on_idle, .thread_comes = retain_ud, .thread_gone = release_ud, .ud = pool};
   return config;
 }
 
@@ -98,6 +104,7 @@ mp_status mp_pool_create(const mp_pool_config *given, mp_pool **created) {
   mp_alloc_init(&pool->alloc, &config.allocator); /* counts from here: the pool's own block is not in it */
   atomic_init(&pool->references, 1);
   pool->owner_tag = mp_os_thread_tag();
+  pool->tick_at = MP_FOREVER;
   pool->mailbox_host.alloc = &pool->alloc;
   pool->mailbox_host.fork_guard = &pool->fork_guard;
   pool->mailbox_host.event = &pool->event;
@@ -112,6 +119,7 @@ mp_status mp_pool_create(const mp_pool_config *given, mp_pool **created) {
   if ((status = mp_os_lock_init(&pool->critical)) != MP_OK) goto fail_critical;
   if ((status = mp_os_lock_init(&pool->shutdown_lock)) != MP_OK) goto fail_shutdown_lock;
   if ((status = mp_os_lock_init(&pool->running_lock)) != MP_OK) goto fail_running_lock;
+  if ((status = mp_pool_open_interrupts(pool)) != MP_OK) goto fail_interrupts;
   if ((status = mp_task_open_stores(pool)) != MP_OK) goto fail_store;
   if ((status = mp_mailbox_open(&pool->mailbox_host, &pool->mailbox)) != MP_OK) goto fail_mailbox;
   mp_scheduler_config workers = scheduler_config(pool);
@@ -130,6 +138,8 @@ fail_scheduler:
 fail_mailbox:
   mp_task_close_stores(pool);
 fail_store:
+  mp_pool_close_interrupts(pool);
+fail_interrupts:
   pthread_mutex_destroy(&pool->running_lock);
 fail_running_lock:
   pthread_mutex_destroy(&pool->shutdown_lock);
@@ -298,6 +308,7 @@ mp_status mp_submit(mp_pool *pool, const mp_task_desc *desc, mp_task **out) {
   if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
   mp_status status = check_desc(pool, desc);
   if (status != MP_OK) return status;
+  if (mp_load_relaxed(&pool->scheduler.stuck) >= pool->config.stuck_max) return MP_STUCK;
   mp_worker *self = mp_pool_self(pool);
   mp_task_lists *local = mp_pool_local_tasks(pool);
   if ((status = enter(pool, self, 1)) != MP_OK) return status;
@@ -339,6 +350,7 @@ mp_status mp_submit_batch(mp_pool *pool, const mp_task_desc *desc, size_t n, siz
     return MP_INVALID;
   mp_status status = check_desc(pool, desc);
   if (status != MP_OK) return status;
+  if (mp_load_relaxed(&pool->scheduler.stuck) >= pool->config.stuck_max) return MP_STUCK;
   mp_worker *self = mp_pool_self(pool);
   mp_task_lists *local = mp_pool_local_tasks(pool);
   mp_task *first = NULL, *last = NULL;
@@ -467,6 +479,7 @@ void mp_pool_get_info(mp_pool *pool, mp_pool_info *info) {
   info->waiting = minus(sum.submitted, sum.started + sum.skipped);
   info->steals = sum.steals;
   info->parks = sum.parks;
+  info->stuck = mp_load_relaxed(&pool->scheduler.stuck);
   info->messages_dropped = mp_load_relaxed(&pool->mailbox_host.dropped);
   info->bytes = mp_load_relaxed(&pool->alloc.bytes);
 }
@@ -509,33 +522,8 @@ mp_status mp_pool_drain(mp_pool *pool, uint64_t timeout_ns) {
 
 #define GRACE_NS ((uint64_t)20 * 1000000) /* for tasks that were asked to stop */
 
-/*
-** Ends the tasks that workers are stuck in. A worker clears `task` (seq), then reads `closing`; here `closing` was stored (seq) before
-** `task` is read: so a worker whose task is seen here waits for running_lock before it lets go of that task.
-*/
-static void end_running(mp_pool *pool) {
-  uint32_t slots = mp_load_acquire(&pool->scheduler.slots), before;
-  for (uint32_t i = 0; i < slots; i++) {
-    mp_task *ended = NULL;
-    pthread_mutex_lock(&pool->running_lock);
-    for (mp_task *task = mp_load_seq(&mp_load_relaxed(&pool->scheduler.worker[i])->task); task != NULL; task = task->outer) {
-      if (!mp_task_end(task, MP_STATE_CANCELLED, false, &before)) continue;
-      mp_task_retain(task);
-      task->as.ordered.job.kind = before;
-      task->next_ended = ended;
-      ended = task;
-    }
-    pthread_mutex_unlock(&pool->running_lock);
-    for (mp_task *task = ended, *next; task != NULL; task = next) {
-      next = task->next_ended;
-      mp_pool_finish(pool, NULL, task, task->as.ordered.job.kind, false);
-      mp_task_release(task);
-    }
-  }
-}
-
 static void close_to(mp_pool *pool, mp_closing closing) {
-  mp_store_seq(&pool->closing, closing); /* pairs with enter and with the worker's look in mp_pool_execute */
+  mp_store_seq(&pool->closing, closing); /* pairs with enter */
   mp_event_signal(&pool->event);
 }
 
@@ -552,6 +540,7 @@ static unsigned join_workers(mp_pool *pool, uint64_t deadline) {
 /* Running tasks are asked to stop, and what is queued is cancelled. */
 static void stop_all(mp_pool *pool) {
   close_to(pool, MP_CLOSING_STOP);
+  mp_pool_stop_bodies(pool);
   mp_scheduler_drain(&pool->scheduler, cancel_job, pool);
 }
 
@@ -566,7 +555,7 @@ static void shut_down_locked(mp_pool *pool, uint64_t deadline, mp_shutdown_mode 
     drained = drain(pool, mp_os_deadline(GRACE_NS), true, false) == MP_OK;
   }
   if (!drained) {
-    end_running(pool);
+    mp_pool_end_running(pool);
     mp_scheduler_drain(&pool->scheduler, cancel_job, pool);
   }
   unsigned stuck = join_workers(pool, deadline);
@@ -611,6 +600,7 @@ static void free_pool(mp_pool *pool) {
   mp_scheduler_close(scheduler);
   mp_task_flush(pool, &pool->owner_tasks);
   mp_task_close_stores(pool);
+  mp_pool_close_interrupts(pool);
   pthread_mutex_destroy(&pool->running_lock);
   pthread_mutex_destroy(&pool->shutdown_lock);
   pthread_mutex_destroy(&pool->critical);

@@ -52,9 +52,10 @@ struct mp_pool {
   mp_timers timers;            /* guarded by timer_lock */
   mp_os_gate timer_gate;
   mp_os_thread timer_thread;   /* guarded by timer_lock */
+  uint64_t tick_at;            /* guarded by timer_lock: when to look at bodies that were asked to stop; MP_FOREVER: not */
   bool timer_running, timer_stop; /* guarded by timer_lock */
   /* shutdown */
-  pthread_mutex_t running_lock; /* held while a shutdown looks at what workers run */
+  pthread_mutex_t running_lock; /* held while somebody looks at what workers run: see stop.c */
   pthread_mutex_t shutdown_lock;
   bool shut_down;              /* guarded by shutdown_lock */
   mp_shutdown_report report;   /* guarded by shutdown_lock */
@@ -80,8 +81,8 @@ mp_worker *mp_pool_self(mp_pool *pool);
 void mp_pool_finish(mp_pool *pool, mp_worker *self, mp_task *task, uint32_t before, bool tail);
 /* Queues a task whose last dependency is done (the engine's reference passes on). */
 void mp_pool_make_ready(mp_pool *pool, mp_worker *self, mp_task *task, bool tail);
-/* Runs a task that the caller moved to running; releases no reference. */
-void mp_pool_execute(mp_worker *worker, mp_task *task, bool tail);
+/* Runs a queued task here and finishes it; false if it was ended, or is run elsewhere. Releases no reference. */
+bool mp_pool_execute(mp_worker *worker, mp_task *task, bool tail);
 /* A queued task's job. */
 void mp_pool_run_job(mp_worker *worker, mp_job *job);
 
@@ -89,6 +90,22 @@ void mp_pool_run_job(mp_worker *worker, mp_job *job);
 MP_CHECKED mp_status mp_pool_arm(mp_pool *pool, mp_task *task);
 void mp_pool_disarm(mp_pool *pool, mp_task *task);
 void mp_pool_stop_timer(mp_pool *pool);
+/* Lets the timer thread call mp_pool_tick, at that time or before. Without a thread nothing happens. */
+void mp_pool_tick_at(mp_pool *pool, uint64_t when);
+
+/* stop.c */
+MP_CHECKED mp_status mp_pool_open_interrupts(mp_pool *pool);
+void mp_pool_close_interrupts(mp_pool *pool);
+/* The worker has taken off a frame: on its own thread, before it lets go of the task. */
+void mp_pool_returned(mp_pool *pool, mp_worker *worker);
+/* Some task was asked to stop: bodies that run are interrupted, now and until they are out. */
+void mp_pool_stop_bodies(mp_pool *pool);
+/* The timer thread's part of that; returns when to call it again, MP_FOREVER if nothing is left to stop. */
+uint64_t mp_pool_tick(mp_pool *pool);
+/* Ends the task whatever it does; true if this did it. Its body, if it runs, is stopped. */
+bool mp_pool_end_now(mp_pool *pool, mp_task *task, mp_state state);
+/* Ends what still runs, for a shutdown whose deadline has passed. */
+void mp_pool_end_running(mp_pool *pool);
 
 /* Is this the owner, and does it run tasks while it waits? */
 static inline bool mp_pool_owner_works(const mp_pool *pool) {

@@ -8,7 +8,7 @@
 #define FAIR_EVERY 64 /* picks between two looks at the lowest level first */
 #define OWNER_STACK ((size_t)1 << 20)
 
-static _Thread_local mp_worker *self_worker;
+static MP_THREAD_LOCAL mp_worker *self_worker;
 
 mp_worker *mp_worker_self(void) { return self_worker; }
 
@@ -207,6 +207,19 @@ static mp_job *search(mp_worker *worker) {
   return job;
 }
 
+/* When a worker that goes to sleep is to tidy up. */
+static uint64_t tidy_at(const mp_worker *worker) {
+  return worker->untidy ? mp_os_deadline(worker->scheduler->config.idle_after_ns) : MP_FOREVER;
+}
+
+/* The host's idle hook, piece by piece, so that work that comes is not kept waiting. */
+static void tidy(mp_worker *worker) {
+  mp_scheduler *scheduler = worker->scheduler;
+  const mp_scheduler_config *config = &scheduler->config;
+  do worker->untidy = config->worker_idle(worker, worker->local, config->worker_ud) != 0;
+  while (worker->untidy && !mp_scheduler_has_work(scheduler) && !mp_load_relaxed(&scheduler->stop));
+}
+
 static void park(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
   mp_park_announce(&scheduler->park, &worker->parker);
@@ -216,7 +229,7 @@ static void park(mp_worker *worker) {
     return;
   }
   mp_bump(&worker->counters.parks);
-  mp_park_sleep(&scheduler->park, &worker->parker, MP_FOREVER);
+  if (mp_park_sleep(&scheduler->park, &worker->parker, tidy_at(worker)) == MP_TIMEOUT) tidy(worker);
 }
 
 /* More threads run than the pool has workers: the first with nothing of its own waits among the spares. */
@@ -236,7 +249,7 @@ static void step_aside(mp_worker *worker) {
   scheduler->config.idle(scheduler->config.ud);
   mp_park_notify(&scheduler->park); /* it may have been woken for work that somebody else must now do */
   while (mp_load_acquire(&worker->spare_gate.word) == 0) /* pairs with the release in let_in */
-    (void)!mp_os_gate_wait(&worker->spare_gate, 0, MP_FOREVER);
+    if (mp_os_gate_wait(&worker->spare_gate, 0, tidy_at(worker)) == MP_TIMEOUT) tidy(worker);
 }
 
 static void loop(mp_worker *worker) {
@@ -259,6 +272,7 @@ static void loop(mp_worker *worker) {
       }
     }
     end_search(worker);
+    worker->untidy = scheduler->config.worker_idle != NULL;
     mp_scheduler_run(worker, job);
   }
   end_search(worker);
@@ -274,6 +288,7 @@ static void *worker_main(void *arg) {
   mp_os_thread_name(name);
   self_worker = worker;
   worker->stack_low = &here - scheduler->config.stack_size;
+  if (scheduler->config.interrupt_signal != 0) mp_os_interrupt_listen(scheduler->config.interrupt_signal);
   pthread_mutex_lock(&scheduler->lock); /* until mp_scheduler_init knows how many workers there are */
   pthread_mutex_unlock(&scheduler->lock);
   if (scheduler->config.worker_start != NULL) worker->local = scheduler->config.worker_start(worker, scheduler->config.worker_ud);
@@ -403,21 +418,29 @@ static void let_in_locked(mp_scheduler *scheduler) {
   mp_os_gate_wake_one(&spare->spare_gate);
 }
 
+/* A worker's place is free: a spare takes it, or a new thread. */
+static mp_status leave_locked(mp_scheduler *scheduler) {
+  mp_sub_relaxed(&scheduler->running, 1);
+  if (mp_load_relaxed(&scheduler->running) >= scheduler->config.workers || mp_load_relaxed(&scheduler->stop)) return MP_OK;
+  if (scheduler->spares == NULL) return add_worker_locked(scheduler);
+  let_in_locked(scheduler);
+  return MP_OK;
+}
+
+static void log_no_replacement(mp_scheduler *scheduler, mp_status status) {
+  if (status != MP_OK)
+    mp_log_write(scheduler->log, MP_LOG_WARN, "pool", "no replacement for a worker that waits or is stuck: %s", mp_status_text(status));
+}
+
 bool mp_scheduler_block(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
   if (worker == scheduler->owner) return true;
-  mp_status status = MP_OK;
   pthread_mutex_lock(&scheduler->lock);
-  mp_sub_relaxed(&scheduler->running, 1);
-  if (mp_load_relaxed(&scheduler->running) < scheduler->config.workers && !mp_load_relaxed(&scheduler->stop)) {
-    if (scheduler->spares != NULL)
-      let_in_locked(scheduler);
-    else
-      status = add_worker_locked(scheduler);
-  }
+  worker->blocked = true;
+  mp_status status = mp_load_relaxed(&worker->stuck) ? MP_OK : leave_locked(scheduler);
   bool somebody_runs = mp_load_relaxed(&scheduler->running) > 0;
   pthread_mutex_unlock(&scheduler->lock);
-  if (status != MP_OK) mp_log_write(scheduler->log, MP_LOG_WARN, "pool", "no replacement for a waiting worker: %s", mp_status_text(status));
+  log_no_replacement(scheduler, status);
   return status == MP_OK || somebody_runs;
 }
 
@@ -425,7 +448,32 @@ void mp_scheduler_unblock(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
   if (worker == scheduler->owner) return;
   pthread_mutex_lock(&scheduler->lock);
-  mp_add_relaxed(&scheduler->running, 1);
+  worker->blocked = false;
+  if (!mp_load_relaxed(&worker->stuck)) mp_add_relaxed(&scheduler->running, 1);
+  pthread_mutex_unlock(&scheduler->lock);
+}
+
+bool mp_scheduler_set_aside(mp_worker *worker) {
+  mp_scheduler *scheduler = worker->scheduler;
+  mp_status status = MP_OK;
+  pthread_mutex_lock(&scheduler->lock);
+  bool aside = worker != scheduler->owner && !worker->blocked && !mp_load_relaxed(&worker->stuck);
+  if (aside) {
+    mp_store_relaxed(&worker->stuck, 1);
+    mp_add_relaxed(&scheduler->stuck, 1);
+    status = leave_locked(scheduler);
+  }
+  pthread_mutex_unlock(&scheduler->lock);
+  log_no_replacement(scheduler, status);
+  return aside;
+}
+
+void mp_scheduler_come_back(mp_worker *worker) {
+  mp_scheduler *scheduler = worker->scheduler;
+  pthread_mutex_lock(&scheduler->lock);
+  mp_store_relaxed(&worker->stuck, 0);
+  mp_sub_relaxed(&scheduler->stuck, 1);
+  if (!worker->blocked) mp_add_relaxed(&scheduler->running, 1);
   pthread_mutex_unlock(&scheduler->lock);
 }
 

@@ -5,7 +5,9 @@
 ** of the inbox; another worker's deque; a low-priority job. Then the worker searches for spin_ns and parks.
 **
 ** Blocked workers (a wait that cannot help) are replaced by extra ones, up to workers_extra; when they come back, whoever
-** finds its deque empty first steps aside as a spare:   running == workers - blocked + extra let in
+** finds its deque empty first steps aside as a spare. Workers whose task does not return are replaced likewise:
+**
+**   running == workers - blocked or stuck + extra let in
 */
 #ifndef MP_SCHEDULER_H
 #define MP_SCHEDULER_H
@@ -54,6 +56,13 @@ typedef struct mp_patience {
   _Atomic uint32_t looks;
 } mp_patience;
 
+/* A task that a worker is inside of; they nest when a task waits. On the worker's stack. */
+typedef struct mp_frame mp_frame;
+struct mp_frame {
+  mp_task *task;
+  mp_frame *outer;
+};
+
 struct mp_worker {
   mp_deque deque;
   /* constant while the worker exists */
@@ -64,12 +73,13 @@ struct mp_worker {
   mp_os_thread thread;
   /* owner thread only */
   mp_job *next;     /* a continuation: the job that runs when the current one has returned */
-  mp_task *_Atomic task; /* running now; seq_cst: read by a shutdown (pool.c, end_running) */
+  mp_frame *_Atomic frame; /* what it runs now, innermost first, or NULL; seq_cst: read by stop.c */
   mp_task_lists tasks;
   unsigned lock_depth; /* mp_worker_lock */
   uint32_t random;
   uint32_t picks;
   bool searching;
+  bool untidy; /* it has run something since the host's idle hook said that there is nothing left to do */
   int64_t floor; /* bottom of its deque above which lies only what it pushed itself; below, shares of the inbox */
   mp_patience patience;
   /* atomic: written by the owner thread */
@@ -77,7 +87,11 @@ struct mp_worker {
   /* shared */
   mp_parker parker;
   mp_os_gate spare_gate;  /* word 1: leave the spares */
-  mp_worker *next_spare;  /* guarded by scheduler->lock */
+  _Atomic uint32_t watched; /* seq_cst: somebody looks at `task` and relies on it (stop.c) */
+  _Atomic uint32_t stuck;   /* atomic, written under scheduler->lock: set aside, another runs in its place */
+  uint64_t stopping_id, stopping_ns; /* guarded by the pool's running_lock: which of its tasks is being stopped, since when */
+  bool blocked;             /* guarded by scheduler->lock: asleep in a wait, another runs in its place */
+  mp_worker *next_spare;    /* guarded by scheduler->lock */
   bool started, ended;    /* guarded by scheduler->lock: there is a thread to join; its loop has ended */
 };
 
@@ -90,6 +104,9 @@ typedef struct mp_scheduler_config {
   void *(*worker_start)(mp_worker *worker, void *ud);
   void (*worker_stop)(mp_worker *worker, void *local, void *ud);
   void *worker_ud;
+  int (*worker_idle)(mp_worker *worker, void *local, void *ud); /* may be NULL */
+  uint64_t idle_after_ns;
+  int interrupt_signal;           /* let through to workers; 0: none */
   void (*idle)(void *ud);         /* a worker ran out of work; any worker, often: must be cheap */
   void (*thread_comes)(void *ud); /* a thread is about to be started */
   void (*thread_gone)(void *ud);  /* a thread touches nothing any more after this, or could not be started */
@@ -110,6 +127,7 @@ struct mp_scheduler {
   unsigned capacity;
   _Atomic uint32_t running; /* atomic, written under lock: threads neither blocked nor spare, owner's slot apart */
   unsigned alive;           /* threads whose loop has not ended */
+  _Atomic uint32_t stuck;   /* atomic, written under lock: workers set aside */
   mp_worker *spares;
   mp_patience outside;      /* of threads that wait and are no workers */
   mp_event *changed;        /* signalled when alive falls */
@@ -172,5 +190,13 @@ bool mp_scheduler_has_work(mp_scheduler *scheduler);
 /* Bracket a sleep of a worker: lets a replacement run meanwhile. False: no replacement could be had. */
 bool mp_scheduler_block(mp_worker *worker);
 void mp_scheduler_unblock(mp_worker *worker);
+
+/*
+** Gives the place of a worker whose task does not return to another, unless it waits anyway: from any thread, while that task is certain
+** to be inside. True if it was not set aside already.
+*/
+bool mp_scheduler_set_aside(mp_worker *worker);
+/* The task has returned after all; on the worker's own thread. */
+void mp_scheduler_come_back(mp_worker *worker);
 
 #endif

@@ -71,7 +71,6 @@ mp_task *mp_task_create(mp_pool *pool, const mp_task_desc *desc, mp_task_lists *
   task->result = NULL;
   task->result_drop = NULL;
   task->status = MP_OK;
-  task->outer = NULL;
   task->id = 0;
   task->timing = NULL;
   task->size = (uint32_t)size;
@@ -150,16 +149,26 @@ void mp_task_release(mp_task *task) {
 ** =======================================================
 */
 
-static bool move(mp_task *task, mp_state from, mp_state to) {
+static bool move(mp_task *task, mp_state from, mp_state to, uint32_t *before) {
   uint32_t word = mp_load_relaxed(&task->word);
   do {
     if (mp_word_state(word) != from) return false;
   } while (!mp_cas_acq_rel(&task->word, &word, (word & ~MP_WORD_STATE) | to));
+  *before = word;
   return true;
 }
 
-bool mp_task_queue(mp_task *task) { return move(task, MP_STATE_WAITING, MP_STATE_QUEUED); }
-bool mp_task_start(mp_task *task) { return move(task, MP_STATE_QUEUED, MP_STATE_RUNNING); }
+bool mp_task_queue(mp_task *task) {
+  uint32_t before;
+  return move(task, MP_STATE_WAITING, MP_STATE_QUEUED, &before);
+}
+
+bool mp_task_start(mp_task *task, bool *asked) {
+  uint32_t before;
+  if (!move(task, MP_STATE_QUEUED, MP_STATE_RUNNING, &before)) return false;
+  *asked = (before & MP_WORD_CANCEL) != 0;
+  return true;
+}
 
 bool mp_task_end(mp_task *task, mp_state state, bool unstarted, uint32_t *before) {
   uint32_t word = mp_load_relaxed(&task->word);

@@ -1,7 +1,7 @@
 /*
 ** task.h - one task: its state, references, successors, result, progress. Who decides when it moves is pool.c.
 **
-** The state word holds the state and two flags, and is only changed by compare-and-swap or fetch-or:
+** The state word holds the state and its flags, and is only changed by compare-and-swap or fetch-or:
 **
 **   waiting -> queued -> running -> done | failed | cancelled | timed out
 **      |          |                              ^
@@ -102,8 +102,6 @@ struct mp_task {
   mp_task_drop *result_drop;
   mp_status status; /* why it failed */
   uint32_t own;     /* MP_OWN_...; changed only by whoever ends it or frees it */
-  mp_task *outer;   /* what the worker ran when it began this one in a wait */
-  mp_task *next_ended; /* chain of a shutdown */
 };
 
 #define mp_task_of_job(job) ((mp_task *)(job))
@@ -123,8 +121,8 @@ void mp_task_discard(mp_task *task, mp_task_lists *local);
 
 /* waiting -> queued; false if it was ended meanwhile. */
 MP_CHECKED bool mp_task_queue(mp_task *task);
-/* queued -> running; false likewise, or if somebody else runs it. */
-MP_CHECKED bool mp_task_start(mp_task *task);
+/* queued -> running; false likewise, or if somebody else runs it. *asked: it was asked to stop just before. */
+MP_CHECKED bool mp_task_start(mp_task *task, bool *asked);
 /* To a terminal state; true for the one caller who did it, with the word as it was in *before. `unstarted`: not if it runs. */
 MP_CHECKED bool mp_task_end(mp_task *task, mp_state state, bool unstarted, uint32_t *before);
 

@@ -1,5 +1,5 @@
 /*
-** wait.c - waiting for tasks, cancelling them, and what a running task can ask.
+** wait.c - waiting for tasks, and what a running task can ask.
 */
 #include <assert.h>
 
@@ -13,10 +13,15 @@
 ** =======================================================
 */
 
+static mp_pool *pool_of(const mp_worker *worker) {
+  return (mp_pool *)((char *)worker->scheduler - offsetof(mp_pool, scheduler));
+}
+
 typedef struct wait_set {
   mp_task *const *tasks;
   size_t n;
   mp_mailbox *mailbox;
+  const mp_worker *cancellable; /* whose running task's being asked to stop ends the wait; or NULL */
   uint64_t taken; /* mailbox->taken when the wait began: what runs in place on this thread may take the news that is waited for */
 } wait_set;
 
@@ -50,14 +55,21 @@ static bool spin(mp_pool *pool, mp_worker *self, const wait_set *set, uint64_t d
   return found;
 }
 
+static bool is_called_off(const wait_set *set) { return set->cancellable != NULL && mp_worker_cancelled(set->cancellable); }
+
 static mp_status sleep_until_ready(mp_pool *pool, const wait_set *set, uint64_t deadline, size_t *index) {
   mp_status status = MP_OK;
   if (set->mailbox != NULL) mp_add_seq(&set->mailbox->awaited, 1); /* before its count is read; pairs with tell_poller */
   mark_waited(set);
+  if (set->cancellable != NULL) mp_or_seq(&mp_worker_task(set->cancellable)->word, MP_WORD_WAITED); /* a cancel, too, signals the event */
   for (;;) {
     uint32_t seen = mp_event_seen(&pool->event);
     if (ready(set, index)) {
       status = MP_OK;
+      break;
+    }
+    if (is_called_off(set)) {
+      status = MP_CANCELLED;
       break;
     }
     if (status == MP_INTERRUPTED) break;
@@ -86,11 +98,11 @@ static bool run_in_place(mp_worker *self, const wait_set *set) {
   if (mp_worker_stack_left(self) < STACK_RESERVE) return false;
   for (size_t i = 0; i < set->n; i++) {
     mp_task *task = set->tasks[i];
-    if (task == NULL || mp_task_state(task) != MP_STATE_QUEUED || !mp_task_start(task)) continue;
+    if (task == NULL || mp_task_state(task) != MP_STATE_QUEUED) continue;
     mp_task_retain(task);
-    mp_pool_execute(self, task, false);
+    bool ran = mp_pool_execute(self, task, false);
     mp_task_release(task);
-    return true;
+    if (ran) return true;
   }
   return false;
 }
@@ -112,6 +124,7 @@ static mp_status wait_on_worker(mp_pool *pool, mp_worker *self, const wait_set *
   bool may_help = deadline == MP_FOREVER;
   for (;;) {
     if (ready(set, index)) return MP_OK;
+    if (is_called_off(set)) return MP_CANCELLED;
     if (may_help && run_in_place(self, set)) continue;
     if (may_help && help(self, mp_scheduler_find_own)) continue;
     if (spin(pool, self, set, deadline, index)) return MP_OK;
@@ -168,8 +181,9 @@ bool mp_pool_help_as_owner(mp_pool *pool) {
   return helped;
 }
 
-mp_status mp_wait_any(mp_pool *pool, mp_task *const *tasks, size_t n, mp_mailbox *mailbox, uint64_t timeout_ns, size_t *index) {
-  wait_set set = {tasks, n, mailbox, mailbox != NULL ? mp_load_relaxed(&mailbox->taken) : 0};
+static mp_status wait_any(mp_pool *pool, mp_task *const *tasks, size_t n, mp_mailbox *mailbox, const mp_worker *cancellable,
+                          uint64_t timeout_ns, size_t *index) {
+  wait_set set = {tasks, n, mailbox, cancellable, mailbox != NULL ? mp_load_relaxed(&mailbox->taken) : 0};
   size_t found = n;
   if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
   mp_status status = MP_OK;
@@ -189,30 +203,17 @@ mp_status mp_wait_any(mp_pool *pool, mp_task *const *tasks, size_t n, mp_mailbox
   return status;
 }
 
+mp_status mp_wait_any(mp_pool *pool, mp_task *const *tasks, size_t n, mp_mailbox *mailbox, uint64_t timeout_ns, size_t *index) {
+  return wait_any(pool, tasks, n, mailbox, NULL, timeout_ns, index);
+}
+
+mp_status mp_worker_wait_any(mp_worker *worker, mp_task *const *tasks, size_t n, mp_mailbox *mailbox, uint64_t timeout_ns, size_t *index) {
+  return wait_any(pool_of(worker), tasks, n, mailbox, mp_worker_task(worker) != NULL ? worker : NULL, timeout_ns, index);
+}
+
 mp_status mp_wait(mp_task *task, uint64_t timeout_ns) {
   size_t index;
   return mp_wait_any(task->pool, &task, 1, NULL, timeout_ns, &index);
-}
-
-/* }====================================================== */
-
-/*
-** {======================================================
-** Cancelling
-** =======================================================
-*/
-
-int mp_cancel(mp_task *task) {
-  mp_pool *pool = task->pool;
-  uint32_t before;
-  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return 0;
-  uint32_t word = mp_or_relaxed(&task->word, MP_WORD_CANCEL);
-  if (mp_task_end(task, MP_STATE_CANCELLED, true, &before)) {
-    mp_pool_finish(pool, mp_pool_self(pool), task, before, false);
-    return 1;
-  }
-  if (word & MP_WORD_WAITED) mp_event_signal(&pool->event); /* it may be sleeping (mp_worker_sleep) */
-  return mp_task_state(task) == MP_STATE_CANCELLED;
 }
 
 /* }====================================================== */
@@ -223,13 +224,14 @@ int mp_cancel(mp_task *task) {
 ** =======================================================
 */
 
-static mp_pool *pool_of(const mp_worker *worker) {
-  return (mp_pool *)((char *)worker->scheduler - offsetof(mp_pool, scheduler));
-}
-
 mp_pool *mp_worker_pool(const mp_worker *worker) { return pool_of(worker); }
 unsigned mp_worker_index(const mp_worker *worker) { return worker->index; }
-mp_task *mp_worker_task(const mp_worker *worker) { return mp_load_relaxed(&worker->task); }
+
+mp_task *mp_worker_task(const mp_worker *worker) {
+  const mp_frame *frame = mp_load_relaxed(&worker->frame);
+  return frame == NULL ? NULL : frame->task;
+}
+
 void *mp_worker_local(const mp_worker *worker) { return worker->local; }
 
 int mp_worker_cancelled(const mp_worker *worker) {

@@ -1,0 +1,165 @@
+/*
+** stop.c - getting a body to return whose task was asked to stop.
+**
+** The ladder: asked (the flag that mp_worker_cancelled reads) -> the host's interrupt, on the worker's own thread, sent again until the
+** body is out -> if the task is over and its body is still in after stuck_grace_ns, its worker is set aside: counted, and replaced.
+**
+** Whoever asks climbs the first rungs at once; the timer thread does the rest. There is no list of what is to be stopped: it is what
+** workers have in `frame`, so to look costs a step per worker, and only while something is being stopped.
+**
+**   looker                          worker
+**   watched = 1     (seq)           frame = outer   (seq)
+**   read frame      (seq)           read watched    (seq)
+**
+** Either the looker sees that the frame is gone, or the worker sees that it is watched, and waits for running_lock before it lets go of
+** it. So a frame seen under the lock is alive, its task too, and its worker's thread.
+*/
+#include "pool.h"
+
+#define TICK_MIN_NS ((uint64_t)1000000)
+#define TICK_MAX_NS ((uint64_t)50000000)
+
+static bool is_asked(const mp_pool *pool, const mp_task *task) {
+  return (mp_load_relaxed(&task->word) & MP_WORD_CANCEL) != 0 || mp_load_relaxed(&pool->closing) == MP_CLOSING_STOP;
+}
+
+/* What the worker runs, or NULL; until unwatch it goes on running it, and running_lock is held. */
+static const mp_frame *watch(mp_pool *pool, mp_worker *worker) {
+  pthread_mutex_lock(&pool->running_lock);
+  mp_store_seq(&worker->watched, 1);
+  return mp_load_seq(&worker->frame);
+}
+
+static void unwatch(mp_pool *pool, mp_worker *worker) {
+  mp_store_seq(&worker->watched, 0);
+  pthread_mutex_unlock(&pool->running_lock);
+}
+
+void mp_pool_returned(mp_pool *pool, mp_worker *worker) {
+  if (mp_load_seq(&worker->watched)) {
+    pthread_mutex_lock(&pool->running_lock);
+    pthread_mutex_unlock(&pool->running_lock);
+  }
+  if (mp_load_relaxed(&worker->stuck)) {
+    mp_scheduler_come_back(worker);
+    mp_log_write(&pool->log, MP_LOG_INFO, "pool", "worker %u, set aside before, is back", worker->index);
+  }
+}
+
+/* In a signal handler. Which tasks run on this thread, and whether they were asked, it may read. */
+static bool on_interrupt(void) {
+  mp_worker *worker = mp_worker_self();
+  if (worker == NULL || worker == worker->scheduler->owner) return false;
+  mp_pool *pool = mp_worker_pool(worker);
+  const mp_task *task = mp_worker_task(worker);
+  if (task != NULL && is_asked(pool, task) && pool->config.worker_interrupt != NULL)
+    pool->config.worker_interrupt(worker, worker->local, pool->config.worker_ud);
+  return true;
+}
+
+mp_status mp_pool_open_interrupts(mp_pool *pool) {
+  if (pool->config.worker_interrupt == NULL) return MP_OK;
+  return mp_os_interrupt_open(pool->config.interrupt_signal, on_interrupt);
+}
+
+void mp_pool_close_interrupts(mp_pool *pool) {
+  if (pool->config.worker_interrupt != NULL) mp_os_interrupt_close(pool->config.interrupt_signal);
+}
+
+/* What to do about the body that runs on the watched worker, which was asked to stop. True: its worker was set aside. */
+static bool stop_body(mp_pool *pool, mp_worker *worker, const mp_task *task, uint64_t now) {
+  if (worker->stopping_id != task->id) {
+    worker->stopping_id = task->id;
+    worker->stopping_ns = now;
+  }
+  if (pool->config.worker_interrupt != NULL && worker != pool->scheduler.owner)
+    mp_os_interrupt(worker->thread, pool->config.interrupt_signal);
+  return mp_state_is_terminal(mp_task_state(task)) && now - worker->stopping_ns >= pool->config.stuck_grace_ns &&
+         mp_scheduler_set_aside(worker);
+}
+
+/* Returns how long to wait before the next look at this worker: MP_FOREVER if it runs nothing that was asked to stop. */
+static uint64_t look(mp_pool *pool, mp_worker *worker, uint64_t now) {
+  uint64_t pause = MP_FOREVER, id = 0;
+  bool aside = false;
+  const mp_frame *frame = watch(pool, worker);
+  if (frame != NULL && is_asked(pool, frame->task)) {
+    aside = stop_body(pool, worker, frame->task, now);
+    id = frame->task->id;
+    pause = (now - worker->stopping_ns) / 8;
+    if (pause < TICK_MIN_NS) pause = TICK_MIN_NS;
+    if (pause > TICK_MAX_NS) pause = TICK_MAX_NS;
+  } else { /* what was asked may wait for one that may go on */
+    for (; frame != NULL && pause == MP_FOREVER; frame = frame->outer)
+      if (is_asked(pool, frame->task)) pause = TICK_MAX_NS;
+  }
+  unwatch(pool, worker);
+  if (aside)
+    mp_log_write(&pool->log, MP_LOG_WARN, "pool", "worker %u is set aside: its task #%llu is over but does not return", worker->index,
+                 (unsigned long long)id);
+  return pause;
+}
+
+uint64_t mp_pool_tick(mp_pool *pool) {
+  uint64_t now = mp_os_now(), pause = MP_FOREVER;
+  uint32_t slots = mp_load_acquire(&pool->scheduler.slots);
+  if (mp_load_relaxed(&pool->closing) == MP_CLOSING_STOP) pause = TICK_MAX_NS; /* a body may begin a moment after it was looked for */
+  for (uint32_t i = 0; i < slots; i++) {
+    uint64_t wanted = look(pool, mp_load_relaxed(&pool->scheduler.worker[i]), now);
+    if (wanted < pause) pause = wanted;
+  }
+  return pause == MP_FOREVER ? MP_FOREVER : now + pause;
+}
+
+void mp_pool_stop_bodies(mp_pool *pool) {
+  uint64_t next = mp_pool_tick(pool);
+  if (next != MP_FOREVER) mp_pool_tick_at(pool, next);
+}
+
+int mp_cancel(mp_task *task) {
+  mp_pool *pool = task->pool;
+  uint32_t before;
+  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return 0;
+  uint32_t word = mp_or_acq_rel(&task->word, MP_WORD_CANCEL); /* acquire: if it runs, its frame can be found; pairs with mp_task_start */
+  if (mp_task_end(task, MP_STATE_CANCELLED, true, &before)) {
+    mp_pool_finish(pool, mp_pool_self(pool), task, before, false);
+    return 1;
+  }
+  mp_state state = mp_task_state(task);
+  if (word & MP_WORD_WAITED) mp_event_signal(&pool->event); /* it may be sleeping (mp_worker_sleep) */
+  if (state == MP_STATE_RUNNING && pool->config.worker_interrupt != NULL) mp_pool_stop_bodies(pool);
+  return state == MP_STATE_CANCELLED;
+}
+
+bool mp_pool_end_now(mp_pool *pool, mp_task *task, mp_state state) {
+  uint32_t before;
+  mp_or_acq_rel(&task->word, MP_WORD_CANCEL); /* before its end can be seen: what runs is asked to stop; as in mp_cancel */
+  if (!mp_task_end(task, state, false, &before)) return false;
+  mp_pool_finish(pool, mp_pool_self(pool), task, before, false);
+  if (mp_word_state(before) == MP_STATE_RUNNING) mp_pool_stop_bodies(pool);
+  return true;
+}
+
+int mp_cancel_now(mp_task *task) {
+  mp_pool *pool = task->pool;
+  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return 0;
+  return mp_pool_end_now(pool, task, MP_STATE_CANCELLED) || mp_task_state(task) == MP_STATE_CANCELLED;
+}
+
+void mp_pool_end_running(mp_pool *pool) {
+  uint32_t slots = mp_load_acquire(&pool->scheduler.slots), before;
+  for (uint32_t i = 0; i < slots; i++) {
+    mp_worker *worker = mp_load_relaxed(&pool->scheduler.worker[i]);
+    mp_task *task;
+    do {
+      const mp_frame *frame = watch(pool, worker);
+      while (frame != NULL && !mp_task_end(frame->task, MP_STATE_CANCELLED, false, &before)) frame = frame->outer;
+      task = frame == NULL ? NULL : frame->task;
+      if (task != NULL) mp_task_retain(task);
+      unwatch(pool, worker);
+      if (task == NULL) continue;
+      mp_pool_finish(pool, NULL, task, before, false);
+      mp_task_release(task);
+    } while (task != NULL);
+  }
+}
