@@ -134,8 +134,8 @@ void lmp_run_chunk(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t co
     lua_remove(L, -2);
     int status = lua_pcall(L, 5, 0, handler);
     if (status == LUA_OK) continue;
-    if (status == LUA_ERRMEM || stop) {
-      lmp_fail_run(L, run, status == LUA_ERRMEM ? "memory" : "error");
+    if (status == LUA_ERRMEM || stop || run->stop != LMP_GOES_ON) {
+      lmp_fail_run(L, run, status);
       return;
     }
     keep_error(L, &c, errors);

@@ -5,6 +5,8 @@
 #include "errors.h"
 #include "ledger.h"
 
+#define CLOSE_GRACE 0.1 /* seconds: how long leaving the scope of a handle waits for its task to stop */
+
 /*
 ** {======================================================
 ** Making
@@ -258,21 +260,24 @@ static int handle_timeout(lua_State *L) {
   return 1;
 }
 
-/* cancel([grace]) -> is the outcome `cancelled`? Waits up to `grace` for a task that runs to stop */
+/* Ends it: at once if it has not started; else it is asked to stop, and has until `deadline` to do so by itself. */
+static void cancel_until(lua_State *L, const lmp_handle *handle, double deadline) {
+  if (mp_cancel(handle->task) || is_over(handle)) return;
+  if (deadline > 0) wait_until(L, handle, deadline);
+  mp_cancel_now(handle->task);
+}
+
+/* cancel([grace]) -> is the outcome `cancelled`? It is decided when this returns */
 static int handle_cancel(lua_State *L) {
   lmp_handle *handle = lmp_check_handle(L, 1);
-  double deadline = lua_isnoneornil(L, 2) ? 0 : lmp_now() + lmp_to_seconds(L, 2, "grace");
-  bool cancelled = mp_cancel(handle->task) != 0;
-  if (!cancelled && deadline > 0 && wait_until(L, handle, deadline)) cancelled = mp_task_state(handle->task) == MP_STATE_CANCELLED;
-  lua_pushboolean(L, cancelled);
+  cancel_until(L, handle, lua_isnoneornil(L, 2) ? 0 : lmp_now() + lmp_to_seconds(L, 2, "grace"));
+  lua_pushboolean(L, mp_task_state(handle->task) == MP_STATE_CANCELLED);
   return 1;
 }
 
 static int handle_close(lua_State *L) {
   lmp_handle *handle = lua_touserdata(L, 1);
-  if (handle->task == NULL) return 0;
-  mp_cancel(handle->task);
-  wait_until(L, handle, LMP_NEVER);
+  if (handle->task != NULL) cancel_until(L, handle, lmp_now() + CLOSE_GRACE);
   return 0;
 }
 

@@ -1,9 +1,8 @@
 /*
 ** intask.c - what a task can ask and tell while it runs: progress, was it cancelled, sleep, who am I.
 */
-#include "errors.h"
 #include "handle.h"
-#include "vm.h"
+#include "interrupt.h"
 
 static lmp_run *current_run(lmp_context *context) { return context->vm == NULL ? NULL : context->vm->run; }
 
@@ -69,9 +68,7 @@ static int sleep_seconds(lua_State *L) {
     return 0;
   }
   if (mp_worker_sleep(run->worker, lmp_to_ns(seconds)) == MP_OK) return 0;
-  run->saw_cancel = true;
-  lmp_push_error(L, "cancelled", "the task was cancelled");
-  return lua_error(L);
+  return lmp_raise_cancelled(L, run);
 }
 
 /* current() -> handle of the running task, or nil */

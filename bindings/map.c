@@ -15,6 +15,7 @@ static int map_chunk(lua_State *L) {
   lmp_encoding how = {.root = "args", .direction = "to a worker", .unnumbered = 5, .list = LIST,
                       .list_first = lua_tointeger(L, FIRST), .list_count = (uint32_t)lua_tointeger(L, COUNT), .list_root = "list"};
   mp_task_desc desc = MP_TASK_DESC_INIT;
+  const lmp_payload payload = {.kind = LMP_CHUNK, .dependencies = LMP_NO_TABLE};
   lmp_pool *pool = lmp_to_pool(L, context, POOL);
   desc.flags = MP_TASK_TIMED;
   desc.priority = (int)lua_tointeger(L, PRIORITY);
@@ -30,7 +31,7 @@ static int map_chunk(lua_State *L) {
     return 2;
   }
   lmp_new_handle(L, context, NAME);
-  lmp_check(L, lmp_submit(L, pool, buffer, LMP_CHUNK, LMP_NO_TABLE, &desc, lua_gettop(L)));
+  lmp_check(L, lmp_submit(L, pool, buffer, &payload, &desc, lua_gettop(L)));
   return 1;
 }
 

@@ -7,13 +7,15 @@
 
 #include "errors.h"
 #include "handle.h"
+#include "interrupt.h"
 #include "options.h"
-#include "vm.h"
 
-static const char *const pool_option_names[] = {"workers", "stack_size", "setup", "preload", "isolate", "log", NULL};
+static const char *const pool_option_names[] = {"workers", "stack_size", "setup", "preload", "isolate", "log", "cancel_mode",
+                                                "worker_memory_limit", NULL};
 #define SETTLE_NS ((uint64_t)100000000) /* how long configure waits for the pool to be idle */
 
 #define SHUTDOWN_SECONDS 30 /* unless told otherwise */
+#define CLOSE_NS ((uint64_t)500000000) /* what is left of tasks that were asked to stop when their pool goes has so long */
 
 static const char default_pool_key; /* its address: registry key of the default pool's object */
 
@@ -85,15 +87,48 @@ static void encode_inherited(lua_State *L, lmp_pool *object, int options) {
   lua_settop(L, first - 1);
 }
 
+/* Which of the names the option has: its index; `missing` without it. */
+static int option_choice(lua_State *L, int options, const char *option, const char *const names[], int missing) {
+  int found = -1;
+  if (lua_getfield(L, options, option) == LUA_TNIL) found = missing;
+  const char *name = luaL_tolstring(L, -1, NULL);
+  for (int i = 0; found < 0 && names[i] != NULL; i++)
+    if (lua_type(L, -2) == LUA_TSTRING && strcmp(name, names[i]) == 0) found = i;
+  if (found < 0) {
+    lua_pushfstring(L, "%s must be '%s'", option, names[0]);
+    for (int i = 1; names[i] != NULL; i++) {
+      lua_pushfstring(L, "%s '%s'", names[i + 1] == NULL ? " or" : ",", names[i]);
+      lua_concat(L, 2);
+    }
+    luaL_error(L, "%s, got %s", lua_tostring(L, -1), name);
+  }
+  lua_pop(L, 2);
+  return found;
+}
+
 static lmp_isolate option_isolate(lua_State *L, int options) {
   static const char *const names[] = {"none", "env", "state", NULL};
-  lua_getfield(L, options, "isolate");
-  const char *name = lua_isnil(L, -1) ? "none" : lua_tostring(L, -1);
-  lua_pop(L, 1);
-  for (int i = 0; names[i] != NULL; i++)
-    if (name != NULL && strcmp(name, names[i]) == 0) return (lmp_isolate)i;
-  luaL_error(L, "isolate must be 'none', 'env' or 'state', got %s", name == NULL ? "another type" : name);
-  return LMP_ISOLATE_NONE;
+  return (lmp_isolate)option_choice(L, options, "isolate", names, LMP_ISOLATE_NONE);
+}
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SIGNALS_WAIT 1 /* ThreadSanitizer delivers none to a thread that only computes */
+#endif
+#endif
+
+static lmp_cancel_mode option_cancel_mode(lua_State *L, int options) {
+  static const char *const names[] = {"signal", "hook", "cooperative", NULL};
+  lmp_cancel_mode mode = (lmp_cancel_mode)option_choice(L, options, "cancel_mode", names, LMP_CANCEL_SIGNAL);
+#if defined(SIGNALS_WAIT)
+  if (mode == LMP_CANCEL_SIGNAL) mode = LMP_CANCEL_HOOK;
+#endif
+  return mode;
+}
+
+static size_t option_worker_memory(lua_State *L, int options) {
+  lua_Integer limit = lmp_option_integer(L, options, "worker_memory_limit", 1 << 20, (lua_Integer)1 << 40, 0);
+  return limit == 0 ? SIZE_MAX : (size_t)limit;
 }
 
 /* The option, else the environment's MAKEPARALLEL_LOG, else silence. */
@@ -165,6 +200,8 @@ static lmp_pool *start_pool(lua_State *L, lmp_context *context, int options) {
   host->log.function = LUA_NOREF;
   if (host->vms == NULL) lmp_check(L, MP_NOMEM);
   host->isolate = option_isolate(L, options);
+  host->cancel_mode = option_cancel_mode(L, options);
+  host->memory_limit = option_worker_memory(L, options);
   option_log(L, options, &host->log);
   keep_preloads(L, host);
   config.log = lmp_log_line;
@@ -172,6 +209,8 @@ static lmp_pool *start_pool(lua_State *L, lmp_context *context, int options) {
   config.log_level = host->log.highest;
   config.worker_start = lmp_vm_start;
   config.worker_stop = lmp_vm_stop;
+  config.worker_interrupt = host->cancel_mode == LMP_CANCEL_SIGNAL ? lmp_interrupt : NULL;
+  config.worker_idle = lmp_vm_idle;
   config.worker_ud = config.closed_ud = host;
   config.closed = host_free;
   lmp_check(L, mp_pool_create(&config, &object->pool));
@@ -204,7 +243,7 @@ static void close_object(lua_State *L, lmp_pool *object) {
     return;
   }
   object->host = NULL;
-  (void)!mp_pool_shutdown(pool, (uint64_t)1000000000, MP_SHUTDOWN_CANCEL_ALL, NULL);
+  (void)!mp_pool_shutdown(pool, CLOSE_NS, MP_SHUTDOWN_CANCEL_ALL, NULL);
   lmp_message_free(host->inherit);
   host->inherit = NULL;
   mp_pool_destroy(pool);
@@ -295,6 +334,7 @@ static int push_info(lua_State *L, lmp_pool *object) {
   set_count(L, "timed_out", info.timed_out);
   set_count(L, "waiting", info.waiting);
   set_count(L, "running", info.running);
+  set_count(L, "stuck", info.stuck);
   set_count(L, "messages_dropped", info.messages_dropped);
   set_count(L, "bytes", info.bytes);
   set_count(L, "callback_errors", (uint64_t)object->context->callback_errors);
@@ -346,7 +386,7 @@ static int pool_shutdown(lua_State *L) { return shut_down(L, check_object(L, 1),
 static int pool_close(lua_State *L) {
   lmp_pool *object = check_object(L, 1);
   if (object->pool == NULL || object->host == NULL) return 0;
-  lmp_check(L, mp_pool_shutdown(object->pool, lmp_to_ns(SHUTDOWN_SECONDS), MP_SHUTDOWN_CANCEL_ALL, NULL));
+  lmp_check(L, mp_pool_shutdown(object->pool, CLOSE_NS, MP_SHUTDOWN_CANCEL_ALL, NULL));
   lmp_poll(L, object->context, MP_FOREVER, NULL);
   return 0;
 }
@@ -368,6 +408,8 @@ static void check_pool_options(lua_State *L, int options) {
   lmp_option_integer(L, options, "workers", 1, MP_WORKERS_MAX, 0);
   lmp_option_integer(L, options, "stack_size", 1 << 20, 1 << 30, 0);
   option_isolate(L, options);
+  option_cancel_mode(L, options);
+  option_worker_memory(L, options);
   if (lua_getfield(L, options, "setup") != LUA_TNIL) lmp_check_callable(L, -1, "setup");
   push_preload_names(L, options);
   lua_settop(L, options);

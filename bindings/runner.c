@@ -6,6 +6,7 @@
 #include "errors.h"
 #include "function.h"
 #include "handle.h"
+#include "interrupt.h"
 
 /*
 ** {======================================================
@@ -61,21 +62,19 @@ static void add_dependencies(lua_State *L, const lmp_message *m, mp_task_desc *d
   desc->after_count = n;
 }
 
-mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, lmp_kind kind, uint32_t dependencies, mp_task_desc *desc,
-                     int handle) {
+mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp_payload *payload, mp_task_desc *desc, int handle) {
   union {
     lmp_payload payload;
     char space[LMP_INLINE_MAX];
   } local;
   mp_task *few[8];
+  local.payload = *payload;
   add_dependencies(L, &buffer->message, desc, few, sizeof few / sizeof few[0]);
   size_t size = pack_small(buffer, &local.payload, sizeof local);
   if (size == 0) {
     size = sizeof local.payload;
     lmp_encode_move(buffer, &local.payload.message);
   }
-  local.payload.kind = kind;
-  local.payload.dependencies = dependencies;
   desc->run = lmp_run_task;
   desc->drop = lmp_drop_payload;
   desc->arg = &local;
@@ -121,8 +120,18 @@ static void refuse_result(lua_State *L, lmp_run *run, const lmp_buffer *buffer, 
   fail(L, run, "send", false);
 }
 
+void lmp_fail_run(lua_State *L, lmp_run *run, int status) {
+  lmp_vm *vm = run->vm;
+  if (status == LUA_ERRMEM || status == LUA_ERRERR) vm->damaged = true;
+  vm->ceiling = SIZE_MAX; /* to say so takes some memory too */
+  if (run->stop == LMP_STOPS_CANCELLED) return; /* nobody asks what it has to say */
+  fail(L, run, status == LUA_ERRMEM || run->stop == LMP_STOPS_MEMORY ? "memory" : "error", true);
+}
+
 /* The task was asked to stop and saw it, or was stopped in mp.sleep: it counts as cancelled however it ends. */
-static bool was_cancelled(const lmp_run *run) { return run->saw_cancel && mp_worker_cancelled(run->worker); }
+static bool was_cancelled(const lmp_run *run) {
+  return run->stop == LMP_STOPS_CANCELLED || (run->saw_cancel && mp_worker_cancelled(run->worker));
+}
 
 static void push_dependency_table(lua_State *L, int first, uint32_t n) {
   lua_createtable(L, (int)n, 1);
@@ -166,7 +175,7 @@ static void run_call(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t 
     return;
   }
   if (status != LUA_OK) {
-    fail(L, run, status == LUA_ERRMEM ? "memory" : "error", true);
+    lmp_fail_run(L, run, status);
     return;
   }
   lmp_context *context = run->vm->context;
@@ -221,17 +230,18 @@ static int run_protected(lua_State *L) {
   return 0;
 }
 
-void lmp_fail_run(lua_State *L, lmp_run *run, const char *kind) { fail(L, run, kind, true); }
 
 static int fail_protected(lua_State *L) { /* stack: run, error value */
-  fail(L, lua_touserdata(L, 1), "error", false);
+  lmp_run *run = lua_touserdata(L, 1);
+  fail(L, run, run->stop == LMP_STOPS_MEMORY ? "memory" : "error", false);
   return 0;
 }
 
 /* The call itself failed: arguments that cannot be made here, or no memory. The error value is on top. */
 static void fail_outside(lua_State *L, lmp_run *run, int status) {
   run->status = MP_FAILED;
-  if (status == LUA_ERRMEM) return; /* no result: read as a failure of memory */
+  if (status == LUA_ERRMEM) run->vm->damaged = true;
+  if (status == LUA_ERRMEM && run->stop == LMP_GOES_ON) return; /* no result: read as a failure of memory */
   lua_pushcfunction(L, fail_protected);
   lua_insert(L, -2);
   lua_pushlightuserdata(L, run);
@@ -250,21 +260,37 @@ static lua_State *state_for(lmp_vm *vm) {
   return L;
 }
 
+/* What the state may grow to while the task runs; tasks that it waits for run within its limit. */
+static size_t ceiling_for(const lmp_vm *vm, const lmp_payload *payload) {
+  size_t limit = (size_t)payload->memory_kib << 10;
+  return limit == 0 || limit > vm->ceiling - vm->bytes || vm->bytes > vm->ceiling ? vm->ceiling : vm->bytes + limit;
+}
+
 static void run_on(lua_State *L, lmp_run *run) {
   lmp_vm *vm = run->vm;
   int top = lua_gettop(L);
+  size_t ceiling = vm->ceiling;
   run->outer = vm->run;
   vm->run = run;
   vm->depth++;
+  vm->ceiling = ceiling_for(vm, run->payload);
   int status = LUA_ERRMEM;
   if (lua_checkstack(L, 8)) {
+    lua_State *before = lmp_interrupt_enter(vm, L);
     lua_pushcfunction(L, run_protected);
     lua_pushlightuserdata(L, run);
     status = lua_pcall(L, 1, 0, 0);
+    lmp_interrupt_leave(vm, L, before);
   }
+  vm->ceiling = SIZE_MAX;
+  if (was_cancelled(run)) /* also where an interrupt caught it beside the function's own call */
+    run->status = MP_CANCELLED;
+  else if (status != LUA_OK)
+    fail_outside(L, run, status);
+  if (run->stop != LMP_GOES_ON) vm->damaged = true;
   vm->depth--;
   vm->run = run->outer;
-  if (status != LUA_OK) fail_outside(L, run, status);
+  vm->ceiling = ceiling;
   lua_settop(L, top);
 }
 
@@ -296,6 +322,17 @@ static void borrow_own_task(lmp_message *result, mp_task *task) {
   }
 }
 
+/* No task is on the state now: callbacks that wait are called, and a state that may be damaged goes. */
+static void after_task(lmp_vm *vm, lua_State *L, lmp_run *run) {
+  if (!vm->damaged && vm->host->isolate != LMP_ISOLATE_STATE) {
+    lmp_poll_idle(L, vm->context);
+    return;
+  }
+  /* finalisers may take long, or wait for a child process: nobody need wait for them */
+  if (run->status == MP_CANCELLED) mp_cancel_now(run->task);
+  lmp_vm_close(vm);
+}
+
 mp_status lmp_run_task(mp_worker *worker, void *arg) {
   lmp_vm *vm = mp_worker_local(worker);
   lmp_run run = {.vm = vm, .worker = worker, .task = mp_worker_task(worker), .payload = arg, .message = lmp_payload_message(arg)};
@@ -313,10 +350,7 @@ mp_status lmp_run_task(mp_worker *worker, void *arg) {
     borrow_own_task(run.result, run.task);
     mp_worker_set_result(worker, run.result, lmp_message_free);
   }
-  if (vm->depth == 0 && L != NULL) {
-    lmp_poll_idle(L, vm->context);
-    if (vm->host->isolate == LMP_ISOLATE_STATE) lmp_vm_close(vm);
-  }
+  if (vm->depth == 0 && L != NULL) after_task(vm, L, &run);
   return run.status;
 }
 

@@ -15,7 +15,8 @@ typedef enum lmp_kind {
 /* The argument of a Lua task. Small messages lie behind it, in the task itself. */
 typedef struct lmp_payload {
   lmp_message message;   /* bytes == NULL: attachments and bytes follow */
-  uint32_t kind;
+  uint32_t kind : 1;
+  uint32_t memory_kib : 31; /* what it may allocate, in KiB; 0: any amount */
   uint32_t dependencies; /* so many values go into the table that is the first argument; UINT32_MAX: no such table */
 } lmp_payload;
 #define LMP_NO_TABLE UINT32_MAX
@@ -27,16 +28,15 @@ lmp_message lmp_payload_message(const lmp_payload *payload);
 mp_status lmp_run_task(mp_worker *worker, void *arg);
 void lmp_drop_payload(void *arg);
 
-/* Inside the protected call: the error value on top becomes the run's result. */
-void lmp_fail_run(lua_State *L, lmp_run *run, const char *kind);
+/* Inside the protected call: the error value on top, with which a call ended, becomes the run's result. */
+void lmp_fail_run(lua_State *L, lmp_run *run, int status);
 /* chunk.c: runs an LMP_CHUNK whose message has been begun. */
 void lmp_run_chunk(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t count, int handler);
 
 /*
-** Submits what was encoded: takes the buffer's message. desc holds everything but run, arg, drop and what the message depends on.
-** The handle userdata at stack index `handle` receives the task. On failure nothing is left behind.
+** Submits what was encoded: takes the buffer's message. desc holds everything but run, arg, drop and what the message depends on;
+** `payload` everything but the message. The handle userdata at stack index `handle` receives the task. On failure nothing is left behind.
 */
-mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, lmp_kind kind, uint32_t dependencies, mp_task_desc *desc,
-                     int handle);
+mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp_payload *payload, mp_task_desc *desc, int handle);
 
 #endif

@@ -1,6 +1,6 @@
 /*
 ** task.c - a task: a function with options, which submits when called. A table, so that it travels like any other value:
-**   {function, name or false, priority, timeout in seconds or 0, flags, pool or false}
+**   {function, name or false, priority, timeout in seconds or 0, flags, pool or false, memory limit in KiB or 0}
 ** What must not travel (callbacks, `after`, metadata) is kept beside it, in context->task_options.
 */
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "options.h"
 #include "runner.h"
 
-enum { TASK_FUNCTION = 1, TASK_NAME, TASK_PRIORITY, TASK_TIMEOUT, TASK_FLAGS, TASK_POOL };
+enum { TASK_FUNCTION = 1, TASK_NAME, TASK_PRIORITY, TASK_TIMEOUT, TASK_FLAGS, TASK_POOL, TASK_MEMORY };
 
 enum {
   FLAG_UNTIMED = 1,  /* parallel_fast: no clock is read */
@@ -19,7 +19,7 @@ enum {
 };
 
 static const char *const option_names[] = {"name", "timeout", "priority", "after", "on_complete", "on_error", "on_progress",
-                                           "metadata", "pool", NULL};
+                                           "metadata", "pool", "memory_limit", NULL};
 static const char *const kept_names[] = {"after", "on_complete", "on_error", "on_progress", "metadata"};
 
 /*
@@ -109,12 +109,14 @@ static void apply_options(lua_State *L, lmp_context *context, int options, int f
     lua_rawseti(L, -3, TASK_PRIORITY);
   }
   lua_pop(L, 1);
+  lua_Integer memory = lmp_option_integer(L, options, "memory_limit", 1 << 16, (lua_Integer)1 << 40, 0);
+  if (memory != 0) set_integer(L, TASK_MEMORY, (memory + 1023) >> 10);
   if (keep_options(L, context, options)) flags |= FLAG_OPTIONS;
   set_integer(L, TASK_FLAGS, flags);
 }
 
 static void push_task(lua_State *L, int function) {
-  lua_createtable(L, 6, 0);
+  lua_createtable(L, TASK_MEMORY, 0);
   lua_pushvalue(L, function);
   lua_rawseti(L, -2, TASK_FUNCTION);
   lua_pushboolean(L, 0);
@@ -125,6 +127,7 @@ static void push_task(lua_State *L, int function) {
   set_integer(L, TASK_FLAGS, 0);
   lua_pushboolean(L, 0);
   lua_rawseti(L, -2, TASK_POOL);
+  set_integer(L, TASK_MEMORY, 0);
   luaL_setmetatable(L, LMP_TASK);
 }
 
@@ -178,8 +181,8 @@ static int task_with(lua_State *L) {
   luaL_checktype(L, 2, LUA_TTABLE);
   lua_settop(L, 2);
   lmp_check_option_names(L, 2, option_names);
-  lua_createtable(L, 6, 0); /* 3: the new task */
-  for (int i = 1; i <= TASK_POOL; i++) {
+  lua_createtable(L, TASK_MEMORY, 0); /* 3: the new task */
+  for (int i = 1; i <= TASK_MEMORY; i++) {
     lua_rawgeti(L, 1, i);
     lua_rawseti(L, 3, i);
   }
@@ -222,7 +225,7 @@ typedef struct call {
   lmp_pool *pool;
   mp_task_desc desc;
   lmp_encoding how;
-  uint32_t dependencies;
+  lmp_payload payload;
 } call;
 
 /* The task's kept options (a table at `kept`) for the handle of a call; true if anything listens. */
@@ -274,7 +277,7 @@ static void insert_dependencies(lua_State *L, call *c, int after, int at) {
     lua_pushvalue(L, after);
   }
   lua_rotate(L, at, n);
-  c->dependencies = (uint32_t)n;
+  c->payload.dependencies = (uint32_t)n;
   c->how.unnumbered += n;
 }
 
@@ -286,7 +289,7 @@ static void submit(lua_State *L, lmp_context *context, call *c, int first, int l
   int handle = lua_gettop(L);
   bool listens = kept != 0 && apply_kept(L, kept, handle);
   if (listens) lmp_listen_begin(L, handle, c->pool, &c->desc);
-  mp_status status = lmp_submit(L, c->pool, buffer, LMP_CALL, c->dependencies, &c->desc, handle);
+  mp_status status = lmp_submit(L, c->pool, buffer, &c->payload, &c->desc, handle);
   if (status != MP_OK && listens) lmp_listen_undo(L, handle);
   lmp_check(L, status);
 }
@@ -296,14 +299,16 @@ static void read_task(lua_State *L, lmp_context *context, call *c) {
   lua_rawgeti(L, 1, TASK_PRIORITY);
   lua_rawgeti(L, 1, TASK_TIMEOUT);
   lua_rawgeti(L, 1, TASK_FLAGS);
+  lua_rawgeti(L, 1, TASK_MEMORY);
   lua_rawgeti(L, 1, TASK_POOL);
-  int flags = (int)lua_tointeger(L, -2);
+  int flags = (int)lua_tointeger(L, -3);
   c->pool = lmp_to_pool(L, context, -1);
-  c->desc.timeout_ns = (uint64_t)(lua_tonumber(L, -3) * 1e9);
-  c->desc.priority = (int)lua_tointeger(L, -4);
+  c->payload.memory_kib = (uint32_t)lua_tointeger(L, -2) & INT32_MAX;
+  c->desc.timeout_ns = (uint64_t)(lua_tonumber(L, -4) * 1e9);
+  c->desc.priority = (int)lua_tointeger(L, -5);
   c->desc.flags = flags & FLAG_UNTIMED ? 0 : MP_TASK_TIMED;
-  c->dependencies = flags & FLAG_TABLE ? 0 : LMP_NO_TABLE;
-  lua_pop(L, 4);
+  c->payload.dependencies = flags & FLAG_TABLE ? 0 : LMP_NO_TABLE;
+  lua_pop(L, 5);
   if (flags & FLAG_PRIORITY) {
     lua_Integer priority = luaL_checkinteger(L, 2);
     luaL_argcheck(L, priority >= INT32_MIN && priority <= INT32_MAX, 2, "priority out of range");
@@ -329,14 +334,14 @@ static void read_task(lua_State *L, lmp_context *context, call *c) {
 static int task_call(lua_State *L) {
   enum { KEPT = 2, FIRST = 3, DEPENDENCIES = 5 };
   lmp_context *context = lmp_context_of(L);
-  call c = {.desc = MP_TASK_DESC_INIT, .how = argument_encoding};
+  call c = {.desc = MP_TASK_DESC_INIT, .how = argument_encoding, .payload = {.kind = LMP_CALL}};
   check_task(L, 1);
   luaL_checkstack(L, 24, NULL);
   read_task(L, context, &c);
   lua_rotate(L, KEPT, 3);
   int last = lua_gettop(L), kept = lua_istable(L, KEPT) ? KEPT : 0;
   if (kept != 0 && lua_getfield(L, KEPT, "after") != LUA_TNIL) {
-    if (c.dependencies == LMP_NO_TABLE) {
+    if (c.payload.dependencies == LMP_NO_TABLE) {
       after_tasks(L, &c.desc);
     } else {
       lua_replace(L, 1); /* the task itself is not needed any more */
@@ -351,7 +356,7 @@ static int task_call(lua_State *L) {
 /* spawn(function, ...) -> handle */
 static int spawn(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
-  call c = {.desc = MP_TASK_DESC_INIT, .how = argument_encoding, .dependencies = LMP_NO_TABLE};
+  call c = {.desc = MP_TASK_DESC_INIT, .how = argument_encoding, .payload = {.kind = LMP_CALL, .dependencies = LMP_NO_TABLE}};
   check_function(L, 1);
   c.pool = lmp_default_pool(L, context);
   c.desc.flags = MP_TASK_TIMED;

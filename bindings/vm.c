@@ -4,7 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include "errors.h"
+#include "interrupt.h"
 
 /*
 ** {======================================================
@@ -12,7 +17,19 @@
 ** =======================================================
 */
 
-/* Counts what the state holds. */
+#define LIMIT_SLACK ((size_t)64 << 10) /* beyond its memory limit a task that is told to go may still need this much to do so */
+#define TRIM_FROM ((size_t)1 << 20)    /* so much must have been freed before it pays to ask malloc for it */
+
+/* Lua asks again after a full collection; the second refusal is final. The task then goes, whatever it catches. */
+static void refuse(lmp_vm *vm, size_t size) {
+  bool final = vm->refused == size;
+  vm->refused = size;
+  if (!final || vm->run == NULL || vm->run->stop != LMP_GOES_ON) return;
+  lmp_interrupt_for_memory(vm);
+  vm->ceiling += LIMIT_SLACK;
+}
+
+/* Counts what the state holds, and keeps it below the ceiling. */
 static void *vm_alloc(void *ud, void *block, size_t size_old, size_t size_new) {
   lmp_vm *vm = ud;
   if (block == NULL) size_old = 0;
@@ -21,9 +38,37 @@ static void *vm_alloc(void *ud, void *block, size_t size_old, size_t size_new) {
     vm->bytes -= size_old;
     return NULL;
   }
+  if (size_new > size_old && (vm->bytes > vm->ceiling || size_new - size_old > vm->ceiling - vm->bytes)) {
+    refuse(vm, size_new);
+    return NULL;
+  }
   void *grown = realloc(block, size_new);
-  if (grown != NULL) vm->bytes += size_new - size_old;
+  if (grown == NULL) return NULL;
+  vm->bytes += size_new - size_old;
+  if (vm->bytes > vm->peak) vm->peak = vm->bytes;
+  vm->refused = 0;
   return grown;
+}
+
+static int collect_step(lua_State *L) {
+  lua_pushboolean(L, lua_gc(L, LUA_GCSTEP, 0));
+  return 1;
+}
+
+int lmp_vm_idle(mp_worker *worker, void *local, void *ud) {
+  lmp_vm *vm = local;
+  lua_State *L = vm->L;
+  (void)worker, (void)ud;
+  if (L == NULL) return 0;
+  lua_pushcfunction(L, collect_step);
+  bool over = lua_pcall(L, 0, 1, 0) != LUA_OK || lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  if (!over) return 1;
+#if defined(__GLIBC__)
+  if (vm->peak - vm->bytes > TRIM_FROM) malloc_trim(0);
+#endif
+  vm->peak = vm->bytes;
+  return 0;
 }
 
 /* }====================================================== */
@@ -149,6 +194,7 @@ void lmp_vm_close(lmp_vm *vm) {
   lua_State *L = vm->L;
   vm->L = NULL;
   vm->context = NULL;
+  vm->damaged = false;
   if (L != NULL) lua_close(L);
 }
 
@@ -184,6 +230,7 @@ static int open_protected(lua_State *L) {
   lmp_guard_libraries(L, vm);
   inherit_preloads(L, vm->host);
   vm->context = lmp_context_create(L, vm);
+  lmp_interrupt_open(L, vm);
   lua_newtable(L);
   vm->threads = luaL_ref(L, LUA_REGISTRYINDEX);
   if (vm->host->inherit != NULL) {
@@ -195,13 +242,15 @@ static int open_protected(lua_State *L) {
 
 bool lmp_vm_open(lmp_vm *vm, char *why, size_t size) {
   if (vm->L != NULL) return true;
-  vm->bytes = 0;
+  vm->bytes = vm->peak = vm->refused = 0;
   vm->depth = 0;
+  vm->ceiling = vm->host->memory_limit;
   vm->L = lua_newstate(vm_alloc, vm);
   if (vm->L == NULL) {
     snprintf(why, size, "not enough memory for a worker's Lua state");
     return false;
   }
+  *(lmp_vm **)lua_getextraspace(vm->L) = vm; /* coroutines inherit it */
   lua_pushcfunction(vm->L, open_protected);
   lua_pushlightuserdata(vm->L, vm);
   if (lua_pcall(vm->L, 1, 0, 0) == LUA_OK) return true;

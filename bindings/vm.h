@@ -10,6 +10,9 @@
 #include "value.h"
 
 typedef enum lmp_isolate { LMP_ISOLATE_NONE, LMP_ISOLATE_ENV, LMP_ISOLATE_STATE } lmp_isolate;
+typedef enum lmp_cancel_mode { LMP_CANCEL_SIGNAL, LMP_CANCEL_HOOK, LMP_CANCEL_COOPERATIVE } lmp_cancel_mode;
+/* Why a task must go, whatever catches the error. */
+typedef enum lmp_stop { LMP_GOES_ON, LMP_STOPS_CANCELLED, LMP_STOPS_MEMORY } lmp_stop;
 
 typedef struct lmp_preload {
   char name[64];
@@ -19,6 +22,8 @@ typedef struct lmp_preload {
 /* What every worker's state of a pool is made from. Constant while workers may look; freed when the engine's pool is. */
 typedef struct lmp_host {
   lmp_isolate isolate;
+  lmp_cancel_mode cancel_mode;
+  size_t memory_limit;    /* bytes a worker's state may hold; SIZE_MAX: any number */
   lmp_message *inherit;   /* package.path, package.cpath, names to preload, setup function or nil */
   lmp_preload *preload;   /* C functions of package.preload */
   size_t preload_count;
@@ -38,6 +43,8 @@ struct lmp_run {
   lmp_message *result;    /* what the task leaves */
   mp_status status;
   bool saw_cancel;        /* mp.cancelled() said true: its end counts as cancelled */
+  lmp_stop stop;
+  int raised, interrupts; /* how often it was told to go; interrupts since the first time */
   const char *name;       /* on the Lua stack */
 };
 
@@ -46,7 +53,12 @@ struct lmp_vm {
   lmp_host *host;
   lmp_context *context;
   mp_worker *worker;
+  lua_State *volatile current; /* the coroutine that runs a task's code, or NULL: what an interrupt means */
   size_t bytes;           /* of Lua memory */
+  size_t ceiling;         /* the most it may be now */
+  size_t refused;         /* the size of the last allocation, if it would have gone beyond; else 0 */
+  size_t peak;            /* the most it was since the worker last gave memory back */
+  bool damaged;           /* replaced before the next task: one was made to go, or ran out of memory */
   lmp_run *run;           /* innermost */
   int depth;
   int threads;             /* registry reference: [d] = coroutine that runs tasks at depth d > 0 */
@@ -55,6 +67,9 @@ struct lmp_vm {
 /* worker_start and worker_stop of the engine's config; ud is the lmp_host. */
 void *lmp_vm_start(mp_worker *worker, void *ud);
 void lmp_vm_stop(mp_worker *worker, void *local, void *ud);
+
+/* The engine's worker_idle: collects garbage, a step a call, and gives memory back to the system at the end. */
+int lmp_vm_idle(mp_worker *worker, void *local, void *ud);
 
 /* Makes the state if there is none; false with *message set (a literal or on vm's memory). Never raises. */
 bool lmp_vm_open(lmp_vm *vm, char *why, size_t size);

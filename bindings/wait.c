@@ -2,7 +2,7 @@
 ** wait.c - how a Lua state waits: callbacks run meanwhile, and Ctrl-C is heard.
 */
 #include "handle.h"
-#include "vm.h"
+#include "interrupt.h"
 
 #define SLICE_NS ((uint64_t)50 * 1000000) /* how long the main state sleeps without a look for Ctrl-C and other pools' news */
 
@@ -11,7 +11,6 @@ typedef struct wait {
   lmp_context *context;
   lua_Hook hook; /* set when the wait began */
 } wait;
-
 
 /*
 ** Lua's interpreter answers Ctrl-C by setting a hook on the main coroutine, which raises "interrupted!" at the next Lua instruction.
@@ -35,17 +34,33 @@ static bool has_mail(const lmp_context *context) {
   return false;
 }
 
-/* How long to sleep at once. A worker sleeps to the end: so the engine may let it run, in place, what it waits for. */
-static uint64_t slice(const wait *w, double deadline) {
+/* The task that waits, if the engine knows it as one of the pool's own: then it wakes the wait when that is asked to stop. */
+static lmp_run *waiting_run(const lmp_context *context, const mp_pool *pool) {
+  lmp_run *run = context->vm == NULL ? NULL : context->vm->run;
+  return run != NULL && mp_worker_pool(run->worker) == pool ? run : NULL;
+}
+
+/* How long to sleep at once. Such a task sleeps to the end: so the engine may let it run, in place, what it waits for. */
+static uint64_t slice(const lmp_run *run, double deadline) {
   double left = deadline >= LMP_NEVER ? LMP_NEVER : deadline - lmp_now();
   uint64_t ns = left <= 0 ? 0 : lmp_to_ns(left);
-  return w->context->vm == NULL && ns > SLICE_NS ? SLICE_NS : ns;
+  return run == NULL && ns > SLICE_NS ? SLICE_NS : ns;
+}
+
+/* Between two slices: was this state, or the task that runs on it, told to stop? */
+static void hear(const wait *w) {
+  const lmp_context *context = w->context;
+  if (context->vm == NULL)
+    hear_interrupt(w);
+  else if (context->vm->run != NULL && mp_worker_cancelled(context->vm->worker))
+    lmp_raise_cancelled(w->L, context->vm->run);
 }
 
 bool lmp_wait(lua_State *L, lmp_context *context, mp_pool *pool, mp_task *const *tasks, size_t n, bool for_mail, double deadline,
               size_t *index) {
   wait w = {L, context, lua_gethook(context->main)};
   lua_Integer delivered = context->delivered;
+  const lmp_run *run = waiting_run(context, pool);
   for (;;) {
     if (has_mail(context)) lmp_poll(L, context, MP_FOREVER, NULL);
     if (for_mail && context->delivered > delivered) { /* by this loop, or by a task that ran in place meanwhile */
@@ -53,16 +68,18 @@ bool lmp_wait(lua_State *L, lmp_context *context, mp_pool *pool, mp_task *const 
       return true;
     }
     const lmp_pool *object = lmp_pool_find(context, pool);
-    uint64_t timeout = slice(&w, deadline);
+    mp_mailbox *mailbox = object == NULL ? NULL : object->mailbox;
+    uint64_t timeout = slice(run, deadline);
     size_t found;
-    mp_status status = mp_wait_any(pool, tasks, n, object == NULL ? NULL : object->mailbox, timeout, &found);
+    mp_status status = run != NULL ? mp_worker_wait_any(run->worker, tasks, n, mailbox, timeout, &found)
+                                   : mp_wait_any(pool, tasks, n, mailbox, timeout, &found);
     if (status == MP_OK && found < n) {
       if (has_mail(context)) lmp_poll(L, context, MP_FOREVER, NULL);
       *index = found;
       return true;
     }
-    if (status != MP_OK && status != MP_TIMEOUT && status != MP_INTERRUPTED) lmp_check(L, status);
-    if (context->vm == NULL) hear_interrupt(&w);
+    if (status != MP_OK && status != MP_TIMEOUT && status != MP_INTERRUPTED && status != MP_CANCELLED) lmp_check(L, status);
+    hear(&w);
     if (status == MP_TIMEOUT && (timeout == 0 || lmp_now() >= deadline)) return false;
   }
 }

@@ -73,10 +73,9 @@ static bool has_own(const mp_worker *worker) { return mp_deque_bottom(&worker->d
 
 mp_job *mp_scheduler_find_own(mp_worker *worker) { return has_own(worker) ? mp_deque_pop_owner(&worker->deque) : NULL; }
 
-static mp_job *find_local(mp_worker *worker) {
+static mp_job *pick_local(mp_worker *worker, bool fair) {
   mp_inbox *inbox = &worker->scheduler->inbox;
   mp_job *job;
-  bool fair = ++worker->picks % FAIR_EVERY == 0;
   if (fair && (job = mp_inbox_pop_ordered(inbox, MP_LEVEL_LOW)) != NULL) return job;
   /* what it pushed itself may go on for ever; a share taken from the inbox comes before the rest of the inbox */
   if (fair && has_own(worker) && (job = grab(worker, 1)) != NULL) return job;
@@ -84,6 +83,15 @@ static mp_job *find_local(mp_worker *worker) {
   if ((job = mp_deque_pop_owner(&worker->deque)) != NULL) return job;
   if ((job = grab(worker, SHARE_MAX)) != NULL) return job;
   return fair ? mp_inbox_pop_ordered(inbox, MP_LEVEL_HIGH) : NULL;
+}
+
+/* Is the next pick the one that looks at the lowest level first? Only what was found counts, not how often one looked. */
+static bool is_fair_next(const mp_worker *worker) { return (worker->picks + 1) % FAIR_EVERY == 0; }
+
+static mp_job *find_local(mp_worker *worker) {
+  mp_job *job = pick_local(worker, is_fair_next(worker));
+  if (job != NULL) worker->picks++;
+  return job;
 }
 
 /* xorshift (Marsaglia 2003): where to begin stealing */
@@ -155,8 +163,7 @@ static mp_job *run_one(mp_worker *worker, mp_job *job) {
   job = worker->next;
   if (job == NULL) return NULL;
   /* a long chain must not shut out higher priorities, nor the fair pick (which counts in find_local) */
-  bool fair = (worker->picks + 1) % FAIR_EVERY == 0;
-  if (fair || !mp_inbox_seems_empty(&scheduler->inbox, MP_LEVEL_HIGH)) {
+  if (is_fair_next(worker) || !mp_inbox_seems_empty(&scheduler->inbox, MP_LEVEL_HIGH)) {
     mp_scheduler_push_bare(scheduler, worker, job);
     return NULL;
   }

@@ -239,23 +239,34 @@ describe("cancel", function()
     assert.equal(1, h:get())
   end)
 
-  it("asks a running task, which may answer or not", function()
-    local polite <const> = mp.spawn(function()
-      while not mp.cancelled() do mp.sleep(0) end
+  it("ends a running task at once", function()
+    local h <const> = mp.spawn(function()
+      while true do end
+    end)
+    support.wait_until(function() return h:status() == "running" end)
+    assert.is_true(h:cancel())
+    assert.equal("cancelled", h:status())
+    assert.is_true(h:cancel())
+    assert.equal("cancelled", support.failure(h).kind)
+  end)
+
+  it("with a grace lets a task that is cooperative end by itself", function()
+    local pool <close> = mp.pool { workers = 1, cancel_mode = "cooperative" }
+    local polite <const> = pool:spawn(function()
+      while not mp.cancelled() do end
       return "was polite"
     end)
     support.wait_until(function() return polite:status() == "running" end)
-    polite:cancel()
+    assert.is_true(polite:cancel(support.HANG_SECONDS))
     assert.equal("cancelled", support.failure(polite).kind)
-    assert.is_true(polite:cancel())
 
-    local deaf <const> = mp.spawn(function(seconds)
+    local deaf <const> = pool:spawn(function(seconds)
       local until_when <const> = mp.now() + seconds
       while mp.now() < until_when do end
       return "done all the same"
     end, 0.05)
     support.wait_until(function() return deaf:status() == "running" end)
-    assert.is_false(deaf:cancel())
+    assert.is_false(deaf:cancel(support.HANG_SECONDS))
     assert.equal("done all the same", deaf:get())
     assert.is_false(deaf:is_cancelled())
   end)

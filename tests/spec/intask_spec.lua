@@ -105,7 +105,8 @@ describe("mp.cancelled", function()
 
   it("is true at a task's deadline too, so that it can stop", function()
     local file <close> = support.temporary_file()
-    local h <const> = mp.parallel(function(path)
+    local pool <close> = mp.pool { workers = 1, cancel_mode = "cooperative" }
+    local h <const> = pool:parallel(function(path)
       while not mp.cancelled() do end
       local f <close> = assert(io.open(path, "w"))
       f:write "stopped"

@@ -145,7 +145,8 @@ describe("a choice in options", function()
       assert.equal(text .. tostring(wrong), (refusal(mp.gather, {}, { on_error = wrong })))
     end
     assert.equal("isolate must be 'none', 'env' or 'state', got bogus", (refusal(mp.pool, { isolate = "bogus" })))
-    assert.equal("isolate must be 'none', 'env' or 'state', got another type", (refusal(mp.pool, { isolate = {} })))
+    assert.equal("isolate must be 'none', 'env' or 'state', got 1", (refusal(mp.pool, { isolate = 1 })))
+    assert.equal("cancel_mode must be 'signal', 'hook' or 'cooperative', got bogus", (refusal(mp.pool, { cancel_mode = "bogus" })))
   end)
 end)
 

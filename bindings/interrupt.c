@@ -1,0 +1,277 @@
+#include "interrupt.h"
+
+#include "errors.h"
+
+#define LOOK_EVERY 1000            /* instructions between two looks of the permanent hook */
+#define CLEANUP_INSTRUCTIONS 20000 /* how many a task that is told to go may spend in __close before it is told again, and again */
+#define CLEANUP_INTERRUPTS 4       /* and how many interrupts later, should its instructions be slow */
+
+static const char errors_key; /* its address: registry key of {[stop] = error object}, made while there is memory */
+
+/*
+** {======================================================
+** The hook
+** =======================================================
+*/
+
+bool lmp_must_stop(const lmp_vm *vm) {
+  const lmp_run *run = vm->run;
+  if (run == NULL) return false;
+  if (run->stop != LMP_GOES_ON) return true;
+  return vm->host->cancel_mode != LMP_CANCEL_COOPERATIVE && mp_worker_cancelled(run->worker);
+}
+
+static int raise(lua_State *L, lmp_stop why) {
+  lua_checkstack(L, 3);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &errors_key);
+  lua_rawgeti(L, -1, why);
+  return lua_error(L);
+}
+
+int lmp_raise_stop(lua_State *L) {
+  lmp_run *run = lmp_vm_of(L)->run;
+  if (run->stop == LMP_GOES_ON) run->stop = LMP_STOPS_CANCELLED;
+  return raise(L, run->stop);
+}
+
+int lmp_raise_cancelled(lua_State *L, lmp_run *run) {
+  run->saw_cancel = true;
+  return lmp_must_stop(run->vm) ? lmp_raise_stop(L) : raise(L, LMP_STOPS_CANCELLED);
+}
+
+static void on_hook(lua_State *L, lua_Debug *ar);
+
+static void arm(lua_State *L, int instructions) {
+  lua_sethook(L, on_hook, instructions == 1 ? LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT : LUA_MASKCOUNT, instructions);
+}
+
+static void disarm(lmp_vm *vm, lua_State *L) {
+  if (vm->host->cancel_mode == LMP_CANCEL_HOOK)
+    arm(L, LOOK_EVERY);
+  else
+    lua_sethook(L, NULL, 0, 0);
+}
+
+static void on_hook(lua_State *L, lua_Debug *ar) {
+  lmp_vm *vm = lmp_vm_of(L);
+  (void)ar;
+  if (!lmp_must_stop(vm)) { /* the permanent hook; or one set for a task that is out already */
+    if (vm->host->cancel_mode != LMP_CANCEL_HOOK) disarm(vm, L);
+    return;
+  }
+  arm(L, ++vm->run->raised == 1 ? CLEANUP_INSTRUCTIONS : 1);
+  lmp_raise_stop(L);
+}
+
+void lmp_interrupt(mp_worker *worker, void *local, void *ud) {
+  lmp_vm *vm = local;
+  lua_State *L = vm->current;
+  (void)worker, (void)ud;
+  if (L == NULL) return;
+  lmp_run *run = vm->run;
+  if (run != NULL && run->raised == 1 && ++run->interrupts < CLEANUP_INTERRUPTS) return;
+  arm(L, 1);
+}
+
+void lmp_interrupt_for_memory(lmp_vm *vm) {
+  vm->run->stop = LMP_STOPS_MEMORY;
+  if (vm->current != NULL) arm(vm->current, 1);
+}
+
+lua_State *lmp_interrupt_enter(lmp_vm *vm, lua_State *L) {
+  lua_State *before = vm->current;
+  vm->current = L;
+  return before;
+}
+
+void lmp_interrupt_leave(lmp_vm *vm, lua_State *L, lua_State *before) {
+  vm->current = before; /* first: from here on no interrupt means L */
+  if (lua_gethook(L) == on_hook) disarm(vm, L);
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Functions that catch errors, as Lua's own but for an end that cannot be caught
+** =======================================================
+*/
+
+static int finish_pcall(lua_State *L, int status, lua_KContext extra) {
+  if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - (int)extra;
+  if (lmp_must_stop(lmp_vm_of(L))) return lmp_raise_stop(L);
+  lua_pushboolean(L, 0);
+  lua_insert(L, -2);
+  return 2;
+}
+
+static int guarded_pcall(lua_State *L) {
+  luaL_checkany(L, 1);
+  lua_pushboolean(L, 1);
+  lua_insert(L, 1); /* stack: true, function, arguments */
+  return finish_pcall(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, finish_pcall), 0);
+}
+
+/* A message handler in Lua could go on for ever, out of reach of the hook that raised: it is not called for an end. */
+static int guarded_handler(lua_State *L) {
+  if (lmp_must_stop(lmp_vm_of(L))) return 1;
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_call(L, lua_gettop(L) - 1, 1);
+  return 1;
+}
+
+static int guarded_xpcall(lua_State *L) {
+  enum { FUNCTION = 1, HANDLER = 2 };
+  luaL_checktype(L, HANDLER, LUA_TFUNCTION);
+  if (!lua_iscfunction(L, HANDLER)) {
+    lua_pushvalue(L, HANDLER);
+    lua_pushcclosure(L, guarded_handler, 1);
+    lua_replace(L, HANDLER);
+  }
+  lua_pushboolean(L, 1);
+  lua_pushvalue(L, FUNCTION);
+  lua_rotate(L, HANDLER + 1, 2); /* stack: function, handler, true, function, arguments */
+  return finish_pcall(L, lua_pcallk(L, lua_gettop(L) - 4, LUA_MULTRET, HANDLER, HANDLER, finish_pcall), HANDLER);
+}
+
+/* load with a reader calls it, and catches its errors. */
+static int guarded_load(lua_State *L) {
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+  if (lua_isnil(L, 1) && lmp_must_stop(lmp_vm_of(L))) return lmp_raise_stop(L);
+  return lua_gettop(L);
+}
+
+/*
+** Resumes co with the n values on top of L, which co becomes the running coroutine for. Returns how many values came back, or -1 with the
+** error on top of L.
+*/
+static int resume(lua_State *L, lua_State *co, int n) {
+  lmp_vm *vm = lmp_vm_of(L);
+  int results;
+  if (!lua_checkstack(co, n)) {
+    lua_pushliteral(L, "too many arguments to resume");
+    return -1;
+  }
+  lua_xmove(L, co, n);
+  lua_State *before = lmp_interrupt_enter(vm, co);
+  int status = lua_resume(co, L, n, &results);
+  lmp_interrupt_leave(vm, co, before);
+  if (status != LUA_OK && status != LUA_YIELD) {
+    if (lmp_must_stop(vm)) lmp_raise_stop(L);
+    lua_xmove(co, L, 1);
+    return -1;
+  }
+  if (!lua_checkstack(L, results + 1)) {
+    lua_pop(co, results);
+    lua_pushliteral(L, "too many results to resume");
+    return -1;
+  }
+  lua_xmove(co, L, results);
+  return results;
+}
+
+static lua_State *check_coroutine(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTHREAD);
+  return lua_tothread(L, 1);
+}
+
+static int guarded_resume(lua_State *L) {
+  lua_State *co = check_coroutine(L);
+  int n = resume(L, co, lua_gettop(L) - 1);
+  lua_pushboolean(L, n >= 0);
+  if (n < 0) n = 1;
+  lua_insert(L, -n - 1);
+  return n + 1;
+}
+
+/* What coroutine.wrap returned is called. Upvalue: the coroutine */
+static int call_wrapped(lua_State *L) {
+  lua_State *co = lua_tothread(L, lua_upvalueindex(1));
+  int n = resume(L, co, lua_gettop(L));
+  if (n >= 0) return n;
+  int status = lua_status(co);
+  if (status != LUA_OK && status != LUA_YIELD) { /* it died of the error: its variables are closed, which may raise another */
+    lua_State *before = lmp_interrupt_enter(lmp_vm_of(L), co);
+    status = lua_resetthread(co);
+    lmp_interrupt_leave(lmp_vm_of(L), co, before);
+    if (lmp_must_stop(lmp_vm_of(L))) return lmp_raise_stop(L);
+    lua_xmove(co, L, 1);
+  }
+  if (status != LUA_ERRMEM && lua_type(L, -1) == LUA_TSTRING) {
+    luaL_where(L, 1);
+    lua_insert(L, -2);
+    lua_concat(L, 2);
+  }
+  return lua_error(L);
+}
+
+static int guarded_wrap(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  lua_State *co = lua_newthread(L);
+  lua_pushvalue(L, 1);
+  lua_xmove(L, co, 1);
+  lua_pushcclosure(L, call_wrapped, 1);
+  return 1;
+}
+
+/* coroutine.close runs __close on the coroutine. */
+static int guarded_close(lua_State *L) {
+  lmp_vm *vm = lmp_vm_of(L);
+  lua_State *co = check_coroutine(L);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_State *before = lmp_interrupt_enter(vm, co);
+  int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
+  lmp_interrupt_leave(vm, co, before);
+  if (lmp_must_stop(vm)) return lmp_raise_stop(L);
+  return status == LUA_OK ? lua_gettop(L) : lua_error(L);
+}
+
+/* A hook of the program's own must not take ours away. */
+static int guarded_sethook(lua_State *L) {
+  lmp_vm *vm = lmp_vm_of(L);
+  if (vm->host->cancel_mode == LMP_CANCEL_HOOK)
+    return luaL_error(L, "debug.sethook is refused in a worker with cancel_mode = \"hook\": a state has but one hook");
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_call(L, lua_gettop(L) - 1, 0);
+  if (lmp_must_stop(vm)) return lmp_raise_stop(L);
+  return 0;
+}
+
+/* }====================================================== */
+
+static void push_error_objects(lua_State *L) {
+  lua_createtable(L, LMP_STOPS_MEMORY, 0);
+  lmp_push_error(L, "cancelled", "the task was cancelled");
+  lua_rawseti(L, -2, LMP_STOPS_CANCELLED);
+  lmp_push_error(L, "memory", "the task needs more than its memory limit");
+  lua_rawseti(L, -2, LMP_STOPS_MEMORY);
+}
+
+/* Replaces the field of the table on top by a function with the original as its upvalue. */
+static void replace(lua_State *L, const char *field, lua_CFunction function) {
+  lua_getfield(L, -1, field);
+  lua_pushcclosure(L, function, 1);
+  lua_setfield(L, -2, field);
+}
+
+void lmp_interrupt_open(lua_State *L, lmp_vm *vm) {
+  push_error_objects(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &errors_key);
+  lua_pushglobaltable(L);
+  replace(L, "pcall", guarded_pcall);
+  replace(L, "xpcall", guarded_xpcall);
+  replace(L, "load", guarded_load);
+  lua_getfield(L, -1, "coroutine");
+  replace(L, "resume", guarded_resume);
+  replace(L, "wrap", guarded_wrap);
+  replace(L, "close", guarded_close);
+  lua_getfield(L, -2, "debug");
+  replace(L, "sethook", guarded_sethook);
+  lua_pop(L, 3);
+  if (vm->host->cancel_mode == LMP_CANCEL_HOOK) arm(L, LOOK_EVERY);
+}
