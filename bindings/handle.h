@@ -64,5 +64,7 @@ void lmp_poll_idle(lua_State *L, lmp_context *context);
 */
 bool lmp_wait(lua_State *L, lmp_context *context, mp_pool *pool, mp_task *const *tasks, size_t n, bool for_mail, double deadline,
               size_t *index);
+/* Waits until the pool may have room for a task of so many bytes, running callbacks meanwhile. False: not by the deadline, or never. */
+bool lmp_wait_room(lua_State *L, lmp_pool *pool, size_t bytes, double deadline);
 
 #endif

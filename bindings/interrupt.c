@@ -45,7 +45,7 @@ static void arm(lua_State *L, int instructions) {
   lua_sethook(L, on_hook, instructions == 1 ? LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT : LUA_MASKCOUNT, instructions);
 }
 
-static void disarm(lmp_vm *vm, lua_State *L) {
+void lmp_interrupt_disarm(lmp_vm *vm, lua_State *L) {
   if (vm->host->cancel_mode == LMP_CANCEL_HOOK)
     arm(L, LOOK_EVERY);
   else
@@ -56,7 +56,7 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
   lmp_vm *vm = lmp_vm_of(L);
   (void)ar;
   if (!lmp_must_stop(vm)) { /* the permanent hook; or one set for a task that is out already */
-    if (vm->host->cancel_mode != LMP_CANCEL_HOOK) disarm(vm, L);
+    if (vm->host->cancel_mode != LMP_CANCEL_HOOK) lmp_interrupt_disarm(vm, L);
     return;
   }
   arm(L, ++vm->run->raised == 1 ? CLEANUP_INSTRUCTIONS : 1);
@@ -86,7 +86,7 @@ lua_State *lmp_interrupt_enter(lmp_vm *vm, lua_State *L) {
 
 void lmp_interrupt_leave(lmp_vm *vm, lua_State *L, lua_State *before) {
   vm->current = before; /* first: from here on no interrupt means L */
-  if (lua_gethook(L) == on_hook) disarm(vm, L);
+  if (lua_gethook(L) == on_hook) lmp_interrupt_disarm(vm, L);
 }
 
 /* }====================================================== */
@@ -99,7 +99,7 @@ void lmp_interrupt_leave(lmp_vm *vm, lua_State *L, lua_State *before) {
 
 static int finish_pcall(lua_State *L, int status, lua_KContext extra) {
   if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - (int)extra;
-  if (lmp_must_stop(lmp_vm_of(L))) return lmp_raise_stop(L);
+  if (lmp_vm_caught(lmp_vm_of(L))) return lmp_raise_stop(L);
   lua_pushboolean(L, 0);
   lua_insert(L, -2);
   return 2;
@@ -140,7 +140,7 @@ static int guarded_load(lua_State *L) {
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
   lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-  if (lua_isnil(L, 1) && lmp_must_stop(lmp_vm_of(L))) return lmp_raise_stop(L);
+  if (lua_isnil(L, 1) && lmp_vm_caught(lmp_vm_of(L))) return lmp_raise_stop(L);
   return lua_gettop(L);
 }
 
@@ -160,7 +160,7 @@ static int resume(lua_State *L, lua_State *co, int n) {
   int status = lua_resume(co, L, n, &results);
   lmp_interrupt_leave(vm, co, before);
   if (status != LUA_OK && status != LUA_YIELD) {
-    if (lmp_must_stop(vm)) lmp_raise_stop(L);
+    if (lmp_vm_caught(vm)) lmp_raise_stop(L);
     lua_xmove(co, L, 1);
     return -1;
   }
@@ -197,7 +197,7 @@ static int call_wrapped(lua_State *L) {
     lua_State *before = lmp_interrupt_enter(lmp_vm_of(L), co);
     status = lua_resetthread(co);
     lmp_interrupt_leave(lmp_vm_of(L), co, before);
-    if (lmp_must_stop(lmp_vm_of(L))) return lmp_raise_stop(L);
+    if (lmp_vm_caught(lmp_vm_of(L))) return lmp_raise_stop(L);
     lua_xmove(co, L, 1);
   }
   if (status != LUA_ERRMEM && lua_type(L, -1) == LUA_TSTRING) {
@@ -226,7 +226,7 @@ static int guarded_close(lua_State *L) {
   lua_State *before = lmp_interrupt_enter(vm, co);
   int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
   lmp_interrupt_leave(vm, co, before);
-  if (lmp_must_stop(vm)) return lmp_raise_stop(L);
+  if (lmp_vm_caught(vm)) return lmp_raise_stop(L);
   return status == LUA_OK ? lua_gettop(L) : lua_error(L);
 }
 
@@ -248,7 +248,7 @@ static void push_error_objects(lua_State *L) {
   lua_createtable(L, LMP_STOPS_MEMORY, 0);
   lmp_push_error(L, "cancelled", "the task was cancelled");
   lua_rawseti(L, -2, LMP_STOPS_CANCELLED);
-  lmp_push_error(L, "memory", "the task needs more than its memory limit");
+  lmp_push_error(L, "memory", "%s", LMP_OVER_LIMIT);
   lua_rawseti(L, -2, LMP_STOPS_MEMORY);
 }
 

@@ -13,6 +13,8 @@
 /* The worker that a worker's state belongs to; any coroutine of it. */
 static inline lmp_vm *lmp_vm_of(lua_State *L) { return *(lmp_vm **)lua_getextraspace(L); }
 
+#define LMP_OVER_LIMIT "the task needs more than its memory limit"
+
 /* Must the innermost task go? */
 bool lmp_must_stop(const lmp_vm *vm);
 /* Raises what makes it go. */
@@ -24,6 +26,9 @@ int lmp_raise_cancelled(lua_State *L, lmp_run *run);
 void lmp_interrupt(mp_worker *worker, void *local, void *ud);
 /* The task has run into its memory limit: it goes at its next instruction. In the allocator. */
 void lmp_interrupt_for_memory(lmp_vm *vm);
+
+/* L is out of the task's code: what it was told so far is done with. */
+void lmp_interrupt_disarm(lmp_vm *vm, lua_State *L);
 
 /* Code runs on L from now on, until leave: it is what an interrupt means. Returns what was before. Neither raises. */
 lua_State *lmp_interrupt_enter(lmp_vm *vm, lua_State *L);

@@ -114,6 +114,7 @@ void lmp_open_map(lua_State *L, lmp_context *context);
 void lmp_open_pool(lua_State *L, lmp_context *context);
 void lmp_open_intask(lua_State *L, lmp_context *context);
 void lmp_open_options(lua_State *L, lmp_context *context);
+void lmp_open_limits(lua_State *L, lmp_context *context);
 
 /*
 ** {======================================================

@@ -5,6 +5,7 @@
 
 #include "errors.h"
 #include "handle.h"
+#include "limits.h"
 #include "runner.h"
 
 /* map_chunk(function, list, first, count, seed or nil, on_error, name or nil, priority, pool or nil) -> handle */
@@ -31,8 +32,8 @@ static int map_chunk(lua_State *L) {
     return 2;
   }
   lmp_new_handle(L, context, NAME);
-  lmp_check(L, lmp_submit(L, pool, buffer, &payload, &desc, lua_gettop(L)));
-  return 1;
+  int n = lmp_push_full(L, pool, lmp_submit(L, pool, buffer, &payload, &desc, lua_gettop(L)));
+  return n == 0 ? 1 : n;
 }
 
 /* collect_chunk(handle, results, first, errors) -> true, or false and the error: fills results[first...], adds to errors */

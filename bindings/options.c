@@ -82,6 +82,24 @@ lua_Integer lmp_option_integer(lua_State *L, int options, const char *name, lua_
   return value;
 }
 
+int lmp_option_choice(lua_State *L, int options, const char *option, const char *const names[], int missing) {
+  int found = -1;
+  if (lua_getfield(L, options, option) == LUA_TNIL) found = missing;
+  const char *name = luaL_tolstring(L, -1, NULL);
+  for (int i = 0; found < 0 && names[i] != NULL; i++)
+    if (lua_type(L, -2) == LUA_TSTRING && strcmp(name, names[i]) == 0) found = i;
+  if (found < 0) {
+    lua_pushfstring(L, "%s must be '%s'", option, names[0]);
+    for (int i = 1; names[i] != NULL; i++) {
+      lua_pushfstring(L, "%s '%s'", names[i + 1] == NULL ? " or" : ",", names[i]);
+      lua_concat(L, 2);
+    }
+    luaL_error(L, "%s, got %s", lua_tostring(L, -1), name);
+  }
+  lua_pop(L, 2);
+  return found;
+}
+
 void lmp_check_callable(lua_State *L, int index, const char *name) {
   if (lua_type(L, index) == LUA_TFUNCTION) return;
   if (luaL_getmetafield(L, index, "__call") == LUA_TNIL) luaL_error(L, "%s must be a function, got %s", name, luaL_typename(L, index));

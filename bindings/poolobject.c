@@ -7,153 +7,15 @@
 
 #include "errors.h"
 #include "handle.h"
-#include "interrupt.h"
+#include "host.h"
 #include "options.h"
 
-static const char *const pool_option_names[] = {"workers", "stack_size", "setup", "preload", "isolate", "log", "cancel_mode",
-                                                "worker_memory_limit", NULL};
 #define SETTLE_NS ((uint64_t)100000000) /* how long configure waits for the pool to be idle */
 
 #define SHUTDOWN_SECONDS 30 /* unless told otherwise */
 #define CLOSE_NS ((uint64_t)500000000) /* what is left of tasks that were asked to stop when their pool goes has so long */
 
 static const char default_pool_key; /* its address: registry key of the default pool's object */
-
-/*
-** {======================================================
-** What workers' states are made from
-** =======================================================
-*/
-
-static void host_free(void *ud) { /* the engine's `closed`: any thread */
-  lmp_host *host = ud;
-  free(host->preload);
-  free(host->vms);
-  free(host);
-}
-
-/* C functions of package.preload: modules linked into the program. */
-static void keep_preloads(lua_State *L, lmp_host *host) {
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-  size_t n = 0;
-  lua_pushnil(L);
-  for (; lua_next(L, -2); n++) lua_pop(L, 1);
-  host->preload = calloc(n + 1, sizeof *host->preload);
-  if (host->preload == NULL) luaL_error(L, "not enough memory");
-  lua_pushnil(L);
-  while (lua_next(L, -2)) {
-    lmp_preload *entry = &host->preload[host->preload_count];
-    int value = lua_gettop(L);
-    bool bare = lua_iscfunction(L, value) && lua_getupvalue(L, value, 1) == NULL;
-    if (bare && lua_type(L, value - 1) == LUA_TSTRING && lua_rawlen(L, value - 1) < sizeof entry->name) {
-      strcpy(entry->name, lua_tostring(L, value - 1));
-      entry->function = lua_tocfunction(L, value);
-      host->preload_count++;
-    }
-    lua_settop(L, value - 1);
-  }
-  lua_pop(L, 1);
-}
-
-static void push_preload_names(lua_State *L, int options) {
-  if (lua_getfield(L, options, "preload") == LUA_TNIL) {
-    lua_pop(L, 1);
-    lua_newtable(L);
-  }
-  if (!lua_istable(L, -1)) luaL_error(L, "preload must be a list of module names, got %s", luaL_typename(L, -1));
-  for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, -1); i++) {
-    if (lua_rawgeti(L, -1, i) != LUA_TSTRING) luaL_error(L, "preload must be a list of module names, got %s in it", luaL_typename(L, -1));
-    lua_pop(L, 1);
-  }
-}
-
-/* What each new state is given: written once, read by every worker when its state is made. */
-static void encode_inherited(lua_State *L, lmp_pool *object, int options) {
-  static const lmp_encoding how = {.root = "setup", .direction = "to a worker", .unnumbered = 4};
-  int first = lua_gettop(L) + 1;
-  lua_getglobal(L, "package");
-  lua_getfield(L, -1, "path");
-  lua_getfield(L, -2, "cpath");
-  lua_remove(L, -3);
-  push_preload_names(L, options);
-  lua_getfield(L, options, "setup");
-  lmp_buffer *buffer = lmp_encode_begin(L, object->context, object->pool);
-  if (!lmp_encode_values(L, object->context, buffer, &how, first, 4)) {
-    lmp_push_refusal(L, buffer, &how);
-    lua_error(L);
-  }
-  object->host->inherit = lmp_encode_take(buffer);
-  if (object->host->inherit == NULL) lmp_check(L, MP_NOMEM);
-  lua_settop(L, first - 1);
-}
-
-/* Which of the names the option has: its index; `missing` without it. */
-static int option_choice(lua_State *L, int options, const char *option, const char *const names[], int missing) {
-  int found = -1;
-  if (lua_getfield(L, options, option) == LUA_TNIL) found = missing;
-  const char *name = luaL_tolstring(L, -1, NULL);
-  for (int i = 0; found < 0 && names[i] != NULL; i++)
-    if (lua_type(L, -2) == LUA_TSTRING && strcmp(name, names[i]) == 0) found = i;
-  if (found < 0) {
-    lua_pushfstring(L, "%s must be '%s'", option, names[0]);
-    for (int i = 1; names[i] != NULL; i++) {
-      lua_pushfstring(L, "%s '%s'", names[i + 1] == NULL ? " or" : ",", names[i]);
-      lua_concat(L, 2);
-    }
-    luaL_error(L, "%s, got %s", lua_tostring(L, -1), name);
-  }
-  lua_pop(L, 2);
-  return found;
-}
-
-static lmp_isolate option_isolate(lua_State *L, int options) {
-  static const char *const names[] = {"none", "env", "state", NULL};
-  return (lmp_isolate)option_choice(L, options, "isolate", names, LMP_ISOLATE_NONE);
-}
-
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define SIGNALS_WAIT 1 /* ThreadSanitizer delivers none to a thread that only computes */
-#endif
-#endif
-
-static lmp_cancel_mode option_cancel_mode(lua_State *L, int options) {
-  static const char *const names[] = {"signal", "hook", "cooperative", NULL};
-  lmp_cancel_mode mode = (lmp_cancel_mode)option_choice(L, options, "cancel_mode", names, LMP_CANCEL_SIGNAL);
-#if defined(SIGNALS_WAIT)
-  if (mode == LMP_CANCEL_SIGNAL) mode = LMP_CANCEL_HOOK;
-#endif
-  return mode;
-}
-
-static size_t option_worker_memory(lua_State *L, int options) {
-  lua_Integer limit = lmp_option_integer(L, options, "worker_memory_limit", 1 << 20, (lua_Integer)1 << 40, 0);
-  return limit == 0 ? SIZE_MAX : (size_t)limit;
-}
-
-/* The option, else the environment's MAKEPARALLEL_LOG, else silence. */
-static void option_log(lua_State *L, int options, lmp_log *log) {
-  log->function = LUA_NOREF;
-  log->highest = MP_LOG_OFF;
-  const char *text = getenv("MAKEPARALLEL_LOG");
-  bool from_option = lua_getfield(L, options, "log") != LUA_TNIL;
-  if (lua_isfunction(L, -1)) {
-    if (text == NULL || !lmp_log_parse(log, text)) (void)!lmp_log_parse(log, "debug");
-    log->function = luaL_ref(L, LUA_REGISTRYINDEX);
-    return;
-  }
-  if (from_option) text = lua_tostring(L, -1);
-  if (from_option ? text == NULL || !lmp_log_parse(log, text) : text != NULL && !lmp_log_parse(log, text)) {
-    log->count = 0;
-    log->highest = MP_LOG_OFF;
-    if (from_option) luaL_error(L, "log must be a function, a level (off, error, warn, info, debug, trace) or area=level,..., got %s",
-                                luaL_tolstring(L, -1, NULL));
-    lua_warning(L, "makeparallel: MAKEPARALLEL_LOG is neither a level nor area=level,...", 0);
-  }
-  lua_pop(L, 1);
-}
-
-/* }====================================================== */
 
 /*
 ** {======================================================
@@ -190,35 +52,16 @@ static lmp_pool *push_object(lua_State *L, lmp_context *context) {
 
 /* Options are checked in full before anything is started. Pushes the object. */
 static lmp_pool *start_pool(lua_State *L, lmp_context *context, int options) {
-  mp_pool_config config = mp_pool_config_default();
-  config.workers = (unsigned)lmp_option_integer(L, options, "workers", 1, MP_WORKERS_MAX, 0);
-  config.stack_size = (size_t)lmp_option_integer(L, options, "stack_size", 1 << 20, 1 << 30, 0);
   lmp_pool *object = push_object(L, context);
   lmp_host *host = object->host = calloc(1, sizeof *host);
   if (host == NULL) lmp_check(L, MP_NOMEM);
-  host->vms = calloc((config.workers == 0 ? mp_cores() : config.workers) + config.workers_extra, sizeof *host->vms);
-  host->log.function = LUA_NOREF;
-  if (host->vms == NULL) lmp_check(L, MP_NOMEM);
-  host->isolate = option_isolate(L, options);
-  host->cancel_mode = option_cancel_mode(L, options);
-  host->memory_limit = option_worker_memory(L, options);
-  option_log(L, options, &host->log);
-  keep_preloads(L, host);
-  config.log = lmp_log_line;
-  config.log_ud = &host->log;
-  config.log_level = host->log.highest;
-  config.worker_start = lmp_vm_start;
-  config.worker_stop = lmp_vm_stop;
-  config.worker_interrupt = host->cancel_mode == LMP_CANCEL_SIGNAL ? lmp_interrupt : NULL;
-  config.worker_idle = lmp_vm_idle;
-  config.worker_ud = config.closed_ud = host;
-  config.closed = host_free;
+  mp_pool_config config = lmp_host_prepare(L, host, options);
   lmp_check(L, mp_pool_create(&config, &object->pool));
   object->mailbox = mp_pool_mailbox(object->pool);
   host->log.pool = object->pool;
   host->log.context = context;
   link_pool(L, context, object);
-  encode_inherited(L, object, options);
+  lmp_host_inherit(L, object, options);
   return object;
 }
 
@@ -230,7 +73,7 @@ static void close_object(lua_State *L, lmp_pool *object) {
   if (context->scratch != NULL && pool != NULL && context->scratch->message.pool == pool) lmp_buffer_free(context->scratch);
   int log_function = host == NULL ? LUA_NOREF : host->log.function; /* workers may read it to the end */
   if (pool == NULL) {
-    if (host != NULL) host_free(host); /* it was never given to a pool */
+    if (host != NULL) lmp_host_free(host); /* it was never given to a pool */
     object->host = NULL;
     luaL_unref(L, LUA_REGISTRYINDEX, log_function);
     return;
@@ -244,8 +87,6 @@ static void close_object(lua_State *L, lmp_pool *object) {
   }
   object->host = NULL;
   (void)!mp_pool_shutdown(pool, CLOSE_NS, MP_SHUTDOWN_CANCEL_ALL, NULL);
-  lmp_message_free(host->inherit);
-  host->inherit = NULL;
   mp_pool_destroy(pool);
   luaL_unref(L, LUA_REGISTRYINDEX, log_function);
 }
@@ -335,6 +176,10 @@ static int push_info(lua_State *L, lmp_pool *object) {
   set_count(L, "waiting", info.waiting);
   set_count(L, "running", info.running);
   set_count(L, "stuck", info.stuck);
+  set_count(L, "refused", info.refused);
+  set_count(L, "queue", info.queue);
+  set_count(L, "queue_bytes", info.queue_bytes);
+  set_count(L, "peak", info.tasks_peak);
   set_count(L, "messages_dropped", info.messages_dropped);
   set_count(L, "bytes", info.bytes);
   set_count(L, "callback_errors", (uint64_t)object->context->callback_errors);
@@ -402,19 +247,6 @@ static int pool_tostring(lua_State *L) {
   return 1;
 }
 
-static void check_pool_options(lua_State *L, int options) {
-  luaL_checktype(L, options, LUA_TTABLE);
-  lmp_check_option_names(L, options, pool_option_names);
-  lmp_option_integer(L, options, "workers", 1, MP_WORKERS_MAX, 0);
-  lmp_option_integer(L, options, "stack_size", 1 << 20, 1 << 30, 0);
-  option_isolate(L, options);
-  option_cancel_mode(L, options);
-  option_worker_memory(L, options);
-  if (lua_getfield(L, options, "setup") != LUA_TNIL) lmp_check_callable(L, -1, "setup");
-  push_preload_names(L, options);
-  lua_settop(L, options);
-}
-
 /* pool(options) -> a further pool, with its own workers */
 static int pool(lua_State *L) {
   if (lua_isnoneornil(L, 1)) {
@@ -422,7 +254,7 @@ static int pool(lua_State *L) {
     lua_newtable(L);
   }
   lua_settop(L, 1);
-  check_pool_options(L, 1);
+  lmp_host_check(L, 1);
   start_pool(L, lmp_context_of(L), 1);
   return 1;
 }
@@ -442,7 +274,7 @@ static void close_default(lua_State *L, lmp_context *context) {
 static int configure(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
   lua_settop(L, 1);
-  check_pool_options(L, 1);
+  lmp_host_check(L, 1);
   if (context->vm != NULL) luaL_error(L, "a pool cannot be configured by one of its own tasks");
   if (context->pool != NULL) {
     mp_status status = mp_pool_drain(context->pool->pool, SETTLE_NS); /* a cancelled task may still be on its way out */

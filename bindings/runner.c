@@ -7,6 +7,7 @@
 #include "function.h"
 #include "handle.h"
 #include "interrupt.h"
+#include "limits.h"
 
 /*
 ** {======================================================
@@ -79,12 +80,14 @@ mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp
   desc->drop = lmp_drop_payload;
   desc->arg = &local;
   desc->arg_size = size;
+  desc->held_bytes = local.payload.message.bytes == NULL ? 0 : local.payload.message.capacity;
+  if (lmp_host_of(pool)->when_full == LMP_FULL_CALLER) desc->flags |= MP_TASK_CALLER_RUNS;
   mp_task *task;
-  mp_status status = mp_submit(pool->pool, desc, &task);
-  if (status == MP_OK)
-    lmp_handle_set(lua_touserdata(L, handle), task);
-  else
-    lmp_drop_payload(&local.payload);
+  bool raised;
+  mp_status status = lmp_submit_waiting(L, pool, desc, &task, &raised);
+  if (status != MP_OK) lmp_drop_payload(&local.payload);
+  if (raised) lua_error(L);
+  if (status == MP_OK) lmp_handle_set(lua_touserdata(L, handle), task);
   lua_settop(L, handle);
   return status;
 }
@@ -123,8 +126,13 @@ static void refuse_result(lua_State *L, lmp_run *run, const lmp_buffer *buffer, 
 void lmp_fail_run(lua_State *L, lmp_run *run, int status) {
   lmp_vm *vm = run->vm;
   if (status == LUA_ERRMEM || status == LUA_ERRERR) vm->damaged = true;
+  (void)lmp_vm_caught(vm);
   vm->ceiling = SIZE_MAX; /* to say so takes some memory too */
   if (run->stop == LMP_STOPS_CANCELLED) return; /* nobody asks what it has to say */
+  if (run->stop == LMP_STOPS_MEMORY) {
+    lmp_interrupt_disarm(vm, L);
+    lua_pushliteral(L, LMP_OVER_LIMIT);
+  }
   fail(L, run, status == LUA_ERRMEM || run->stop == LMP_STOPS_MEMORY ? "memory" : "error", true);
 }
 
@@ -233,6 +241,7 @@ static int run_protected(lua_State *L) {
 
 static int fail_protected(lua_State *L) { /* stack: run, error value */
   lmp_run *run = lua_touserdata(L, 1);
+  if (run->stop == LMP_STOPS_MEMORY) lua_pushliteral(L, LMP_OVER_LIMIT);
   fail(L, run, run->stop == LMP_STOPS_MEMORY ? "memory" : "error", false);
   return 0;
 }
@@ -240,6 +249,7 @@ static int fail_protected(lua_State *L) { /* stack: run, error value */
 /* The call itself failed: arguments that cannot be made here, or no memory. The error value is on top. */
 static void fail_outside(lua_State *L, lmp_run *run, int status) {
   run->status = MP_FAILED;
+  (void)lmp_vm_caught(run->vm);
   if (status == LUA_ERRMEM) run->vm->damaged = true;
   if (status == LUA_ERRMEM && run->stop == LMP_GOES_ON) return; /* no result: read as a failure of memory */
   lua_pushcfunction(L, fail_protected);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "handle.h"
+#include "limits.h"
 #include "options.h"
 #include "runner.h"
 
@@ -281,8 +282,11 @@ static void insert_dependencies(lua_State *L, call *c, int after, int at) {
   c->how.unnumbered += n;
 }
 
-/* Submits the values from `first` to `last`: name, function, dependencies, arguments; kept: their index or 0. Pushes the handle. */
-static void submit(lua_State *L, lmp_context *context, call *c, int first, int last, int kept) {
+/*
+** Submits the values from `first` to `last`: name, function, dependencies, arguments; kept: their index or 0. Pushes the handle, or nil and
+** why the pool would not have it; returns how many values.
+*/
+static int submit(lua_State *L, lmp_context *context, call *c, int first, int last, int kept) {
   lmp_buffer *buffer = lmp_encode_begin(L, context, c->pool->pool);
   if (!lmp_encode_values(L, context, buffer, &c->how, first, last - first + 1)) lmp_raise_refusal(L, buffer, &c->how);
   lmp_new_handle(L, context, first);
@@ -291,7 +295,8 @@ static void submit(lua_State *L, lmp_context *context, call *c, int first, int l
   if (listens) lmp_listen_begin(L, handle, c->pool, &c->desc);
   mp_status status = lmp_submit(L, c->pool, buffer, &c->payload, &c->desc, handle);
   if (status != MP_OK && listens) lmp_listen_undo(L, handle);
-  lmp_check(L, status);
+  int n = lmp_push_full(L, c->pool, status);
+  return n == 0 ? 1 : n;
 }
 
 /* Reads the task's fields; pushes its kept options or nil, its name or nil, its function. */
@@ -349,8 +354,7 @@ static int task_call(lua_State *L) {
       last = lua_gettop(L);
     }
   }
-  submit(L, context, &c, FIRST, last, kept);
-  return 1;
+  return submit(L, context, &c, FIRST, last, kept);
 }
 
 /* spawn(function, ...) -> handle */
@@ -362,13 +366,12 @@ static int spawn(lua_State *L) {
   c.desc.flags = MP_TASK_TIMED;
   lua_pushnil(L);
   lua_insert(L, 1);
-  submit(L, context, &c, 1, lua_gettop(L), 0);
-  return 1;
+  return submit(L, context, &c, 1, lua_gettop(L), 0);
 }
 
 /* task:call(...): submits and waits */
 static int task_call_and_wait(lua_State *L) {
-  task_call(L);
+  if (task_call(L) != 1) return luaL_error(L, "%s", lua_tostring(L, -1)); /* nil, why */
   lua_getfield(L, -1, "get");
   lua_insert(L, -2);
   int base = lua_gettop(L) - 2;

@@ -57,6 +57,7 @@ typedef struct lmp_message {
 
 void lmp_release_attachments(lmp_message *message); /* only those */
 void lmp_message_clear(lmp_message *message); /* frees what it holds, not itself; never raises */
+MP_CHECKED mp_status lmp_message_weaken(lmp_message *message); /* it keeps its pool alive no longer: freed in `closed` at the latest */
 void lmp_message_free(void *message);         /* for an allocated one; an mp_task_drop */
 
 /*

@@ -106,6 +106,22 @@ void lmp_release_attachments(lmp_message *message) {
   message->attachment_count = 0;
 }
 
+mp_status lmp_message_weaken(lmp_message *message) {
+  for (uint32_t i = 0; i < message->attachment_count; i++) {
+    lmp_attachment *a = &message->attachments[i];
+    mp_bytes *copy;
+    size_t size;
+    if (a->kind != LMP_ATTACH_CODE) continue;
+    const void *data = mp_bytes_data(a->object, &size); /* shared with whoever sends the same function */
+    mp_status status = mp_bytes_create(message->pool, data, size, &copy);
+    if (status != MP_OK) return status;
+    mp_bytes_weaken(copy);
+    mp_bytes_release(a->object);
+    a->object = copy;
+  }
+  return MP_OK;
+}
+
 static void free_block(mp_pool *pool, void *block, size_t size) {
   if (block != NULL) (void)!mp_pool_realloc(pool, block, size, 0);
 }

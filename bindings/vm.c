@@ -20,13 +20,25 @@
 #define LIMIT_SLACK ((size_t)64 << 10) /* beyond its memory limit a task that is told to go may still need this much to do so */
 #define TRIM_FROM ((size_t)1 << 20)    /* so much must have been freed before it pays to ask malloc for it */
 
-/* Lua asks again after a full collection; the second refusal is final. The task then goes, whatever it catches. */
-static void refuse(lmp_vm *vm, size_t size) {
-  bool final = vm->refused == size;
-  vm->refused = size;
-  if (!final || vm->run == NULL || vm->run->stop != LMP_GOES_ON) return;
+/* The innermost task goes, whatever it catches. */
+static void end_for_memory(lmp_vm *vm) {
+  vm->refused = 0;
+  if (vm->run == NULL || vm->run->stop != LMP_GOES_ON) return;
   lmp_interrupt_for_memory(vm);
   vm->ceiling += LIMIT_SLACK;
+}
+
+/* Lua asks again after a full collection: the second refusal is final. */
+static void refuse(lmp_vm *vm, size_t size) {
+  if (vm->refused == size)
+    end_for_memory(vm);
+  else
+    vm->refused = size;
+}
+
+bool lmp_vm_caught(lmp_vm *vm) {
+  if (vm->refused != 0) end_for_memory(vm); /* luaL_Buffer asks but once, and raises */
+  return lmp_must_stop(vm);
 }
 
 /* Counts what the state holds, and keeps it below the ceiling. */
@@ -46,7 +58,7 @@ static void *vm_alloc(void *ud, void *block, size_t size_old, size_t size_new) {
   if (grown == NULL) return NULL;
   vm->bytes += size_new - size_old;
   if (vm->bytes > vm->peak) vm->peak = vm->bytes;
-  vm->refused = 0;
+  if (size_new == vm->refused) vm->refused = 0;
   return grown;
 }
 

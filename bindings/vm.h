@@ -11,6 +11,7 @@
 
 typedef enum lmp_isolate { LMP_ISOLATE_NONE, LMP_ISOLATE_ENV, LMP_ISOLATE_STATE } lmp_isolate;
 typedef enum lmp_cancel_mode { LMP_CANCEL_SIGNAL, LMP_CANCEL_HOOK, LMP_CANCEL_COOPERATIVE } lmp_cancel_mode;
+typedef enum lmp_when_full { LMP_FULL_BLOCK, LMP_FULL_ERROR, LMP_FULL_CALLER } lmp_when_full;
 /* Why a task must go, whatever catches the error. */
 typedef enum lmp_stop { LMP_GOES_ON, LMP_STOPS_CANCELLED, LMP_STOPS_MEMORY } lmp_stop;
 
@@ -23,6 +24,9 @@ typedef struct lmp_preload {
 typedef struct lmp_host {
   lmp_isolate isolate;
   lmp_cancel_mode cancel_mode;
+  mp_limits limits;       /* as configured; the engine has those that hold */
+  lmp_when_full when_full;
+  double full_timeout;    /* seconds; below 0: not given */
   size_t memory_limit;    /* bytes a worker's state may hold; SIZE_MAX: any number */
   lmp_message *inherit;   /* package.path, package.cpath, names to preload, setup function or nil */
   lmp_preload *preload;   /* C functions of package.preload */
@@ -56,7 +60,7 @@ struct lmp_vm {
   lua_State *volatile current; /* the coroutine that runs a task's code, or NULL: what an interrupt means */
   size_t bytes;           /* of Lua memory */
   size_t ceiling;         /* the most it may be now */
-  size_t refused;         /* the size of the last allocation, if it would have gone beyond; else 0 */
+  size_t refused;         /* the size of an allocation that would have gone beyond and was not asked for again, or 0 */
   size_t peak;            /* the most it was since the worker last gave memory back */
   bool damaged;           /* replaced before the next task: one was made to go, or ran out of memory */
   lmp_run *run;           /* innermost */
@@ -67,6 +71,9 @@ struct lmp_vm {
 /* worker_start and worker_stop of the engine's config; ud is the lmp_host. */
 void *lmp_vm_start(mp_worker *worker, void *ud);
 void lmp_vm_stop(mp_worker *worker, void *local, void *ud);
+
+/* Somebody has caught an error. True: it must be raised again, for it came of a cancel or a memory limit. */
+bool lmp_vm_caught(lmp_vm *vm);
 
 /* The engine's worker_idle: collects garbage, a step a call, and gives memory back to the system at the end. */
 int lmp_vm_idle(mp_worker *worker, void *local, void *ud);

@@ -83,3 +83,20 @@ bool lmp_wait(lua_State *L, lmp_context *context, mp_pool *pool, mp_task *const 
     if (status == MP_TIMEOUT && (timeout == 0 || lmp_now() >= deadline)) return false;
   }
 }
+
+bool lmp_wait_room(lua_State *L, lmp_pool *object, size_t bytes, double deadline) {
+  lmp_context *context = object->context;
+  wait w = {L, context, lua_gethook(context->main)};
+  mp_pool *pool = object->pool;
+  const lmp_run *run = waiting_run(context, pool);
+  for (;;) {
+    if (has_mail(context)) lmp_poll(L, context, MP_FOREVER, NULL);
+    if (object->pool == NULL) return true; /* closed by a callback: the caller sees */
+    mp_status status = mp_wait_room(pool, bytes, object->mailbox, slice(run, deadline));
+    if (status == MP_OK && !has_mail(context)) return true;
+    if (status == MP_FULL) return false;
+    if (status == MP_FORKED) lmp_check(L, status);
+    hear(&w);
+    if (status == MP_TIMEOUT && lmp_now() >= deadline) return false;
+  }
+}

@@ -12,6 +12,7 @@ static void drop_unused_arg(mp_task *task, mp_state before) {
 
 void mp_pool_make_ready(mp_pool *pool, mp_worker *self, mp_task *task, bool tail) {
   if (!mp_task_queue(task)) {
+    mp_pool_leave_queue(pool, task);
     mp_task_release(task); /* ended while it waited */
     return;
   }
@@ -67,6 +68,7 @@ static void finish_one(mp_pool *pool, mp_worker *self, mp_task *task, uint32_t b
     mp_event_signal(&pool->event);
     if (pool->scheduler.owner != NULL) mp_park_poke(&pool->scheduler.park, &pool->scheduler.owner->parker);
   }
+  if (task->bytes != 0 && mp_admission_end(&pool->admission, 1)) mp_event_signal(&pool->event);
   mp_pool_count(pool, self, settled);
 }
 
@@ -141,6 +143,7 @@ void mp_pool_run_job(mp_worker *worker, mp_job *job) {
   mp_task *task = mp_task_of_job(job);
   mp_pool *pool = task->pool;
   uint32_t before;
+  mp_pool_leave_queue(pool, task);
   if (mp_load_relaxed(&pool->closing) >= MP_CLOSING_CANCEL) { /* shutting down: what has not started is cancelled */
     if (mp_task_end(task, MP_STATE_CANCELLED, true, &before)) mp_pool_finish(pool, worker, task, before, true);
   } else {

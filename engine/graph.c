@@ -281,7 +281,7 @@ static void start_roots(mp_graph *graph, mp_worker *self) {
 mp_status mp_graph_run(mp_graph *graph) {
   mp_pool *pool = graph->pool;
   mp_worker *self = mp_pool_self(pool), *before = NULL;
-  bool owner = self == NULL && pool->scheduler.owner != NULL && mp_os_thread_tag() == pool->owner_tag;
+  bool owner = self == NULL && mp_pool_owner_works(pool);
   uint32_t idle = 0;
   if (!mp_cas_acq_rel(&graph->running, &idle, 1)) return MP_BUSY;
   mp_status status = prepare(graph);

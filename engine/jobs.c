@@ -144,7 +144,7 @@ mp_status mp_for(mp_pool *pool, size_t first, size_t last, size_t grain, mp_for_
   if (first >= last) return mp_pool_status(pool);
   helper helpers[FOR_HELPERS_MAX];
   mp_worker *before = NULL, *self = mp_pool_self(pool);
-  bool owner = self == NULL && pool->scheduler.owner != NULL && mp_os_thread_tag() == pool->owner_tag;
+  bool owner = self == NULL && mp_pool_owner_works(pool);
   mp_status status = mp_pool_enter(pool, self);
   if (status != MP_OK) return status;
   size_t n = pool->scheduler.config.workers + (owner ? 1 : 0);

@@ -111,6 +111,14 @@ typedef enum mp_log_level { MP_LOG_ERROR, MP_LOG_WARN, MP_LOG_INFO, MP_LOG_DEBUG
 /* Receives one finished line (no newline). Called from any thread, one call at a time per pool, under no other lock. */
 typedef void mp_log_sink(void *ud, mp_log_level level, const char *area, const char *line);
 
+/* How much a pool takes at a time; 0: no limit. Past one, mp_submit says FULL or MEMORY. */
+typedef struct mp_limits {
+  size_t tasks;            /* tasks that have not ended */
+  size_t queue;            /* tasks that have not started; a cancelled one counts until its memory goes */
+  size_t queue_bytes;      /* the same in bytes: the task itself, the copy of its argument and desc.held_bytes */
+  unsigned memory_percent; /* 1..100: of the system's memory, or of the cgroup's if that has less, in use by whomever; looked at every 10 ms */
+} mp_limits;
+
 typedef struct mp_pool_config {
   size_t size;            /* sizeof(mp_pool_config) */
   unsigned workers;       /* 1..MP_WORKERS_MAX; 0: mp_cores() */
@@ -119,6 +127,8 @@ typedef struct mp_pool_config {
   uint64_t spin_ns;       /* how long an idle worker or a waiting thread looks before it sleeps; default 2,000 */
   uint64_t spin_free_ns;  /* the same while a core is free for it: fewer threads awake than cores; default 50,000 */
   int owner_works;        /* nonzero: the owner runs tasks while it waits (a game's main thread). Default 0 */
+  int caller_runs;        /* nonzero: MP_TASK_CALLER_RUNS works on the owner too, not on workers only. Default 0 */
+  mp_limits limits;       /* default: none */
   size_t mailbox_max;     /* progress messages a mailbox holds before it drops the next; default 65,536 */
   mp_allocator allocator; /* zeroed: malloc and free */
   mp_log_sink *log;       /* NULL: silent */
@@ -142,7 +152,7 @@ typedef struct mp_pool_config {
   /* On a worker's thread that has been idle for idle_after_ns (default 300 ms): a moment's tidying up. Nonzero: call again. May be NULL */
   int (*worker_idle)(mp_worker *worker, void *local, void *ud);
   uint64_t idle_after_ns;
-  void (*closed)(void *ud); /* the pool's memory is about to go: nothing of it uses the host's hooks any more. Any thread. May be NULL */
+  void (*closed)(void *ud); /* no thread and no task is left, and but for the allocator no hook is called any more. Any thread. May be NULL */
   void *closed_ud;
 } mp_pool_config;
 
@@ -171,12 +181,24 @@ typedef struct mp_pool_info {
   uint64_t done, failed, cancelled, timed_out;
   uint64_t waiting, running;                      /* a snapshot: waiting counts tasks queued or held by dependencies */
   uint64_t steals, parks;                         /* since creation */
+  uint64_t refused;                               /* submissions that found the pool full */
+  size_t tasks_peak, queue, queue_bytes;          /* of what the limits count; 0 while there are none */
   unsigned stuck;                                 /* workers set aside now, in tasks that are over and do not return */
   uint64_t messages_dropped;                      /* progress messages a full mailbox refused */
   size_t bytes;                                   /* held by the engine from its allocator */
 } mp_pool_info;
 
-#define MP_POOL_INFO_INIT {sizeof(mp_pool_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define MP_POOL_INFO_INIT {sizeof(mp_pool_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/* Sets new limits; what is in already stays. Errors: INVALID. Any thread. */
+MP_API MP_CHECKED mp_status mp_pool_set_limits(mp_pool *pool, const mp_limits *limits);
+
+/*
+** Waits until the pool would take a task again whose argument takes `bytes` (arg_size + held_bytes), or mailbox (may be NULL) has messages;
+** OK also when it shuts down: submit again and see. On a worker it lets others work meanwhile.
+** Errors: FULL (so large a task never fits), TIMEOUT, INTERRUPTED, CANCELLED (the task that waits was asked to stop), FORKED.
+*/
+MP_API MP_CHECKED mp_status mp_wait_room(mp_pool *pool, size_t bytes, mp_mailbox *mailbox, uint64_t timeout_ns);
 
 /* Fills `info`. Any thread; counters of other threads may be a moment old. */
 MP_API void mp_pool_get_info(mp_pool *pool, mp_pool_info *info);
@@ -262,7 +284,8 @@ typedef void mp_notify(mp_task *task, mp_state state, void *ud);
 typedef void mp_progress(mp_task *task, double progress, const char *note, size_t note_length, void *ud);
 
 enum {
-  MP_TASK_TIMED = 1 /* keep the times that mp_task_times reports (three clock readings a task) */
+  MP_TASK_TIMED = 1,      /* keep the times that mp_task_times reports (three clock readings a task) */
+  MP_TASK_CALLER_RUNS = 2 /* if the pool is full, the caller (a worker; the owner with caller_runs) runs it, or works until it has run */
 };
 
 typedef struct mp_task_desc {
@@ -270,6 +293,7 @@ typedef struct mp_task_desc {
   mp_task_run *run;
   void *arg;
   size_t arg_size;      /* 0: arg is passed as it is. Else that many bytes at arg are copied into the task */
+  size_t held_bytes;    /* what arg holds elsewhere, for limits.queue_bytes */
   mp_task_drop *drop;   /* may be NULL */
   mp_task_done *done;   /* may be NULL */
   mp_mailbox *mailbox;  /* where done, progress and notify are delivered; NULL: the pool's own */
@@ -284,12 +308,13 @@ typedef struct mp_task_desc {
   void *listener_ud;
 } mp_task_desc;
 
-#define MP_TASK_DESC_INIT {sizeof(mp_task_desc), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define MP_TASK_DESC_INIT {sizeof(mp_task_desc), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /*
 ** Submits a task. With `task` non-NULL the caller receives a reference to release. On failure nothing ran, and
-** `drop` was NOT called: arg is still the caller's. Any thread. Never blocks.
-** Errors: INVALID, NOMEM, FOREIGN, SHUTDOWN, FORKED, NOTHREAD (the first deadline could not start the timer).
+** `drop` was NOT called: arg is still the caller's. Any thread. Never blocks (but see MP_TASK_CALLER_RUNS).
+** Errors: INVALID, NOMEM, FOREIGN, SHUTDOWN, FORKED, NOTHREAD (the first deadline could not start the timer), FULL and MEMORY (a limit),
+** STUCK (stuck_max workers have been set aside).
 */
 MP_API MP_CHECKED mp_status mp_submit(mp_pool *pool, const mp_task_desc *desc, mp_task **task);
 
@@ -496,6 +521,8 @@ MP_API const char *mp_graph_cycle(const mp_graph *graph);
 typedef struct mp_bytes mp_bytes;
 /* Copies `size` bytes. Errors: NOMEM. */
 MP_API MP_CHECKED mp_status mp_bytes_create(mp_pool *pool, const void *data, size_t size, mp_bytes **bytes);
+/* The block keeps its pool alive no longer: whoever holds it lets go in the pool's `closed` hook at the latest. While only the caller has it. */
+MP_API void mp_bytes_weaken(mp_bytes *bytes);
 MP_API void mp_bytes_retain(mp_bytes *bytes);
 MP_API void mp_bytes_release(mp_bytes *bytes);
 MP_API const void *mp_bytes_data(const mp_bytes *bytes, size_t *size);

@@ -85,7 +85,7 @@ static mp_scheduler_config scheduler_config(mp_pool *pool) {
   mp_scheduler_config config = {
       .workers = c->workers, .workers_extra = c->workers_extra, .stack_size = c->stack_size, .spin_ns = c->spin_ns,
       .spin_free_ns = c->spin_free_ns, .cores = mp_os_cores(),
-      .owner_works = c->owner_works != 0, .worker_start = c->worker_start, .worker_stop = c->worker_stop,
+      .owner_works = c->owner_works != 0 || c->caller_runs != 0, .worker_start = c->worker_start, .worker_stop = c->worker_stop,
       .worker_ud = c->worker_ud, .worker_idle = c->worker_idle, .idle_after_ns = c->idle_after_ns,
       .interrupt_signal = c->worker_interrupt != NULL ? c->interrupt_signal : 0, .idle = on_idle, .thread_comes = retain_ud, .thread_gone = release_ud, .ud = pool};
   return config;
@@ -112,6 +112,7 @@ mp_status mp_pool_create(const mp_pool_config *given, mp_pool **created) {
   pool->mailbox_host.wake_ud = config.wake_ud;
   pool->mailbox_host.limit = config.mailbox_max;
   mp_os_fork_guard_open(&pool->fork_guard);
+  if ((status = mp_admission_set(&pool->admission, &config.limits)) != MP_OK) goto fail_log;
   if ((status = mp_log_init(&pool->log, config.log, config.log_ud, config.log_level)) != MP_OK) goto fail_log;
   if ((status = mp_event_init(&pool->event)) != MP_OK) goto fail_event;
   if ((status = mp_os_lock_init(&pool->timer_lock)) != MP_OK) goto fail_timer_lock;
@@ -220,12 +221,31 @@ static mp_status enter(mp_pool *pool, mp_worker *self, uint64_t n) {
   return MP_SHUTDOWN;
 }
 
+/* What a task counts for: the least is itself. */
+static size_t cost(const mp_task_desc *desc) { return sizeof(mp_task) + desc->arg_size + desc->held_bytes; }
+
+mp_status mp_pool_set_limits(mp_pool *pool, const mp_limits *limits) {
+  mp_status status = mp_admission_set(&pool->admission, limits);
+  if (status == MP_OK) mp_event_signal(&pool->event); /* there may be room now */
+  return status;
+}
+
+static void give_room(mp_pool *pool, size_t n, size_t bytes) {
+  bool awaited = mp_admission_leave_queue(&pool->admission, n, bytes);
+  if (mp_admission_end(&pool->admission, n) || awaited) mp_event_signal(&pool->event);
+}
+
+void mp_pool_leave_queue(mp_pool *pool, const mp_task *task) {
+  if (task->bytes != 0 && mp_admission_leave_queue(&pool->admission, 1, task->bytes)) mp_event_signal(&pool->event);
+}
+
 /* A queued task is cancelled. Bare jobs are refused: somebody waits for them to run. */
 static bool cancel_job(mp_job *job, void *ud) {
   mp_pool *pool = ud;
   uint32_t before;
   if (job->run != mp_pool_run_job) return false;
   mp_task *task = mp_task_of_job(job);
+  mp_pool_leave_queue(pool, task);
   if (mp_task_end(task, MP_STATE_CANCELLED, true, &before)) mp_pool_finish(pool, NULL, task, before, false);
   mp_task_release(task);
   return true;
@@ -311,18 +331,25 @@ mp_status mp_submit(mp_pool *pool, const mp_task_desc *desc, mp_task **out) {
   if (mp_load_relaxed(&pool->scheduler.stuck) >= pool->config.stuck_max) return MP_STUCK;
   mp_worker *self = mp_pool_self(pool);
   mp_task_lists *local = mp_pool_local_tasks(pool);
-  if ((status = enter(pool, self, 1)) != MP_OK) return status;
+  bool counted, in_caller = false;
+  if ((status = mp_admit(&pool->admission, 1, cost(desc), &counted)) != MP_OK) {
+    in_caller = (desc->flags & MP_TASK_CALLER_RUNS) != 0 && (self != NULL || mp_pool_is_owner(pool));
+    if (!in_caller) return status;
+  }
+  if ((status = enter(pool, self, 1)) != MP_OK) goto fail_enter;
   mp_notice *notices[2];
-  mp_task *task = mp_task_create(pool, desc, local);
+  mp_task *task = mp_task_create(pool, desc, local), *run_here = NULL;
   if (task == NULL) {
     status = MP_NOMEM;
     goto fail_task;
   }
+  if (counted) task->bytes = cost(desc);
   if ((status = make_listeners(pool, task, desc, notices)) != MP_OK) goto fail_listeners;
   task->id = mp_add_relaxed(&pool->next_id, 1) + 1;
   if (out != NULL) add_handle(pool, task);
   if (mp_task_timeout(task) != 0 && (status = mp_pool_arm(pool, task)) != MP_OK) goto fail_arm; /* armed, it may end any time */
   if (out != NULL) *out = task;
+  if (in_caller) mp_task_retain(run_here = task);
   link_listeners(task, notices);
   if (desc->after_count > 0) {
     link_after(pool, self, task, desc);
@@ -331,6 +358,10 @@ mp_status mp_submit(mp_pool *pool, const mp_task_desc *desc, mp_task **out) {
     mp_pool_make_ready(pool, self, task, false);
   }
   cancel_if_late(pool);
+  if (run_here != NULL) {
+    mp_pool_work_until(pool, run_here);
+    mp_task_release(run_here);
+  }
   return MP_OK;
 
 fail_arm:
@@ -340,6 +371,8 @@ fail_listeners:
   mp_task_discard(task, local);
 fail_task:
   withdraw(pool, self, 1);
+fail_enter:
+  if (counted) give_room(pool, 1, cost(desc));
   return status;
 }
 
@@ -351,6 +384,9 @@ mp_status mp_submit_batch(mp_pool *pool, const mp_task_desc *desc, size_t n, siz
   mp_status status = check_desc(pool, desc);
   if (status != MP_OK) return status;
   if (mp_load_relaxed(&pool->scheduler.stuck) >= pool->config.stuck_max) return MP_STUCK;
+  bool counted;
+  if (n > SIZE_MAX / cost(desc)) return MP_NOMEM;
+  if ((status = mp_admit(&pool->admission, n, n * cost(desc), &counted)) != MP_OK) return status;
   mp_worker *self = mp_pool_self(pool);
   mp_task_lists *local = mp_pool_local_tasks(pool);
   mp_task *first = NULL, *last = NULL;
@@ -362,6 +398,7 @@ mp_status mp_submit_batch(mp_pool *pool, const mp_task_desc *desc, size_t n, siz
       break;
     }
     if (each.arg != NULL) each.arg = (char *)each.arg + stride;
+    if (counted) task->bytes = cost(desc);
     mp_store_relaxed(&task->word, MP_STATE_QUEUED);
     mp_store_relaxed(&task->joins, 0);
     if (first == NULL)
@@ -377,6 +414,7 @@ mp_status mp_submit_batch(mp_pool *pool, const mp_task_desc *desc, size_t n, siz
       next = mp_task_of_job(first->as.ordered.job.next);
       mp_task_discard(first, local);
     }
+    if (counted) give_room(pool, n, n * cost(desc));
     return status;
   }
   uint64_t id = mp_add_relaxed(&pool->next_id, n);
@@ -480,6 +518,10 @@ void mp_pool_get_info(mp_pool *pool, mp_pool_info *info) {
   info->steals = sum.steals;
   info->parks = sum.parks;
   info->stuck = mp_load_relaxed(&pool->scheduler.stuck);
+  info->refused = mp_load_relaxed(&pool->admission.refused);
+  info->tasks_peak = mp_load_relaxed(&pool->admission.tasks_peak);
+  info->queue = mp_load_relaxed(&pool->admission.queue);
+  info->queue_bytes = mp_load_relaxed(&pool->admission.queue_bytes);
   info->messages_dropped = mp_load_relaxed(&pool->mailbox_host.dropped);
   info->bytes = mp_load_relaxed(&pool->alloc.bytes);
 }
@@ -592,13 +634,14 @@ void mp_pool_destroy(mp_pool *pool) {
 
 static void free_pool(mp_pool *pool) {
   mp_alloc alloc = pool->alloc;
-  mp_pool_config config = pool->config;
+  const mp_pool_config config = pool->config;
   mp_scheduler *scheduler = &pool->scheduler;
   uint32_t slots = mp_load_acquire(&scheduler->slots);
   mp_scheduler_drain(scheduler, cancel_job, pool);
   for (uint32_t i = 0; i < slots; i++) mp_task_flush(pool, &mp_load_relaxed(&scheduler->worker[i])->tasks);
   mp_scheduler_close(scheduler);
   mp_task_flush(pool, &pool->owner_tasks);
+  if (config.closed != NULL) config.closed(config.closed_ud);
   mp_task_close_stores(pool);
   mp_pool_close_interrupts(pool);
   pthread_mutex_destroy(&pool->running_lock);
@@ -610,7 +653,6 @@ static void free_pool(mp_pool *pool) {
   mp_log_close(&pool->log);
   mp_os_fork_guard_close(&pool->fork_guard);
   mp_alloc_free_aligned(&alloc, pool, sizeof *pool);
-  if (config.closed != NULL) config.closed(config.closed_ud);
 }
 
 /* }====================================================== */

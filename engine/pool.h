@@ -8,6 +8,7 @@
 #ifndef MP_POOL_H
 #define MP_POOL_H
 
+#include "admit.h"
 #include "alloc.h"
 #include "event.h"
 #include "log.h"
@@ -37,6 +38,7 @@ struct mp_pool {
   /* shared, each with its own rules */
   mp_scheduler scheduler;
   mp_store stores[MP_TASK_SIZES];
+  mp_admission admission;
   mp_event event; /* something a waiting thread may want has happened */
   pthread_mutex_t critical;
   /* owner thread only */
@@ -77,6 +79,9 @@ mp_worker *mp_pool_self(mp_pool *pool);
   ((self) != NULL ? mp_store_seq(&(self)->counters.field, mp_load_relaxed(&(self)->counters.field) + 1) \
                   : (void)mp_add_seq(&(pool)->outside.field, 1))
 
+/* A task that counts in the limits leaves its queue, for good or for bad: once, with the engine's reference. */
+void mp_pool_leave_queue(mp_pool *pool, const mp_task *task);
+
 /* finish.c: the one who ended `task` releases whom it holds. `before` is the word before the end. `tail`: the caller is the worker that ran it and has nothing left to do, so a successor may become its continuation. */
 void mp_pool_finish(mp_pool *pool, mp_worker *self, mp_task *task, uint32_t before, bool tail);
 /* Queues a task whose last dependency is done (the engine's reference passes on). */
@@ -107,10 +112,14 @@ bool mp_pool_end_now(mp_pool *pool, mp_task *task, mp_state state);
 /* Ends what still runs, for a shutdown whose deadline has passed. */
 void mp_pool_end_running(mp_pool *pool);
 
-/* Is this the owner, and does it run tasks while it waits? */
-static inline bool mp_pool_owner_works(const mp_pool *pool) {
+/* Is this the owner, with a slot among the workers? */
+static inline bool mp_pool_is_owner(const mp_pool *pool) {
   return pool->scheduler.owner != NULL && mp_os_thread_tag() == pool->owner_tag;
 }
+/* Is this the owner, and does it run tasks while it waits? */
+static inline bool mp_pool_owner_works(const mp_pool *pool) { return pool->config.owner_works && mp_pool_is_owner(pool); }
+/* Works on the calling worker, or owner with a slot, until the task has ended. */
+void mp_pool_work_until(mp_pool *pool, mp_task *task);
 /* Runs, as that owner, whatever can be found; false if there was nothing. */
 bool mp_pool_help_as_owner(mp_pool *pool);
 

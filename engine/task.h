@@ -96,6 +96,7 @@ struct mp_task {
   uint32_t link_count;
   uint32_t size; /* of the allocation, arg included */
   uint64_t id;
+  size_t bytes;      /* what it counts for in the pool's limits; 0: nothing */
   mp_timing *timing; /* behind the task, or NULL: neither a timeout nor MP_TASK_TIMED */
   /* the thread that runs it, until it is terminal; then constant */
   void *result;

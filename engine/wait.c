@@ -5,6 +5,7 @@
 
 #include "pool.h"
 
+#define MEMORY_LOOK_NS ((uint64_t)10000000) /* between two looks of who waits for memory */
 #define STACK_RESERVE ((size_t)512 * 1024) /* C stack a task may need; more must be left to run one in place */
 
 /*
@@ -22,6 +23,8 @@ typedef struct wait_set {
   size_t n;
   mp_mailbox *mailbox;
   const mp_worker *cancellable; /* whose running task's being asked to stop ends the wait; or NULL */
+  mp_pool *room;     /* the pool in which room is waited for, or NULL */
+  size_t room_bytes; /* for a task of so many */
   uint64_t taken; /* mailbox->taken when the wait began: what runs in place on this thread may take the news that is waited for */
 } wait_set;
 
@@ -29,6 +32,10 @@ static bool ready(const wait_set *set, size_t *index) {
   for (size_t i = 0; i < set->n; i++) {
     if (set->tasks[i] == NULL || !mp_state_is_terminal(mp_task_state(set->tasks[i]))) continue;
     *index = i;
+    return true;
+  }
+  if (set->room != NULL && (mp_load_relaxed(&set->room->closing) != 0 || mp_admission_has_room(&set->room->admission, set->room_bytes))) {
+    *index = set->n;
     return true;
   }
   if (set->mailbox == NULL) return false;
@@ -57,6 +64,13 @@ static bool spin(mp_pool *pool, mp_worker *self, const wait_set *set, uint64_t d
 
 static bool is_called_off(const wait_set *set) { return set->cancellable != NULL && mp_worker_cancelled(set->cancellable); }
 
+/* Memory in use falls without telling anybody. */
+static uint64_t next_look(const wait_set *set, uint64_t deadline) {
+  if (set->room == NULL || mp_load_relaxed(&set->room->admission.memory_percent) == 0) return deadline;
+  uint64_t soon = mp_os_deadline(MEMORY_LOOK_NS);
+  return soon < deadline ? soon : deadline;
+}
+
 static mp_status sleep_until_ready(mp_pool *pool, const wait_set *set, uint64_t deadline, size_t *index) {
   mp_status status = MP_OK;
   if (set->mailbox != NULL) mp_add_seq(&set->mailbox->awaited, 1); /* before its count is read; pairs with tell_poller */
@@ -77,7 +91,7 @@ static mp_status sleep_until_ready(mp_pool *pool, const wait_set *set, uint64_t 
       status = MP_TIMEOUT;
       break;
     }
-    status = mp_event_wait(&pool->event, seen, deadline);
+    status = mp_event_wait(&pool->event, seen, next_look(set, deadline));
   }
   if (set->mailbox != NULL) mp_sub_seq(&set->mailbox->awaited, 1);
   return status;
@@ -164,7 +178,7 @@ static mp_status wait_as_owner(mp_pool *pool, const wait_set *set, size_t *index
   while (!over && status != MP_INTERRUPTED) {
     if (mp_worker_stack_left(self) < STACK_RESERVE)
       status = sleep_until_ready(pool, set, MP_FOREVER, index);
-    else if (!help(self, mp_scheduler_find) && !spin(pool, self, set, MP_FOREVER, index))
+    else if (!run_in_place(self, set) && !help(self, mp_scheduler_find) && !spin(pool, self, set, MP_FOREVER, index))
       status = park_owner(scheduler, set, index);
     over = ready(set, index);
   }
@@ -181,10 +195,10 @@ bool mp_pool_help_as_owner(mp_pool *pool) {
   return helped;
 }
 
-static mp_status wait_any(mp_pool *pool, mp_task *const *tasks, size_t n, mp_mailbox *mailbox, const mp_worker *cancellable,
-                          uint64_t timeout_ns, size_t *index) {
-  wait_set set = {tasks, n, mailbox, cancellable, mailbox != NULL ? mp_load_relaxed(&mailbox->taken) : 0};
-  size_t found = n;
+static mp_status wait_for(mp_pool *pool, const wait_set *given, uint64_t timeout_ns, size_t *index) {
+  wait_set set = *given;
+  size_t found = set.n;
+  if (set.mailbox != NULL) set.taken = mp_load_relaxed(&set.mailbox->taken);
   if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
   mp_status status = MP_OK;
   if (!ready(&set, &found)) {
@@ -192,7 +206,7 @@ static mp_status wait_any(mp_pool *pool, mp_task *const *tasks, size_t n, mp_mai
     uint64_t deadline = mp_os_deadline(timeout_ns);
     if (timeout_ns == 0)
       status = MP_TIMEOUT;
-    else if (mp_pool_owner_works(pool) && mailbox == NULL && deadline == MP_FOREVER)
+    else if (mp_pool_owner_works(pool) && set.mailbox == NULL && set.room == NULL && deadline == MP_FOREVER)
       status = wait_as_owner(pool, &set, &found);
     else if (self != NULL)
       status = wait_on_worker(pool, self, &set, deadline, &found);
@@ -204,11 +218,36 @@ static mp_status wait_any(mp_pool *pool, mp_task *const *tasks, size_t n, mp_mai
 }
 
 mp_status mp_wait_any(mp_pool *pool, mp_task *const *tasks, size_t n, mp_mailbox *mailbox, uint64_t timeout_ns, size_t *index) {
-  return wait_any(pool, tasks, n, mailbox, NULL, timeout_ns, index);
+  const wait_set set = {.tasks = tasks, .n = n, .mailbox = mailbox};
+  return wait_for(pool, &set, timeout_ns, index);
 }
 
 mp_status mp_worker_wait_any(mp_worker *worker, mp_task *const *tasks, size_t n, mp_mailbox *mailbox, uint64_t timeout_ns, size_t *index) {
-  return wait_any(pool_of(worker), tasks, n, mailbox, mp_worker_task(worker) != NULL ? worker : NULL, timeout_ns, index);
+  const wait_set set = {.tasks = tasks, .n = n, .mailbox = mailbox, .cancellable = mp_worker_task(worker) != NULL ? worker : NULL};
+  return wait_for(pool_of(worker), &set, timeout_ns, index);
+}
+
+mp_status mp_wait_room(mp_pool *pool, size_t bytes, mp_mailbox *mailbox, uint64_t timeout_ns) {
+  const mp_worker *self = mp_pool_self(pool);
+  const mp_worker *cancellable = self != NULL && mp_worker_task(self) != NULL ? self : NULL;
+  if (bytes > SIZE_MAX - sizeof(mp_task)) return MP_FULL;
+  const wait_set set = {.mailbox = mailbox, .room = pool, .room_bytes = bytes + sizeof(mp_task), .cancellable = cancellable};
+  size_t max = mp_load_relaxed(&pool->admission.queue_bytes_max), index;
+  if (max != 0 && set.room_bytes > max) return MP_FULL;
+  mp_add_seq(&pool->admission.waiters, 1); /* before the look for room; pairs with is_awaited in admit.c */
+  mp_status status = wait_for(pool, &set, timeout_ns, &index);
+  mp_sub_seq(&pool->admission.waiters, 1);
+  return status;
+}
+
+void mp_pool_work_until(mp_pool *pool, mp_task *task) {
+  const wait_set set = {.tasks = &task, .n = 1};
+  size_t index;
+  mp_worker *self = mp_pool_self(pool);
+  if (self != NULL)
+    (void)!wait_on_worker(pool, self, &set, MP_FOREVER, &index);
+  else
+    (void)!wait_as_owner(pool, &set, &index);
 }
 
 mp_status mp_wait(mp_task *task, uint64_t timeout_ns) {

@@ -52,6 +52,8 @@ local mp = {
   pool = core.pool,
   get_thread_pool_info = core.get_thread_pool_info,
   get_active_task_count = core.get_active_task_count,
+  set_max_concurrent_tasks = core.set_max_concurrent_tasks,
+  configure_memory_limit = core.configure_memory_limit,
   shutdown = core.shutdown,
   reset_shutdown = core.reset_shutdown,
 }

@@ -25,6 +25,7 @@ local mp = {}
 ---@field on_progress? fun(fraction: number, note?: string)
 ---@field metadata? table copied into `handle:metadata()`
 ---@field pool? makeparallel.Pool default: the default pool
+---@field memory_limit? integer bytes, at least 65536, that it may allocate; past it, it ends with an error of kind "memory" that nothing catches
 
 ---A function with options. Calling it submits: a handle among the arguments is a dependency, and the function gets its value.
 ---@class makeparallel.Task
@@ -105,7 +106,8 @@ function handle:elapsed() end
 ---@return number?
 function handle:timeout() end
 
----Cancels what has not started, asks what runs to stop and waits up to `grace` for it. True exactly when the outcome is "cancelled".
+---Ends it now; afterwards it is decided whether the outcome is "cancelled", which is returned. A task that runs is stopped as the pool's
+---cancel_mode can. With a grace it has so many seconds to stop by itself, and its own end counts.
 ---@param grace? number
 ---@return boolean cancelled
 function handle:cancel(grace) end
@@ -278,6 +280,15 @@ function mp.fd() end
 ---@field setup? function runs in each worker's state when it is made
 ---@field preload? string[] modules that each worker's state requires when it is made
 ---@field isolate? "none"|"env"|"state" globals of a worker persist; a fresh environment for each task; a fresh state
+---@field cancel_mode? "signal"|"hook"|"cooperative" how Lua that runs is stopped: by SIGURG to the worker (default), at no cost until then;
+---by a count hook, where signals are forbidden, at up to twice the time; or not at all: the task must look at mp.cancelled()
+---@field worker_memory_limit? integer bytes, at least 1 MiB, that a worker's state may hold
+---@field max_concurrent_tasks? integer tasks that have not ended
+---@field max_queue? integer tasks that have not started
+---@field max_queue_bytes? integer the same in bytes
+---@field memory_limit_percent? integer 1 to 100: of the system's memory (or the cgroup's) in use by whomever, above which no task is taken
+---@field when_full? "block"|"error"|"caller" wait for room (then nil and "queue full"); raise at once; run it on this thread, in a state of its own
+---@field full_timeout? number seconds to wait for room; default: no limit, inside a task 30
 ---@field log? string|fun(level: string, area: string, line: string) as MAKEPARALLEL_LOG: "debug", "pool=trace,callback=error"
 
 ---Sets options of the default pool. A running one is replaced if nothing is left to do in it.
@@ -286,6 +297,14 @@ function mp.configure(options) end
 
 ---@param options integer|makeparallel.PoolOptions an integer: the number of workers
 function mp.configure_thread_pool(options) end
+
+---Of the default pool; now, if it runs. nil: no limit.
+---@param max integer? tasks that have not ended
+function mp.set_max_concurrent_tasks(max) end
+
+---Of the default pool; now, if it runs. nil: no limit.
+---@param percent integer? of the system's memory (or the cgroup's), 1 to 100
+function mp.configure_memory_limit(percent) end
 
 ---@class makeparallel.Pool
 local pool = {}
@@ -306,6 +325,11 @@ function mp.pool(options) end
 ---@field timed_out integer
 ---@field waiting integer
 ---@field running integer
+---@field stuck integer workers set aside because their task is over and does not return
+---@field refused integer submissions that found the pool full
+---@field peak integer the most tasks at a time, while there are limits
+---@field queue integer tasks that have not started, while there are limits
+---@field queue_bytes integer
 ---@field messages_dropped integer progress that found a mailbox full
 ---@field callback_errors integer
 ---@field bytes integer held by the engine

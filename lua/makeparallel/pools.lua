@@ -6,8 +6,8 @@ local map = require "makeparallel.map"
 local pools = {}
 
 -- What pcall returned: an error of the core is raised where our function, which ends by calling this, was called.
-local function at_caller(ok, result)
-  if ok then return result end
+local function at_caller(ok, result, ...)
+  if ok then return result, ... end
   error(result, 2)
 end
 
@@ -17,7 +17,7 @@ function pools.configure_thread_pool(options)
   return at_caller(pcall(core.configure, options))
 end
 
-local TASK_OPTIONS <const> = { "name", "timeout", "priority", "after", "on_complete", "on_error", "on_progress", "metadata" }
+local TASK_OPTIONS <const> = { "name", "timeout", "priority", "after", "on_complete", "on_error", "on_progress", "metadata", "memory_limit" }
 
 local function with_pool(pool, options)
   local copy = { pool = pool }

@@ -1,0 +1,18 @@
+/*
+** host.h - what a pool is made from, read from a table of options: its engine's config, and what each worker's state is given.
+*/
+#ifndef LMP_HOST_H
+#define LMP_HOST_H
+
+#include "vm.h"
+
+/* Raises unless the table at stack index `options` holds known options with fitting values. */
+void lmp_host_check(lua_State *L, int options);
+/* Fills a zeroed host from checked options; returns the config of a pool that will free it. Before that it is the caller's. */
+mp_pool_config lmp_host_prepare(lua_State *L, lmp_host *host, int options);
+/* What each new state is given: written once the pool is there, read by every worker when its state is made. */
+void lmp_host_inherit(lua_State *L, lmp_pool *object, int options);
+/* The engine's `closed`; any thread. Never raises. */
+void lmp_host_free(void *host);
+
+#endif
