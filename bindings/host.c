@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "interrupt.h"
-#include "limits.h"
+#include "room.h"
 #include "options.h"
 
 static const char *const option_names[] = {"workers", "stack_size", "setup", "preload", "isolate", "log", "cancel_mode",

@@ -5,7 +5,7 @@
 
 #include "errors.h"
 #include "handle.h"
-#include "limits.h"
+#include "room.h"
 #include "runner.h"
 
 /* map_chunk(function, list, first, count, seed or nil, on_error, name or nil, priority, pool or nil) -> handle */

@@ -7,7 +7,7 @@
 #include "function.h"
 #include "handle.h"
 #include "interrupt.h"
-#include "limits.h"
+#include "room.h"
 
 /*
 ** {======================================================

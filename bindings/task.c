@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "handle.h"
-#include "limits.h"
+#include "room.h"
 #include "options.h"
 #include "runner.h"
 

@@ -9,16 +9,22 @@
 typedef struct wait {
   lua_State *L;
   lmp_context *context;
-  lua_Hook hook; /* set when the wait began */
+  lua_Hook hook; /* heard: it has been given its chance */
 } wait;
+
+/* A hook that is there already may be Ctrl-C that came a moment ago: only on another coroutine, where it cannot be tried, it is let be. */
+static wait begin_wait(lua_State *L, lmp_context *context) {
+  return (wait){L, context, L == context->main ? NULL : lua_gethook(context->main)};
+}
 
 /*
 ** Lua's interpreter answers Ctrl-C by setting a hook on the main coroutine, which raises "interrupted!" at the next Lua instruction.
 ** There is none while we wait: so one is run, or, on another coroutine, the error is raised in its place.
 */
-static void hear_interrupt(const wait *w) {
+static void hear_interrupt(wait *w) {
   lua_Hook hook = lua_gethook(w->context->main);
   if (hook == NULL || hook == w->hook) return;
+  w->hook = hook;
   if (w->L == w->context->main) {
     if (luaL_loadstring(w->L, "return") != LUA_OK) lua_error(w->L);
     lua_call(w->L, 0, 0);
@@ -48,7 +54,7 @@ static uint64_t slice(const lmp_run *run, double deadline) {
 }
 
 /* Between two slices: was this state, or the task that runs on it, told to stop? */
-static void hear(const wait *w) {
+static void hear(wait *w) {
   const lmp_context *context = w->context;
   if (context->vm == NULL)
     hear_interrupt(w);
@@ -58,7 +64,7 @@ static void hear(const wait *w) {
 
 bool lmp_wait(lua_State *L, lmp_context *context, mp_pool *pool, mp_task *const *tasks, size_t n, bool for_mail, double deadline,
               size_t *index) {
-  wait w = {L, context, lua_gethook(context->main)};
+  wait w = begin_wait(L, context);
   lua_Integer delivered = context->delivered;
   const lmp_run *run = waiting_run(context, pool);
   for (;;) {
@@ -86,7 +92,7 @@ bool lmp_wait(lua_State *L, lmp_context *context, mp_pool *pool, mp_task *const 
 
 bool lmp_wait_room(lua_State *L, lmp_pool *object, size_t bytes, double deadline) {
   lmp_context *context = object->context;
-  wait w = {L, context, lua_gethook(context->main)};
+  wait w = begin_wait(L, context);
   mp_pool *pool = object->pool;
   const lmp_run *run = waiting_run(context, pool);
   for (;;) {

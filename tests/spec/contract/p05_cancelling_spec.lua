@@ -1,6 +1,6 @@
 -- Promise 5: a running task stops within milliseconds of its cancel, whatever it does in Lua, and nothing that it does swallows the cancel.
 local support = require "support"
-local _ENV <const> = support.globals(_ENV) -- luacheck: ignore
+_ENV = support.globals(_ENV)
 
 local mp = require "makeparallel"
 
@@ -10,7 +10,8 @@ local PROGRAMS <const> = {
   { "a for loop", "for i = 1, math.huge do end" },
   { "a goto loop", "::a:: goto a" },
   { "a comparator of table.sort that loops", "table.sort({3, 2, 1}, function(a, b) while true do end end)" },
-  { "table.sort again and again", "local t = {} for i = 1, 2^14 do t[i] = -i % 1000 end while true do table.sort(t, function(a, b) return a < b end) end" },
+  { "table.sort again and again",
+    "local t = {} for i = 1, 2^14 do t[i] = -i % 1000 end while true do table.sort(t, function(a, b) return a < b end) end" },
   { "a callback of gsub that loops", "('x'):gsub('x', function() while true do end end)" },
   { "a metamethod that loops", "local t = setmetatable({}, {__index = function() while true do end end}) return t.x" },
   { "a loop in a coroutine", "coroutine.wrap(function() while true do end end)()" },
@@ -21,8 +22,10 @@ local PROGRAMS <const> = {
   { "an xpcall handler that loops after an error", "while true do xpcall(error, function() while true do end end) end" },
   { "coroutines that swallow", "while true do coroutine.resume(coroutine.create(function() while true do end end)) end" },
   { "a wrapped coroutine that swallows", "while true do pcall(coroutine.wrap(function() while true do end end)) end" },
-  { "__close that loops", "local x <close> = setmetatable({}, {__close = function() while true do end end}) while true do end" },
-  { "__close that swallows", "local x <close> = setmetatable({}, {__close = function() while true do pcall(error) end end}) while true do end" },
+  { "__close that loops",
+    "local x <close> = setmetatable({}, {__close = function() while true do end end}) while true do end" },
+  { "__close that swallows",
+    "local x <close> = setmetatable({}, {__close = function() while true do pcall(error) end end}) while true do end" },
   { "coroutine.close that loops",
     "local co = coroutine.create(function() local x <close> = setmetatable({}, {__close = function() while true do end end}) coroutine.yield() end)"
     .. " coroutine.resume(co) coroutine.close(co)" },
@@ -177,7 +180,10 @@ describe("pcall, xpcall, load and coroutines in a worker", function()
         add(coroutine.close(dead))
         add(pcall(coroutine.resume, 5))
         add(coroutine.isyieldable())
-        add(pcall(coroutine.wrap(function() local x <close> = setmetatable({}, { __close = function() error("in close", 0) end }) error "a" end)))
+        add(pcall(coroutine.wrap(function()
+          local _ <close> = setmetatable({}, { __close = function() error("in close", 0) end })
+          error "a"
+        end)))
         add(load("return 1 +"))
         add(load(function() return nil end) ~= nil)
         add(pcall(load(("x"):rep(3) .. " = 5; return xxx")))

@@ -1,6 +1,6 @@
 -- Promise 6: a handle ends at its deadline whatever its task does; a worker whose task does not return is set aside, counted, replaced.
 local support = require "support"
-local _ENV <const> = support.globals(_ENV) -- luacheck: ignore
+_ENV = support.globals(_ENV)
 
 local mp = require "makeparallel"
 

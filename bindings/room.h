@@ -1,8 +1,8 @@
 /*
-** limits.h - how much a pool takes at a time, and what becomes of a submission that finds it full.
+** room.h - how much a pool takes at a time, and what becomes of a submission that finds it full.
 */
-#ifndef LMP_LIMITS_H
-#define LMP_LIMITS_H
+#ifndef LMP_ROOM_H
+#define LMP_ROOM_H
 
 #include "vm.h"
 

@@ -1,4 +1,4 @@
-#include "limits.h"
+#include "room.h"
 
 #include "handle.h"
 #include "options.h"
