@@ -13,7 +13,7 @@
 #define SETTLE_NS ((uint64_t)100000000) /* how long configure waits for the pool to be idle */
 
 #define SHUTDOWN_SECONDS 30 /* unless told otherwise */
-#define CLOSE_NS ((uint64_t)500000000) /* what is left of tasks that were asked to stop when their pool goes has so long */
+#define CLOSE_NS ((uint64_t)400000000) /* what is left of tasks that were asked to stop when their pool goes has so long */
 
 static const char default_pool_key; /* its address: registry key of the default pool's object */
 

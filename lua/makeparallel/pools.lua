@@ -17,7 +17,8 @@ function pools.configure_thread_pool(options)
   return at_caller(pcall(core.configure, options))
 end
 
-local TASK_OPTIONS <const> = { "name", "timeout", "priority", "after", "on_complete", "on_error", "on_progress", "metadata", "memory_limit" }
+local TASK_OPTIONS <const> =
+  { "name", "timeout", "priority", "after", "on_complete", "on_error", "on_progress", "metadata", "memory_limit" }
 
 local function with_pool(pool, options)
   local copy = { pool = pool }

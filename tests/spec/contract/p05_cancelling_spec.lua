@@ -27,8 +27,8 @@ local PROGRAMS <const> = {
   { "__close that swallows",
     "local x <close> = setmetatable({}, {__close = function() while true do pcall(error) end end}) while true do end" },
   { "coroutine.close that loops",
-    "local co = coroutine.create(function() local x <close> = setmetatable({}, {__close = function() while true do end end}) coroutine.yield() end)"
-    .. " coroutine.resume(co) coroutine.close(co)" },
+    "local co = coroutine.create(function() local x <close> = setmetatable({}, {__close = function() while true do end end})"
+    .. " coroutine.yield() end) coroutine.resume(co) coroutine.close(co)" },
   { "load with a reader that loops", "load(function() while true do end end)" },
   { "load that swallows", "while true do load(function() while true do end end) end" },
   { "building strings", "local s = '' while true do s = s .. 'x' if #s > 1000 then s = '' end end" },

@@ -1,0 +1,64 @@
+-- Promise 15: however a program ends, with whatever on its workers, it ends within a second or so, in every cancel mode, and never crashes.
+_ENV = require("support").globals(_ENV)
+local support <const> = require "support"
+
+local SOON <const> = support.sanitized and 30 or 5 -- a second on an idle machine
+
+local STUCK <const> = { environment = "ASAN_OPTIONS=detect_leaks=0" } -- LeakSanitizer is not made for threads that still run
+
+-- What is on a worker, as source of an expression that starts it.
+local TASKS <const> = {
+  { "a loop", "mp.spawn(function() while true do end end)" },
+  { "a loop that catches", "mp.spawn(function() while true do pcall(function() while true do end end) end end)" },
+  { "a loop in a task that a task waits for", "mp.spawn(function() return mp.spawn(function() while true do end end):get() end)" },
+  { "a blocking call", "mp.spawn(os.execute, 'sleep 3')" },
+  { "C code that does not end", "mp.spawn(string.rep, '', 1 << 62)" },
+  { "a loop and much that waits", "mp.spawn(function() while true do end end) for i = 1, 1000 do mp.spawn(mp.sleep, 60) end" },
+}
+
+-- How the program ends, and its exit code.
+local ENDS <const> = {
+  { "the end of the script", "", 0 },
+  { "os.exit(3)", "os.exit(3)", 3 },
+  { "os.exit(3, true)", "os.exit(3, true)", 3 },
+  { "an error", "error 'x'", 1 },
+}
+
+for _, mode in ipairs { "signal", "hook", "cooperative" } do
+  describe("a program with cancel_mode = " .. mode, function()
+    for _, task in ipairs(TASKS) do
+      for _, ending in ipairs(ENDS) do
+        it(("ends by %s with %s on a worker"):format(ending[1], task[1]), function()
+          local child <const> = support.run_child(([[
+            local mp = require "makeparallel"
+            mp.configure { workers = 2, cancel_mode = "%s" }
+            %s
+            mp.sleep(0.01)
+            %s
+          ]]):format(mode, task[2], ending[2]), STUCK)
+          assert.equal(ending[3], child.code)
+          assert.is_true(child.seconds < SOON)
+        end)
+      end
+    end
+  end)
+end
+
+describe("a pool that is collected", function()
+  for _, mode in ipairs { "signal", "hook", "cooperative" } do
+    it("takes its tasks along, cancel_mode = " .. mode, function()
+      local child <const> = support.run_child(([[
+        local mp = require "makeparallel"
+        local p = mp.pool { workers = 2, cancel_mode = "%s" }
+        local h = p:spawn(function() while true do end end)
+        while h:status() ~= "running" do end
+        p = nil
+        collectgarbage()
+        io.write(h:status())
+      ]]):format(mode), STUCK)
+      assert.equal("cancelled", child.stdout)
+      assert.equal(0, child.code)
+      assert.is_true(child.seconds < SOON)
+    end)
+  end
+end)
