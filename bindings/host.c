@@ -13,6 +13,7 @@ static const char *const option_names[] = {"workers", "stack_size", "setup", "pr
 
 void lmp_host_free(void *ud) { /* the engine's `closed`: any thread */
   lmp_host *host = ud;
+  if (host->outer.closed != NULL) host->outer.closed(host->outer.closed_ud);
   if (host->inherit != NULL) lmp_message_free(host->inherit);
   free(host->preload);
   free(host->vms);
@@ -21,6 +22,7 @@ void lmp_host_free(void *ud) { /* the engine's `closed`: any thread */
 
 /* C functions of package.preload: modules linked into the program. */
 static void keep_preloads(lua_State *L, lmp_host *host) {
+  if (host->preload != NULL) return; /* an earlier attempt got so far */
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   size_t n = 0;
   lua_pushnil(L);
@@ -57,6 +59,8 @@ static void push_preload_names(lua_State *L, int options) {
 void lmp_host_inherit(lua_State *L, lmp_pool *object, int options) {
   static const lmp_encoding how = {.root = "setup", .direction = "to a worker", .unnumbered = 4};
   int first = lua_gettop(L) + 1;
+  if (object->host->inherit != NULL) return; /* from the first state that came */
+  keep_preloads(L, object->host);
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "path");
   lua_getfield(L, -2, "cpath");
@@ -149,8 +153,25 @@ void lmp_host_check(lua_State *L, int options) {
   lua_settop(L, options);
 }
 
+void lmp_host_hook(lmp_host *host, mp_pool_config *config) {
+  host->outer = *config;
+  config->worker_start = lmp_vm_start;
+  config->worker_stop = lmp_vm_stop;
+  if (host->cancel_mode == LMP_CANCEL_SIGNAL) config->worker_interrupt = lmp_interrupt;
+  config->worker_idle = lmp_vm_idle;
+  config->worker_ud = config->closed_ud = host;
+  config->closed = lmp_host_free;
+}
+
+bool lmp_host_make_vms(lmp_host *host, const mp_pool_config *config) {
+  /* one for each thread there may ever be, and one for the owner, who may have to run a task itself */
+  host->vms = calloc((config->workers == 0 ? mp_cores() : config->workers) + config->workers_extra + 1, sizeof *host->vms);
+  return host->vms != NULL;
+}
+
 mp_pool_config lmp_host_prepare(lua_State *L, lmp_host *host, int options) {
   mp_pool_config config = mp_pool_config_default();
+  host->lua = mp_lua_config_default();
   host->log.function = LUA_NOREF;
   config.workers = option_workers(L, options);
   config.stack_size = option_stack(L, options);
@@ -159,20 +180,12 @@ mp_pool_config lmp_host_prepare(lua_State *L, lmp_host *host, int options) {
   host->memory_limit = option_worker_memory(L, options);
   lmp_limits_read(L, host, options);
   option_log(L, options, &host->log);
-  keep_preloads(L, host);
-  /* one for each thread there may ever be, and one for the owner, who may have to run a task itself */
-  host->vms = calloc((config.workers == 0 ? mp_cores() : config.workers) + config.workers_extra + 1, sizeof *host->vms);
-  if (host->vms == NULL) lmp_check(L, MP_NOMEM);
+  if (!lmp_host_make_vms(host, &config)) lmp_check(L, MP_NOMEM);
   config.limits = host->limits;
   config.caller_runs = host->when_full == LMP_FULL_CALLER;
   config.log = lmp_log_line;
   config.log_ud = &host->log;
   config.log_level = host->log.highest;
-  config.worker_start = lmp_vm_start;
-  config.worker_stop = lmp_vm_stop;
-  config.worker_interrupt = host->cancel_mode == LMP_CANCEL_SIGNAL ? lmp_interrupt : NULL;
-  config.worker_idle = lmp_vm_idle;
-  config.worker_ud = config.closed_ud = host;
-  config.closed = lmp_host_free;
+  lmp_host_hook(host, &config);
   return config;
 }

@@ -10,7 +10,11 @@
 void lmp_host_check(lua_State *L, int options);
 /* Fills a zeroed host from checked options; returns the config of a pool that will free it. Before that it is the caller's. */
 mp_pool_config lmp_host_prepare(lua_State *L, lmp_host *host, int options);
-/* What each new state is given: written once the pool is there, read by every worker when its state is made. */
+/* Adds our hooks to a config; those that are there are called beside. */
+void lmp_host_hook(lmp_host *host, mp_pool_config *config);
+/* The places for workers' states. False: no memory. Never raises. */
+bool lmp_host_make_vms(lmp_host *host, const mp_pool_config *config);
+/* What each new state is given: written before the pool has a Lua task, by the first state that uses it; read when a worker's state is made. */
 void lmp_host_inherit(lua_State *L, lmp_pool *object, int options);
 /* The engine's `closed`; any thread. Never raises. */
 void lmp_host_free(void *host);

@@ -64,10 +64,13 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
 }
 
 void lmp_interrupt(mp_worker *worker, void *local, void *ud) {
-  lmp_vm *vm = local;
+  const lmp_host *host = ud;
+  lmp_vm *vm = lmp_vm_of_worker(worker);
   lua_State *L = vm->current;
-  (void)worker, (void)ud;
-  if (L == NULL) return;
+  if (L == NULL) { /* a task in C */
+    if (host->outer.worker_interrupt != NULL) host->outer.worker_interrupt(worker, local, host->outer.worker_ud);
+    return;
+  }
   lmp_run *run = vm->run;
   if (run != NULL && run->raised == 1 && ++run->interrupts < CLEANUP_INTERRUPTS) return;
   arm(L, 1);
@@ -252,26 +255,29 @@ static void push_error_objects(lua_State *L) {
   lua_rawseti(L, -2, LMP_STOPS_MEMORY);
 }
 
-/* Replaces the field of the table on top by a function with the original as its upvalue. */
-static void replace(lua_State *L, const char *field, lua_CFunction function) {
-  lua_getfield(L, -1, field);
-  lua_pushcclosure(L, function, 1);
-  lua_setfield(L, -2, field);
+/* Replaces the field of the library, where there is such, by a function with the original as its upvalue. "": the globals */
+static void replace(lua_State *L, const char *library, const char *field, lua_CFunction function) {
+  lua_pushglobaltable(L);
+  if (*library != '\0') lua_getfield(L, -1, library);
+  if (lua_istable(L, -1) && lua_getfield(L, -1, field) == LUA_TFUNCTION) {
+    lua_pushcclosure(L, function, 1);
+    lua_setfield(L, -2, field);
+  }
 }
 
 void lmp_interrupt_open(lua_State *L, lmp_vm *vm) {
   push_error_objects(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &errors_key);
-  lua_pushglobaltable(L);
-  replace(L, "pcall", guarded_pcall);
-  replace(L, "xpcall", guarded_xpcall);
-  replace(L, "load", guarded_load);
-  lua_getfield(L, -1, "coroutine");
-  replace(L, "resume", guarded_resume);
-  replace(L, "wrap", guarded_wrap);
-  replace(L, "close", guarded_close);
-  lua_getfield(L, -2, "debug");
-  replace(L, "sethook", guarded_sethook);
-  lua_pop(L, 3);
+  static const struct {
+    const char *library, *field;
+    lua_CFunction function;
+  } guards[] = {{"", "pcall", guarded_pcall},        {"", "xpcall", guarded_xpcall},         {"", "load", guarded_load},
+                {"coroutine", "resume", guarded_resume}, {"coroutine", "wrap", guarded_wrap}, {"coroutine", "close", guarded_close},
+                {"debug", "sethook", guarded_sethook}};
+  int top = lua_gettop(L);
+  for (size_t i = 0; i < sizeof guards / sizeof guards[0]; i++) {
+    replace(L, guards[i].library, guards[i].field, guards[i].function);
+    lua_settop(L, top);
+  }
   if (vm->host->cancel_mode == LMP_CANCEL_HOOK) arm(L, LOOK_EVERY);
 }

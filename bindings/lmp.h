@@ -14,9 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "makeparallel.h"
-
-#define LMP_EXPORT __attribute__((visibility("default")))
+#include "makeparallel_lua.h"
 
 typedef struct lmp_context lmp_context;
 typedef struct lmp_pool lmp_pool;
@@ -66,7 +64,8 @@ struct lmp_pool {
   mp_mailbox *mailbox;  /* where this state's callbacks arrive; in a worker's view made when first needed */
   lmp_context *context;
   lmp_pool *next, *prev; /* in context->pools */
-  struct lmp_host *host; /* what its workers' states are made from; NULL in a worker's own view of its pool */
+  struct lmp_host *host; /* what its workers' states are made from */
+  bool borrowed;         /* a worker's view of its pool, or the pool of a program that embeds Lua: not this state's to shut down */
 };
 
 /*
@@ -75,10 +74,10 @@ struct lmp_pool {
 ** =======================================================
 */
 
-LMP_EXPORT int luaopen_makeparallel_core(lua_State *L);
-
 /* Makes the state's context and metatables; `vm` is the worker it belongs to, or NULL. Once per state. */
 lmp_context *lmp_context_create(lua_State *L, lmp_vm *vm);
+/* The state's context, or NULL without one. Never raises, but needs a slot of the stack. */
+lmp_context *lmp_context_get(lua_State *L);
 /* Sets functions with the context as their upvalue into the table on top. */
 void lmp_set_functions(lua_State *L, lmp_context *context, const luaL_Reg *functions);
 /* Creates a metatable: metamethods, and methods under __index (which may be NULL). `__metatable` is false. */
@@ -130,6 +129,12 @@ lmp_pool *lmp_to_pool(lua_State *L, lmp_context *context, int index);
 mp_mailbox *lmp_mailbox(lua_State *L, lmp_pool *pool);
 /* The pool object of this state for an engine pool; NULL if it has none. */
 lmp_pool *lmp_pool_find(lmp_context *context, const mp_pool *pool);
+/* Makes the borrowed pool the default one of this state. */
+lmp_pool *lmp_adopt_pool(lua_State *L, lmp_context *context, mp_pool *pool, struct lmp_host *host);
+/* Lets go of the default pool: shuts it down, unless it is borrowed. */
+void lmp_close_default(lua_State *L, lmp_context *context);
+/* Raises if the state's default pool is not its own to configure. */
+void lmp_check_own_pool(lua_State *L, lmp_context *context);
 /* Pushes that object, or nil. */
 void lmp_push_pool(lua_State *L, lmp_context *context, const mp_pool *pool);
 

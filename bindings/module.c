@@ -69,6 +69,14 @@ void lmp_copy_fields(lua_State *L, int from, int to) {
   }
 }
 
+lmp_context *lmp_context_get(lua_State *L) {
+  if (!lua_checkstack(L, 1)) return NULL;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &context_key);
+  lmp_context *context = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return context;
+}
+
 static int context_gc(lua_State *L) {
   lmp_context *context = lua_touserdata(L, 1);
   lmp_names_close(L, context);

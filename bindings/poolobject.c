@@ -71,7 +71,7 @@ static void close_object(lua_State *L, lmp_pool *object) {
   mp_pool *pool = object->pool;
   lmp_host *host = object->host;
   if (context->scratch != NULL && pool != NULL && context->scratch->message.pool == pool) lmp_buffer_free(context->scratch);
-  int log_function = host == NULL ? LUA_NOREF : host->log.function; /* workers may read it to the end */
+  int log_function = host == NULL || object->borrowed ? LUA_NOREF : host->log.function; /* workers may read it to the end */
   if (pool == NULL) {
     if (host != NULL) lmp_host_free(host); /* it was never given to a pool */
     object->host = NULL;
@@ -81,8 +81,9 @@ static void close_object(lua_State *L, lmp_pool *object) {
   unlink_pool(object);
   object->pool = NULL;
   lmp_forget_pool(L, context, pool);
-  if (host == NULL) { /* a worker's view */
-    mp_mailbox_close(object->mailbox);
+  if (object->borrowed) {
+    mp_mailbox_close(object->mailbox); /* its own */
+    object->host = NULL;
     return;
   }
   object->host = NULL;
@@ -96,11 +97,24 @@ static int pool_gc(lua_State *L) {
   return 0;
 }
 
-/* A worker's own view of its pool: tasks inside tasks go there. */
-static lmp_pool *view_pool(lua_State *L, lmp_context *context) {
+static lmp_pool *borrow_pool(lua_State *L, lmp_context *context, mp_pool *pool, lmp_host *host) {
   lmp_pool *object = push_object(L, context);
-  object->pool = mp_worker_pool(context->vm->worker);
+  object->pool = pool;
+  object->host = host;
+  object->borrowed = true;
   link_pool(L, context, object);
+  return object;
+}
+
+static void set_default(lua_State *L, lmp_context *context, lmp_pool *object) { /* its userdata on top, popped */
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &default_pool_key);
+  context->pool = object;
+}
+
+lmp_pool *lmp_adopt_pool(lua_State *L, lmp_context *context, mp_pool *pool, lmp_host *host) {
+  lmp_pool *object = borrow_pool(L, context, pool, host);
+  lmp_mailbox(L, object);
+  set_default(L, context, object);
   return object;
 }
 
@@ -109,14 +123,13 @@ lmp_pool *lmp_default_pool(lua_State *L, lmp_context *context) {
   if (context->was_shut_down) luaL_error(L, "pool is shut down (reset_shutdown lets a new one start)");
   lmp_pool *object;
   if (context->vm != NULL) {
-    object = view_pool(L, context);
+    object = borrow_pool(L, context, mp_worker_pool(context->vm->worker), context->vm->host);
   } else {
     lua_rawgeti(L, LUA_REGISTRYINDEX, context->pool_options);
     object = start_pool(L, context, lua_gettop(L));
     lua_remove(L, -2);
   }
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &default_pool_key);
-  context->pool = object;
+  set_default(L, context, object);
   return object;
 }
 
@@ -213,7 +226,9 @@ static int shut_down(lua_State *L, lmp_pool *object, int options) {
     if (lua_getfield(L, options, "timeout") != LUA_TNIL) timeout = lmp_to_seconds(L, -1, "timeout");
     if (lua_getfield(L, options, "cancel_pending") == LUA_TBOOLEAN && !lua_toboolean(L, -1)) mode = MP_SHUTDOWN_FINISH;
   }
-  if (object->context->vm != NULL && object->host == NULL) luaL_error(L, "a pool cannot be shut down by one of its own tasks");
+  if (object->borrowed)
+    luaL_error(L, object->context->vm != NULL ? "a pool cannot be shut down by one of its own tasks"
+                                              : "the pool belongs to the program that Lua is embedded in");
   if (object->pool != NULL) {
     lmp_check(L, mp_pool_shutdown(object->pool, lmp_to_ns(timeout), mode, &report));
     lmp_poll(L, object->context, MP_FOREVER, NULL);
@@ -230,7 +245,7 @@ static int pool_shutdown(lua_State *L) { return shut_down(L, check_object(L, 1),
 /* Leaving the pool's scope: what runs is asked to stop at once. */
 static int pool_close(lua_State *L) {
   lmp_pool *object = check_object(L, 1);
-  if (object->pool == NULL || object->host == NULL) return 0;
+  if (object->pool == NULL || object->borrowed) return 0;
   lmp_check(L, mp_pool_shutdown(object->pool, CLOSE_NS, MP_SHUTDOWN_CANCEL_ALL, NULL));
   lmp_poll(L, object->context, MP_FOREVER, NULL);
   return 0;
@@ -259,7 +274,7 @@ static int pool(lua_State *L) {
   return 1;
 }
 
-static void close_default(lua_State *L, lmp_context *context) {
+void lmp_close_default(lua_State *L, lmp_context *context) {
   lmp_pool *object = context->pool;
   if (object == NULL) return;
   context->pool = NULL;
@@ -270,17 +285,22 @@ static void close_default(lua_State *L, lmp_context *context) {
   lua_pop(L, 1);
 }
 
+void lmp_check_own_pool(lua_State *L, lmp_context *context) {
+  if (context->vm != NULL) luaL_error(L, "a pool cannot be configured by one of its own tasks");
+  if (context->pool != NULL && context->pool->borrowed) luaL_error(L, "the pool belongs to the program that Lua is embedded in");
+}
+
 /* configure(options): for the default pool. A running one is replaced if nothing is left to do in it. */
 static int configure(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
   lua_settop(L, 1);
   lmp_host_check(L, 1);
-  if (context->vm != NULL) luaL_error(L, "a pool cannot be configured by one of its own tasks");
+  lmp_check_own_pool(L, context);
   if (context->pool != NULL) {
     mp_status status = mp_pool_drain(context->pool->pool, SETTLE_NS); /* a cancelled task may still be on its way out */
     if (status == MP_TIMEOUT) luaL_error(L, "the pool has unfinished tasks; configure it before or after them");
     lmp_poll(L, context, MP_FOREVER, NULL); /* what its tasks have called back for */
-    close_default(L, context);
+    lmp_close_default(L, context);
   }
   lua_rawgeti(L, LUA_REGISTRYINDEX, context->pool_options);
   lmp_copy_fields(L, 1, 2);
@@ -298,7 +318,7 @@ static int shutdown_default(lua_State *L) {
 
 static int reset_shutdown(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
-  if (context->was_shut_down) close_default(L, context);
+  if (context->was_shut_down) lmp_close_default(L, context);
   context->was_shut_down = false;
   return 0;
 }

@@ -17,10 +17,8 @@ void lmp_limits_read(lua_State *L, lmp_host *host, int options) {
   lua_pop(L, 1);
 }
 
-const lmp_host *lmp_host_of(const lmp_pool *object) { return object->host != NULL ? object->host : object->context->vm->host; }
-
 static double deadline_of(const lmp_pool *pool) {
-  const lmp_host *host = lmp_host_of(pool);
+  const lmp_host *host = pool->host;
   if (host->when_full != LMP_FULL_BLOCK) return 0;
   if (host->full_timeout >= 0) return lmp_now() + host->full_timeout;
   return pool->context->vm != NULL ? lmp_now() + IN_TASK_SECONDS : LMP_NEVER;
@@ -59,7 +57,7 @@ mp_status lmp_submit_waiting(lua_State *L, lmp_pool *pool, mp_task_desc *desc, m
 
 int lmp_push_full(lua_State *L, const lmp_pool *pool, mp_status status) {
   if (status == MP_OK) return 0;
-  if ((status != MP_FULL && status != MP_MEMORY) || lmp_host_of(pool)->when_full != LMP_FULL_BLOCK) lmp_check(L, status);
+  if ((status != MP_FULL && status != MP_MEMORY) || pool->host->when_full != LMP_FULL_BLOCK) lmp_check(L, status);
   lua_pushnil(L);
   lua_pushstring(L, mp_status_text(status));
   return 2;
@@ -76,7 +74,7 @@ static int set_limit(lua_State *L, const char *option, lua_Integer high) {
   lmp_context *context = lmp_context_of(L);
   lmp_host checked;
   lua_settop(L, 1);
-  if (context->vm != NULL) luaL_error(L, "a pool cannot be configured by one of its own tasks");
+  lmp_check_own_pool(L, context);
   lua_newtable(L); /* 2 */
   lua_pushvalue(L, 1);
   lua_setfield(L, 2, option);

@@ -8,8 +8,6 @@
 
 /* Reads limits, when_full and full_timeout from the table at stack index `options`; raises for what does not fit. */
 void lmp_limits_read(lua_State *L, lmp_host *host, int options);
-/* How the pool that object stands for behaves: its host, or that of the worker whose view it is. */
-const lmp_host *lmp_host_of(const lmp_pool *object);
 
 /*
 ** Submits; a full pool is waited for if its options say so, with callbacks meanwhile. FULL, MEMORY: it stayed full.

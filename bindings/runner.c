@@ -81,7 +81,7 @@ mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp
   desc->arg = &local;
   desc->arg_size = size;
   desc->held_bytes = local.payload.message.bytes == NULL ? 0 : local.payload.message.capacity;
-  if (lmp_host_of(pool)->when_full == LMP_FULL_CALLER) desc->flags |= MP_TASK_CALLER_RUNS;
+  if (pool->host->when_full == LMP_FULL_CALLER) desc->flags |= MP_TASK_CALLER_RUNS;
   mp_task *task;
   bool raised;
   mp_status status = lmp_submit_waiting(L, pool, desc, &task, &raised);
@@ -344,7 +344,7 @@ static void after_task(lmp_vm *vm, lua_State *L, lmp_run *run) {
 }
 
 mp_status lmp_run_task(mp_worker *worker, void *arg) {
-  lmp_vm *vm = mp_worker_local(worker);
+  lmp_vm *vm = lmp_vm_of_worker(worker);
   lmp_run run = {.vm = vm, .worker = worker, .task = mp_worker_task(worker), .payload = arg, .message = lmp_payload_message(arg)};
   char why[256];
   lua_State *L = NULL;

@@ -39,4 +39,7 @@ void lmp_run_chunk(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t co
 */
 mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp_payload *payload, mp_task_desc *desc, int handle);
 
+/* task.c: submits the function and arguments from stack index `first` on, for a program in C; *task is a reference. May raise. */
+mp_status lmp_submit_values(lua_State *L, lmp_context *context, const mp_lua_task *options, int first, mp_task **task);
+
 #endif

@@ -369,6 +369,22 @@ static int spawn(lua_State *L) {
   return submit(L, context, &c, 1, lua_gettop(L), 0);
 }
 
+mp_status lmp_submit_values(lua_State *L, lmp_context *context, const mp_lua_task *options, int first, mp_task **task) {
+  call c = {.desc = MP_TASK_DESC_INIT, .how = argument_encoding, .payload = {.kind = LMP_CALL, .dependencies = LMP_NO_TABLE}};
+  if (!can_run(L, first)) luaL_error(L, "function or module name expected, got %s", luaL_typename(L, first));
+  c.pool = lmp_default_pool(L, context);
+  c.desc.flags = MP_TASK_TIMED;
+  c.desc.priority = options->priority;
+  c.desc.timeout_ns = options->timeout_ns;
+  c.payload.memory_kib = (uint32_t)((options->memory_limit >> 10) + (options->memory_limit % 1024 != 0)) & INT32_MAX;
+  lua_pushstring(L, options->name); /* nil for NULL */
+  lua_insert(L, first);
+  if (submit(L, context, &c, first, lua_gettop(L), 0) != 1) return MP_FULL;
+  *task = lmp_to_task(L, -1);
+  mp_task_retain(*task);
+  return MP_OK;
+}
+
 /* task:call(...): submits and waits */
 static int task_call_and_wait(lua_State *L) {
   if (task_call(L) != 1) return luaL_error(L, "%s", lua_tostring(L, -1)); /* nil, why */

@@ -41,12 +41,20 @@ bool lmp_vm_caught(lmp_vm *vm) {
   return lmp_must_stop(vm);
 }
 
+static void *resize(const lmp_vm *vm, void *block, size_t size_old, size_t size_new) {
+  const mp_lua_config *lua = &vm->host->lua;
+  if (lua->alloc != NULL) return lua->alloc(lua->alloc_ud, block, size_old, size_new);
+  if (size_new != 0) return realloc(block, size_new);
+  free(block);
+  return NULL;
+}
+
 /* Counts what the state holds, and keeps it below the ceiling. */
 static void *vm_alloc(void *ud, void *block, size_t size_old, size_t size_new) {
   lmp_vm *vm = ud;
   if (block == NULL) size_old = 0;
   if (size_new == 0) {
-    free(block);
+    (void)resize(vm, block, size_old, 0);
     vm->bytes -= size_old;
     return NULL;
   }
@@ -54,7 +62,7 @@ static void *vm_alloc(void *ud, void *block, size_t size_old, size_t size_new) {
     refuse(vm, size_new);
     return NULL;
   }
-  void *grown = realloc(block, size_new);
+  void *grown = resize(vm, block, size_old, size_new);
   if (grown == NULL) return NULL;
   vm->bytes += size_new - size_old;
   if (vm->bytes > vm->peak) vm->peak = vm->bytes;
@@ -67,20 +75,26 @@ static int collect_step(lua_State *L) {
   return 1;
 }
 
-int lmp_vm_idle(mp_worker *worker, void *local, void *ud) {
-  lmp_vm *vm = local;
+/* Collects a step; true: there is more to do. */
+static bool collect(lmp_vm *vm) {
   lua_State *L = vm->L;
-  (void)worker, (void)ud;
-  if (L == NULL) return 0;
+  if (L == NULL) return false;
   lua_pushcfunction(L, collect_step);
   bool over = lua_pcall(L, 0, 1, 0) != LUA_OK || lua_toboolean(L, -1);
   lua_pop(L, 1);
-  if (!over) return 1;
+  if (!over) return true;
 #if defined(__GLIBC__)
   if (vm->peak - vm->bytes > TRIM_FROM) malloc_trim(0);
 #endif
   vm->peak = vm->bytes;
-  return 0;
+  return false;
+}
+
+int lmp_vm_idle(mp_worker *worker, void *local, void *ud) {
+  const lmp_host *host = ud;
+  bool more = collect(lmp_vm_of_worker(worker));
+  if (host->outer.worker_idle != NULL && host->outer.worker_idle(worker, local, host->outer.worker_ud)) more = true;
+  return more;
 }
 
 /* }====================================================== */
@@ -152,32 +166,40 @@ static int search_alone(lua_State *L) {
   return n;
 }
 
+/* package on top */
 static void guard_searchers(lua_State *L, lmp_vm *vm) {
-  lua_getglobal(L, "package");
-  lua_getfield(L, -1, "searchers");
-  for (int i = 3; i <= 4; i++) {
-    lua_rawgeti(L, -1, i);
-    lua_pushlightuserdata(L, vm);
-    lua_pushcclosure(L, search_alone, 2);
-    lua_rawseti(L, -2, i);
+  if (lua_getfield(L, -1, "searchers") == LUA_TTABLE) {
+    for (int i = 3; i <= 4; i++) {
+      if (lua_rawgeti(L, -1, i) == LUA_TNIL) break;
+      lua_pushlightuserdata(L, vm);
+      lua_pushcclosure(L, search_alone, 2);
+      lua_rawseti(L, -2, i);
+    }
   }
-  lua_getfield(L, -2, "loadlib");
+  if (lua_getfield(L, 2, "loadlib") == LUA_TNIL) return;
   push_alone(L, vm);
-  lua_setfield(L, -3, "loadlib");
-  lua_pop(L, 2);
+  lua_setfield(L, 2, "loadlib");
 }
 
-void lmp_guard_libraries(lua_State *L, lmp_vm *vm) {
-  lua_pushcfunction(L, print_line);
-  lua_setglobal(L, "print");
-  lua_getglobal(L, "os");
+static void guard_os(lua_State *L) { /* os on top */
   lua_pushcfunction(L, refused_exit);
   lua_setfield(L, -2, "exit");
-  lua_getfield(L, -1, "setlocale");
+  if (lua_getfield(L, -1, "setlocale") == LUA_TNIL) return;
   lua_pushcclosure(L, guarded_setlocale, 1);
   lua_setfield(L, -2, "setlocale");
-  lua_pop(L, 1);
-  guard_searchers(L, vm);
+}
+
+/* Guards what there is: a host's sandbox may have left libraries out. */
+static void guard_libraries(lua_State *L, lmp_vm *vm) { /* stack: vm */
+  if (lua_getglobal(L, "print") != LUA_TNIL) {
+    lua_pushcfunction(L, print_line);
+    lua_setglobal(L, "print");
+  }
+  lua_settop(L, 1);
+  if (lua_getglobal(L, "os") == LUA_TTABLE) guard_os(L);
+  lua_settop(L, 1);
+  if (lua_getglobal(L, "package") == LUA_TTABLE) guard_searchers(L, vm);
+  lua_settop(L, 1);
 }
 
 /* }====================================================== */
@@ -190,16 +212,16 @@ void lmp_guard_libraries(lua_State *L, lmp_vm *vm) {
 
 void *lmp_vm_start(mp_worker *worker, void *ud) {
   lmp_host *host = ud;
-  lmp_vm *vm = &host->vms[mp_worker_index(worker)];
+  lmp_vm *vm = lmp_vm_of_worker(worker);
   vm->host = host;
   vm->worker = worker;
-  return vm;
+  return host->outer.worker_start != NULL ? host->outer.worker_start(worker, host->outer.worker_ud) : NULL;
 }
 
 void lmp_vm_stop(mp_worker *worker, void *local, void *ud) {
-  (void)worker;
-  (void)ud;
-  lmp_vm_close(local);
+  const lmp_host *host = ud;
+  lmp_vm_close(lmp_vm_of_worker(worker));
+  if (host->outer.worker_stop != NULL) host->outer.worker_stop(worker, local, host->outer.worker_ud);
 }
 
 void lmp_vm_close(lmp_vm *vm) {
@@ -212,11 +234,12 @@ void lmp_vm_close(lmp_vm *vm) {
 
 /* stack: path, cpath, modules, setup */
 static void inherit(lua_State *L) {
-  lua_getglobal(L, "package");
-  lua_pushvalue(L, -5);
-  lua_setfield(L, -2, "path");
-  lua_pushvalue(L, -4);
-  lua_setfield(L, -2, "cpath");
+  if (lua_getglobal(L, "package") == LUA_TTABLE) {
+    lua_pushvalue(L, -5);
+    lua_setfield(L, -2, "path");
+    lua_pushvalue(L, -4);
+    lua_setfield(L, -2, "cpath");
+  }
   lua_pop(L, 1);
   lua_Integer n = luaL_len(L, -2);
   for (lua_Integer i = 1; i <= n; i++) {
@@ -238,8 +261,11 @@ static void inherit_preloads(lua_State *L, const lmp_host *host) {
 
 static int open_protected(lua_State *L) {
   lmp_vm *vm = lua_touserdata(L, 1);
-  luaL_openlibs(L);
-  lmp_guard_libraries(L, vm);
+  const mp_lua_config *lua = &vm->host->lua;
+  if (lua->open_libs) luaL_openlibs(L);
+  if (lua->worker_state != NULL) lua->worker_state(L, vm->worker, lua->ud);
+  lua_settop(L, 1);
+  guard_libraries(L, vm);
   inherit_preloads(L, vm->host);
   vm->context = lmp_context_create(L, vm);
   lmp_interrupt_open(L, vm);

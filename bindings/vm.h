@@ -21,7 +21,8 @@ typedef struct lmp_preload {
 } lmp_preload;
 
 /* What every worker's state of a pool is made from. Constant while workers may look; freed when the engine's pool is. */
-typedef struct lmp_host {
+typedef struct lmp_host lmp_host;
+struct lmp_host {
   lmp_isolate isolate;
   lmp_cancel_mode cancel_mode;
   mp_limits limits;       /* as configured; the engine has those that hold */
@@ -33,7 +34,10 @@ typedef struct lmp_host {
   size_t preload_count;
   lmp_vm *vms;            /* by worker index: a worker cannot lack one. Each is its worker's own */
   lmp_log log;
-} lmp_host;
+  /* a program's own pool (makeparallel_lua.h) */
+  mp_lua_config lua;
+  mp_pool_config outer;   /* its own hooks, called beside ours */
+};
 
 /* A task that runs on a state; they nest when a task waits. */
 typedef struct lmp_run lmp_run;
@@ -68,6 +72,12 @@ struct lmp_vm {
   int threads;             /* registry reference: [d] = coroutine that runs tasks at depth d > 0 */
 };
 
+/* The worker's own; on its thread. */
+static inline lmp_vm *lmp_vm_of_worker(mp_worker *worker) {
+  lmp_host *host = mp_worker_ud(worker);
+  return &host->vms[mp_worker_index(worker)];
+}
+
 /* worker_start and worker_stop of the engine's config; ud is the lmp_host. */
 void *lmp_vm_start(mp_worker *worker, void *ud);
 void lmp_vm_stop(mp_worker *worker, void *local, void *ud);
@@ -81,8 +91,5 @@ int lmp_vm_idle(mp_worker *worker, void *local, void *ud);
 /* Makes the state if there is none; false with *message set (a literal or on vm's memory). Never raises. */
 bool lmp_vm_open(lmp_vm *vm, char *why, size_t size);
 void lmp_vm_close(lmp_vm *vm);
-
-/* Puts guards around what would hurt the process. Called while a state is made. */
-void lmp_guard_libraries(lua_State *L, lmp_vm *vm);
 
 #endif

@@ -190,6 +190,9 @@ typedef struct mp_pool_info {
 
 #define MP_POOL_INFO_INIT {sizeof(mp_pool_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
+/* The config it was made from, with every default in place. Any thread. */
+MP_API const mp_pool_config *mp_pool_get_config(const mp_pool *pool);
+
 /* Sets new limits; what is in already stays. Errors: INVALID. Any thread. */
 MP_API MP_CHECKED mp_status mp_pool_set_limits(mp_pool *pool, const mp_limits *limits);
 
@@ -394,6 +397,7 @@ MP_API mp_pool *mp_worker_pool(const mp_worker *worker);
 MP_API unsigned mp_worker_index(const mp_worker *worker);  /* 0 .. workers + workers_extra - 1 (one more if owner_works); stable for a thread */
 MP_API mp_task *mp_worker_task(const mp_worker *worker);   /* the task running now, or NULL inside a bare job. Borrowed */
 MP_API void *mp_worker_local(const mp_worker *worker);     /* what worker_start returned */
+MP_API void *mp_worker_ud(const mp_worker *worker);        /* config.worker_ud */
 MP_API int mp_worker_cancelled(const mp_worker *worker);   /* was the running task asked to stop? */
 MP_API size_t mp_worker_stack_left(const mp_worker *worker); /* bytes of C stack below the caller, about */
 

@@ -166,6 +166,7 @@ mp_status mp_mailbox_create(mp_pool *pool, mp_mailbox **mailbox) {
   return status;
 }
 
+const mp_pool_config *mp_pool_get_config(const mp_pool *pool) { return &pool->config; }
 mp_mailbox *mp_pool_mailbox(mp_pool *pool) { return pool->mailbox; }
 size_t mp_poll(mp_pool *pool, uint64_t budget_ns, size_t max) { return mp_mailbox_poll(pool->mailbox, budget_ns, max, NULL); }
 mp_status mp_fd(mp_pool *pool, int *fd) { return mp_mailbox_fd(pool->mailbox, fd); }

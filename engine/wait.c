@@ -272,6 +272,7 @@ mp_task *mp_worker_task(const mp_worker *worker) {
 }
 
 void *mp_worker_local(const mp_worker *worker) { return worker->local; }
+void *mp_worker_ud(const mp_worker *worker) { return worker->scheduler->config.worker_ud; }
 
 int mp_worker_cancelled(const mp_worker *worker) {
   const mp_task *task = mp_worker_task(worker);

@@ -21,6 +21,7 @@ build = {
     ["makeparallel.core"] = {
       sources = {
         "bindings/chunk.c",
+        "bindings/embed.c",
         "bindings/errors.c",
         "bindings/events.c",
         "bindings/function.c",

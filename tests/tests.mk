@@ -49,7 +49,15 @@ $(BUILD)/examples/%: examples/%.c $(LIB)
 	@echo "  CC  $@"
 	@$(CC) $(CFLAGS) -Iengine $^ -o $@ $(LDFLAGS) -lm
 
-examples: module $(BUILD)/examples/frame ## run the examples on small input and check what they print
-	@eval "$$($(MAKE) -s env)"; sh tests/support/examples.sh $(LUA) $(BUILD)/examples/frame
+# Programs that embed Lua link the engine, the bindings and Lua itself.
+$(BUILD)/examples/embed/%: examples/embed/%.c $(BINDINGS_OBJ) $(ENGINE_OBJ)
+	@mkdir -p $(@D)
+	@echo "  CC  $@"
+	@$(CC) $(CFLAGS) $(LUA_CFLAGS) -Iengine -Ibindings $^ -o $@ $(LDFLAGS) $(LUA_LIBS) -lm
+
+EXAMPLES := frame embed/smallest embed/game
+
+examples: module $(EXAMPLES:%=$(BUILD)/examples/%) ## run the examples on small input and check what they print
+	@eval "$$($(MAKE) -s env)"; sh tests/support/examples.sh $(LUA) $(BUILD)/examples
 
 .PHONY: deps deps-build check check-build layers lint examples

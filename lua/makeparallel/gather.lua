@@ -9,8 +9,9 @@ local ON_ERROR <const> = { "raise", "skip", "none" }
 -- How often a wait for all looks whether one of the later ones has failed already.
 local LOOK_EVERY <const> = 0.005
 
+-- The last first: ending one that runs would let the next one begin.
 local function cancel_all(handles, first)
-  for i = first, #handles do
+  for i = #handles, first, -1 do
     handles[i]:cancel()
   end
 end

@@ -44,8 +44,8 @@ function run_methods:submit()
 end
 
 function run_methods:cancel()
-  for _, handle in ipairs(self.handles) do
-    handle:cancel()
+  for i = #self.handles, 1, -1 do -- the last first: ending one that runs would let the next one begin
+    self.handles[i]:cancel()
   end
 end
 

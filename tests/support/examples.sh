@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs each example on small input and checks what it prints. Arguments: the Lua interpreter, the built frame.c.
+# Runs each example on small input and checks what it prints. Arguments: the Lua interpreter, the folder of those built from C.
 set -eu
 lua=$1
 folder=$(mktemp -d)
@@ -26,5 +26,14 @@ assert(text:sub(14, 16) ~= "\0\0\0", "the corner is not")
 LUA
 echo "mandelbrot.lua: ok"
 
-"$2" | grep -q "energy is finite, level loaded" || { echo "frame.c: wrong output" >&2; exit 1; }
+"$2/frame" | grep -q "energy is finite, level loaded" || { echo "frame.c: wrong output" >&2; exit 1; }
 echo "frame.c: ok"
+
+[ "$("$2/embed/smallest")" = "42 on a worker" ] || { echo "embed/smallest.c: wrong output" >&2; exit 1; }
+echo "embed/smallest.c: ok"
+
+"$2/embed/game" 30 >"$folder/out"
+for line in '24 assets in C, 24 in Lua, 1 script stopped, energy finite' 'shut down: 0 workers stuck'; do
+  grep -qF "$line" "$folder/out" || { echo "embed/game.c does not print: $line" >&2; cat "$folder/out" >&2; exit 1; }
+done
+echo "embed/game.c: ok"

@@ -4,8 +4,23 @@
 */
 #include <lauxlib.h>
 #include <lualib.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+
+static lua_State *main_state;
+
+static void raise_interrupted(lua_State *L, lua_Debug *ar) {
+  (void)ar;
+  lua_sethook(L, NULL, 0, 0);
+  luaL_error(L, "interrupted!");
+}
+
+/* Ctrl-C, as in Lua's own interpreter. */
+static void on_sigint(int number) {
+  signal(number, SIG_DFL);
+  lua_sethook(main_state, raise_interrupted, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+}
 
 static int with_traceback(lua_State *L) {
   luaL_traceback(L, L, luaL_tolstring(L, 1, NULL), 1);
@@ -41,6 +56,8 @@ int main(int argc, char **argv) {
   int at = 1, status = LUA_OK;
   if (L == NULL) return 1;
   luaL_openlibs(L);
+  main_state = L;
+  signal(SIGINT, on_sigint);
   for (; at < argc && argv[at][0] == '-' && status == LUA_OK; at++) {
     if (strcmp(argv[at], "-W") == 0)
       lua_warning(L, "@on", 0);

@@ -29,11 +29,15 @@ $(UNIT_LUA_OUT)/fuzz/%.o: tests/fuzz/%.c
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS) $(UNIT_LUA_CFLAGS) -c $< -o $@
 
-$(filter-out %/test_corpus,$(UNIT_LUA)): %: %.o $(UNIT_LUA_SUPPORT) $(BINDINGS_OBJ) $(ENGINE_OBJ)
+$(filter-out %/test_corpus %/test_embed,$(UNIT_LUA)): %: %.o $(UNIT_LUA_SUPPORT) $(BINDINGS_OBJ) $(ENGINE_OBJ)
 	@$(CC) -o $@ $^ $(LDFLAGS) $(UNIT_LUA_WRAP) $(LUA_LIBS) -lcmocka -lm
 
 # This one keeps the fuzzer's state, and its allocator, instead of a laboratory's.
 $(UNIT_LUA_OUT)/test_corpus: %: %.o $(UNIT_LUA_OUT)/fuzz/harness.o $(BINDINGS_OBJ) $(ENGINE_OBJ)
+	@$(CC) -o $@ $^ $(LDFLAGS) $(LUA_LIBS) -lcmocka -lm
+
+# This one is a program of its own, with the allocators it brings.
+$(UNIT_LUA_OUT)/test_embed: %: %.o $(BINDINGS_OBJ) $(ENGINE_OBJ)
 	@$(CC) -o $@ $^ $(LDFLAGS) $(LUA_LIBS) -lcmocka -lm
 
 # One line for a program that passes, everything it said for one that fails.
