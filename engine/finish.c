@@ -130,7 +130,9 @@ bool mp_pool_execute(mp_worker *worker, mp_task *task, bool tail) {
   if (started) {
     mp_bump(&worker->counters.started);
     if (task->timing != NULL && task->timing->submitted_ns != 0) mp_store_relaxed(&task->timing->started_ns, mp_os_now());
-    task->status = task->run(worker, task->arg);
+    /* after the frame is published, as a shutdown stores STOP before it looks at frames: it ends this one, or the body does not begin */
+    bool late = mp_load_seq(&pool->closing) == MP_CLOSING_STOP;
+    task->status = late ? MP_CANCELLED : task->run(worker, task->arg);
     mp_bump(&worker->counters.returned);
   }
   mp_store_seq(&worker->frame, frame.outer); /* before `watched` is read: see stop.c */
