@@ -12,7 +12,7 @@ deps-build:
 	$(call install,$(PACKAGES_BUILD))
 
 deps: ## install what building and testing need
-	$(call install,$(PACKAGES_BUILD) $(PACKAGES_CHECK))
+	$(call install,$(PACKAGES_BUILD) $(PACKAGES_CHECK) $(PACKAGES_MODELS))
 
 # The interpreter for Lua tests: Debian's, or with a sanitizer one of our own that has it too.
 TEST_LUA := $(if $(SAN),$(BUILD)/tests/lua,$(LUA))
@@ -23,13 +23,13 @@ $(BUILD)/tests/lua: tests/support/lua.c
 	@echo "  CC  $@"
 	@$(CC) $(CFLAGS) $(LUA_CFLAGS) $< -o $@ $(LDFLAGS) -Wl,-E $(LUA_LIBS) -lm -ldl
 
--include tests/unit/unit.mk tests/unit_lua/unit_lua.mk tests/spec/spec.mk
+-include tests/unit/unit.mk tests/unit_lua/unit_lua.mk tests/spec/spec.mk tests/models/models.mk
 
 # One build, everything that runs on it.
 check-build: module unit unit-lua spec stress stress-lua
 
 check: deps ## install what is missing and run every test: gcc, clang, sanitizers, fuzzing, examples, lint
-	@$(MAKE) --no-print-directory layers lint
+	@$(MAKE) --no-print-directory layers lint models
 	@echo "== gcc" && $(MAKE) --no-print-directory CC=gcc check-build examples
 	@echo "== clang, small capacities" && $(MAKE) --no-print-directory BUILD=build/clang CC=clang EXTRA_CFLAGS="-O1 -DMP_DEQUE_CAPACITY=2" check-build
 	@echo "== address, leaks, undefined behaviour" && $(MAKE) --no-print-directory BUILD=build/asan CC=clang SAN=address,undefined check-build
