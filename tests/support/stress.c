@@ -21,9 +21,11 @@ void stress_begin(stress *s, int argc, char **argv) {
   alarm(HANG_SECONDS);
 }
 
+void stress_goes_on(void) { alarm(HANG_SECONDS); }
+
 int stress_end(stress *s, const char *format, ...) {
   va_list args;
-  printf("%-16s threads %u, scale %zu, seed %llu: ", s->name, s->threads, s->scale, (unsigned long long)s->seed);
+  printf("%-42s threads %u, scale %zu, seed %llu: ", s->name, s->threads, s->scale, (unsigned long long)s->seed);
   va_start(args, format);
   vprintf(format, args);
   va_end(args);

@@ -26,6 +26,8 @@ typedef struct stress {
 } stress;
 
 void stress_begin(stress *s, int argc, char **argv);
+/* For a program that runs longer than a hang may take: it is alive. */
+void stress_goes_on(void);
 /* Prints the line; `format` says what was done. Returns the exit status. */
 int stress_end(stress *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -1,4 +1,7 @@
-/* Several threads cancel the same task while it is queued, starts, runs and ends: mp_cancel says 1 exactly when the outcome is `cancelled`. */
+/*
+** Promise 4: cancel tells the truth. Several threads cancel the same task while it is queued, starts, runs and ends: mp_cancel says 1
+** exactly when the outcome is `cancelled`.
+*/
 #include "stress.h"
 
 #include <pthread.h>

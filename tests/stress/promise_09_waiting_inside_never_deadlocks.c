@@ -1,4 +1,7 @@
-/* Work inside work: fib by submit and wait with one worker and few replacements, by fork and join, loops in loops, graphs in tasks. */
+/*
+** Promise 9: waiting inside a task never deadlocks. Fib by submit and wait with one worker and few replacements, by fork and join, loops in
+** loops, graphs in tasks.
+*/
 #include "stress.h"
 
 typedef struct fib {
