@@ -328,26 +328,6 @@ describe("a callback", function()
     assert.equal(20, deepest)
   end)
 
-  it("runs exactly once for each of thousands, half of them registered late", function()
-    local counts <const> = {}
-    local handles <const> = {}
-    local n <const> = support.scaled(4000)
-    local function count(i)
-      return function() counts[i] = (counts[i] or 0) + 1 end
-    end
-    for i = 1, n do
-      handles[i] = i % 5 == 0 and mp.spawn(failing) or mp.spawn(math.abs, i)
-      if i % 2 == 0 then handles[i]:on_complete(count(i)):on_error(count(i)) end
-    end
-    for i = 1, n, 2 do
-      handles[i]:on_complete(count(i)):on_error(count(i))
-    end
-    mp.run()
-    for i = 1, n do
-      assert.equal(1, counts[i])
-    end
-  end)
-
   it("runs in the worker whose task asked for it, while it waits or when it is done", function()
     local inside <const> = mp.spawn(function()
       local seen = 0

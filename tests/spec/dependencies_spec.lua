@@ -186,51 +186,6 @@ describe("a parent that does not succeed", function()
   end)
 end)
 
-describe("dependencies in great number", function()
-  local n <const> = support.scaled(10000)
-
-  it("may be a chain", function()
-    local last = mp.spawn(add, 0)
-    for _ = 1, n do last = mp.spawn(add, last, 1) end
-    assert.equal(n, last:get())
-  end)
-
-  it("may be a chain held up at its start", function()
-    local pool <close> = mp.pool { workers = 1 }
-    local blocker <const> = support.sleeper(pool)
-    local first <const> = pool:spawn(add, 0)
-    local last = first
-    for _ = 1, n do last = pool:spawn(add, last, 1) end
-    assert.equal("waiting", last:status())
-    blocker:cancel()
-    assert.equal(n, last:get())
-  end)
-
-  it("may be a chain that fails at its start", function()
-    local pool <close> = mp.pool { workers = 1 }
-    local blocker <const> = support.sleeper(pool)
-    local first <const> = pool:spawn(add, 0)
-    local last = first
-    for _ = 1, n do last = pool:spawn(add, last, 1) end
-    first:cancel()
-    assert.equal("cancelled", support.failure(last).cause.kind)
-    blocker:cancel()
-  end)
-
-  it("may be a fan-out and a fan-in", function()
-    local root <const> = mp.spawn(add, 1)
-    local parts <const> = {}
-    for i = 1, n do parts[i] = mp.spawn(add, root, i) end
-    assert.equal(n, mp.parallel_with_deps(function(deps) return deps.n end, { after = parts }):call())
-    local sum <const> = mp.parallel_with_deps(function(deps)
-      local total = 0
-      for i = 1, deps.n do total = total + deps[i] end
-      return total
-    end, { after = parts })
-    assert.equal(n + n * (n + 1) // 2, sum:call())
-  end)
-end)
-
 describe("a dependency of another pool", function()
   it("is refused", function()
     local pool <close> = mp.pool { workers = 1 }

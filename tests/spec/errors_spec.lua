@@ -139,52 +139,6 @@ describe("a task that raises", function()
     assert.matches(("errors_spec.lua:%d: in "):format(line + 2), err.traceback, 1, true)
   end)
 
-  it("by overflowing its stack leaves the worker usable", function()
-    local pool <close> = mp.pool { workers = 1 }
-    local function forever() return 1 + forever() end
-    for _ = 1, 2 do
-      assert.matches("stack overflow", support.failure(pool:spawn(forever)).message, 1, true)
-      assert.equal(1, pool:spawn(math.abs, -1):get())
-    end
-    assert.equal(1, pool:info().workers)
-  end)
-
-  it("by C stack overflow leaves the worker usable", function()
-    local pool <close> = mp.pool { workers = 1 }
-    local function deep_gsub()
-      return (("x"):gsub(".", deep_gsub))
-    end
-    assert.matches("stack overflow", support.failure(pool:spawn(deep_gsub)).message, 1, true)
-    assert.matches("stack overflow", support.failure(pool:spawn(function()
-      local co
-      local function nest() return coroutine.wrap(co)() end
-      co = nest
-      return nest()
-    end)).message, 1, true)
-    assert.equal(1, pool:spawn(math.abs, -1):get())
-  end)
-
-  it("inside error handling, garbage collection or a coroutine fails like any other", function()
-    local pool <close> = mp.pool { workers = 1 }
-    assert.equal("ok", pool:spawn(function()
-      setmetatable({}, { __gc = function() error "in gc" end })
-      collectgarbage()
-      collectgarbage()
-      return "ok"
-    end):get())
-    assert.matches("in coroutine", support.failure(pool:spawn(function()
-      coroutine.wrap(function() error "in coroutine" end)()
-    end)).message, 1, true)
-    assert.matches("in close", support.failure(pool:spawn(function()
-      local x <close> = setmetatable({}, { __close = function() error "in close" end })
-      return x ~= nil
-    end)).message, 1, true)
-    assert.is_false(pool:spawn(function()
-      local ok = xpcall(error, function() error "in handler" end)
-      return ok
-    end):get())
-  end)
-
   it("for lack of memory has kind memory", function()
     local h <const> = mp.spawn(function() return ("x"):rep(1 << 46) end)
     local err <const> = support.failure(h)

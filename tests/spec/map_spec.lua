@@ -152,22 +152,6 @@ describe("mp.map", function()
     support.wait_until(function() return mp.get_active_task_count() == 0 end)
   end)
 
-  it("gives the same random numbers for a seed at any number of workers and size of chunk", function()
-    local function draw(i) return { math.random(), math.random(1 << 40), i } end
-    local expected
-    for _, workers in ipairs { 1, 2, 3 } do
-      local pool <close> = mp.pool { workers = workers }
-      for _, chunk in ipairs { false, 1, 7 } do
-        local results <const> = pool:map(draw, numbers(50), { seed = 42, chunk = chunk or nil })
-        expected = expected or results
-        assert.same(expected, results)
-      end
-    end
-    assert.not_same(expected, mp.map(draw, numbers(50), { seed = 43 }))
-    assert.not_equal(expected[1][1], expected[2][1])
-    assert.same(expected, mp.map(draw, numbers(50), { seed = 42 }))
-  end)
-
   it("tells its progress to a function, up to the end", function()
     local calls, record = support.recorder()
     mp.map(double, numbers(20), { progress = record, chunk = 3 })

@@ -2,35 +2,7 @@ _ENV = require("support").globals(_ENV)
 local mp <const> = require "makeparallel"
 local support <const> = require "support"
 
-local function fib(n)
-  if n < 2 then return n end
-  local a <const> = mp.spawn(fib, n - 1)
-  local b <const> = fib(n - 2)
-  return a:get() + b
-end
-
-local function both(n)
-  if n < 2 then return n end
-  local a, b = mp.spawn(both, n - 1), mp.spawn(both, n - 2)
-  return a:get() + b:get()
-end
-
 describe("tasks that submit and wait inside tasks", function()
-  for workers = 1, 3 do
-    it(("compute fib in parallel with %d workers"):format(workers), function()
-      local pool <close> = mp.pool { workers = workers }
-      assert.equal(233, pool:spawn(fib, 13):get())
-      assert.equal(144, pool:spawn(both, 12):get())
-      assert.equal(workers, pool:info().workers)
-    end)
-  end
-
-  it("may be nested hundreds deep on one worker", function()
-    local pool <close> = mp.pool { workers = 1 }
-    local function deeper(n) return n == 0 and 0 or 1 + mp.spawn(deeper, n - 1):get() end
-    assert.equal(300, pool:spawn(deeper, 300):get())
-  end)
-
   it("hear of what ended while they ran another in place, though that one took the news", function()
     local pool <close> = mp.pool { workers = 1 }
     assert.equal(7, pool:spawn(function()

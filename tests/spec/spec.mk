@@ -17,11 +17,15 @@ SAN_RUNTIME := $(if $(findstring address,$(SAN)),asan,$(if $(findstring thread,$
 PRELOAD := $(if $(and $(SAN_RUNTIME),$(filter lua%,$(notdir $(TEST_LUA)))),$(if $(filter $(BUILD)/%,$(TEST_LUA)),,$(shell $(CC) -print-file-name=libclang_rt.$(SAN_RUNTIME)-x86_64.so)))
 
 SPEC_ENV = LUA_PATH='$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$(CURDIR)/tests/spec/?.lua;$(CURDIR)/tests/support/?.lua;;' \
-  LUA_CPATH='$(CURDIR)/$(BUILD)/lua/?.so;;' TEST_LUA='$(abspath $(shell command -v $(TEST_LUA) || echo $(TEST_LUA)))' TEST_SAN='$(SAN)' \
+  LUA_CPATH='$(CURDIR)/$(BUILD)/lua/?.so;$(CURDIR)/$(BUILD)/tests/?.so;;' TEST_LUA='$(abspath $(shell command -v $(TEST_LUA) || echo $(TEST_LUA)))' TEST_SAN='$(SAN)' \
   $(if $(PRELOAD),LD_PRELOAD='$(PRELOAD)')
 SPEC_LUA = $(RUN) timeout $(SPEC_SECONDS) $(TEST_LUA)
 
-spec: module $(filter $(BUILD)/%,$(TEST_LUA)) ## the specs in Lua
+$(BUILD)/tests/process.so: tests/support/process.c
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS) $(LUA_CFLAGS) -shared -o $@ $< $(LDFLAGS)
+
+spec: module $(BUILD)/tests/process.so $(filter $(BUILD)/%,$(TEST_LUA)) ## the specs in Lua
 	@$(SPEC_ENV) $(SPEC_LUA) $(BUSTED) --pattern=_spec $(SPEC)
 
 stress-lua: module $(filter $(BUILD)/%,$(TEST_LUA)) ## the stress programs in Lua

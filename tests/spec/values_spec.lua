@@ -230,15 +230,6 @@ describe("a value sent to a worker and back", function()
     assert.is_true(support.equal(value, deeper(5, value)))
   end)
 
-  it(("is equal for random graphs (MP_SEED=%d)"):format(support.seed), function()
-    math.randomseed(support.seed)
-    for i = 1, support.scaled(300) do
-      local graph <const> = support.random_graph(math.random, 30)
-      local ok, where = support.equal(graph, round_trip(graph))
-      if not ok then error(("graph %d: %s"):format(i, where)) end
-    end
-  end)
-
   it("may come in hundreds of arguments and results", function()
     local n <const> = 200
     local values <const> = table.pack(round_trip(table.unpack({}, 1, n)))

@@ -3,16 +3,6 @@ local mp <const> = require "makeparallel"
 local support <const> = require "support"
 
 describe("a worker", function()
-  it("refuses os.exit, also protected", function()
-    local err <const> = support.failure(mp.spawn(os.exit))
-    assert.matches("os.exit is refused in a worker", err.message, 1, true)
-    assert.equal(7, mp.spawn(function()
-      pcall(os.exit, 3)
-      pcall(os.exit, true, true)
-      return 7
-    end):get())
-  end)
-
   it("refuses to change the locale, but tells it", function()
     assert.matches("os.setlocale is refused in a worker", support.failure(mp.spawn(os.setlocale, "C")).message, 1, true)
     assert.equal(os.setlocale(), mp.spawn(function() return os.setlocale() end):get())
