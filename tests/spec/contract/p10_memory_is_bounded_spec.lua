@@ -108,11 +108,12 @@ describe("a full pool", function()
     mp.sleep(0.005)
     assert.is_true(h:cancel(support.HANG_SECONDS))
     first:cancel()
+    if support.sanitized then return end -- their interpreter has no handler for SIGINT
     local child <const> = support.run_child [[
       local mp = require "makeparallel"
       mp.configure { workers = 1, max_concurrent_tasks = 1 }
       mp.spawn(mp.sleep, 60)
-      os.execute("sleep 0.2; kill -INT " .. io.open("/proc/self/stat"):read("n") .. " &")
+      os.execute "(sleep 0.2; kill -INT $PPID) &" -- in the background: os.execute ignores SIGINT while it waits
       mp.spawn(print)
     ]]
     assert.matches("interrupted", child.stderr, 1, true)
