@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define DEEP 1000     /* levels: no deeper stack is shown from both ends */
+#define DEEP_SHOWN 20
+
 static const char traceback_key; /* its address: registry key of the traceback of the last error */
 
 /*
@@ -126,8 +129,33 @@ void lmp_push_task_error(lua_State *L, lmp_context *context, mp_task *task, int 
 ** =======================================================
 */
 
+/* As luaL_traceback of a deep stack, but for its bottom: to find that, it walks the whole of it many times over. */
+static void push_top_of_stack(lua_State *L) {
+  lua_Debug ar;
+  luaL_Buffer text;
+  luaL_buffinit(L, &text);
+  luaL_addstring(&text, "stack traceback:");
+  for (int level = 1; level <= DEEP_SHOWN && lua_getstack(L, level, &ar); level++) {
+    lua_getinfo(L, "Sln", &ar);
+    lua_pushfstring(L, "\n\t%s:", ar.short_src);
+    luaL_addvalue(&text);
+    if (ar.currentline > 0) {
+      lua_pushfstring(L, "%d:", ar.currentline);
+      luaL_addvalue(&text);
+    }
+    lua_pushfstring(L, " in %s", ar.name != NULL ? ar.name : *ar.what == 'C' ? "a C function" : "a function");
+    luaL_addvalue(&text);
+  }
+  luaL_addstring(&text, "\n\t...\t(more than 1000 levels)");
+  luaL_pushresult(&text);
+}
+
 int lmp_keep_traceback(lua_State *L) { /* stack: the error value */
-  luaL_traceback(L, L, NULL, 1);
+  lua_Debug ar;
+  if (lua_getstack(L, DEEP, &ar))
+    push_top_of_stack(L);
+  else
+    luaL_traceback(L, L, NULL, 1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &traceback_key);
   return 1;
 }

@@ -563,7 +563,7 @@ mp_status mp_pool_drain(mp_pool *pool, uint64_t timeout_ns) {
 ** =======================================================
 */
 
-#define GRACE_NS ((uint64_t)20 * 1000000) /* for tasks that were asked to stop */
+#define GRACE_NS ((uint64_t)10 * 1000000) /* for tasks that were asked to stop, and again for their threads */
 
 static void close_to(mp_pool *pool, mp_closing closing) {
   mp_store_seq(&pool->closing, closing); /* pairs with enter */

@@ -113,6 +113,7 @@ static bool run_in_place(mp_worker *self, const wait_set *set) {
   for (size_t i = 0; i < set->n; i++) {
     mp_task *task = set->tasks[i];
     if (task == NULL || mp_task_state(task) != MP_STATE_QUEUED) continue;
+    if (mp_load_relaxed(&task->pool->closing) >= MP_CLOSING_CANCEL) return mp_cancel(task) != 0; /* as mp_pool_run_job would */
     mp_task_retain(task);
     bool ran = mp_pool_execute(self, task, false);
     mp_task_release(task);
