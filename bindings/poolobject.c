@@ -310,7 +310,7 @@ static int configure(lua_State *L) {
 /* shutdown(options) -> report: of the default pool; no other starts until reset_shutdown */
 static int shutdown_default(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
-  lmp_pool none = {.context = context};
+  lmp_pool none = {.context = context, .borrowed = context->vm != NULL};
   int n = shut_down(L, context->pool != NULL ? context->pool : &none, 1);
   context->was_shut_down = true;
   return n;
