@@ -17,6 +17,8 @@ SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 SANFLAGS += $(if $(findstring thread,$(SAN)),-ftls-model=initial-exec)
 CFLAGS := -std=c11 $(OPT) $(WARN) -fPIC -fvisibility=hidden $(SANFLAGS) $(EXTRA_CFLAGS)
 LDFLAGS := -pthread $(SANFLAGS)
+# A worker that is stuck may outlive whoever loaded the module. The engine also pins itself (mp_os_pin) where the linker has no such flag.
+NODELETE ?= -Wl,-z,nodelete
 
 ENGINE := $(sort $(wildcard engine/*.c))
 BINDINGS := $(sort $(wildcard bindings/*.c))
@@ -48,7 +50,7 @@ $(LIB): $(ENGINE_OBJ)
 $(MODULE): $(BINDINGS_OBJ) $(ENGINE_OBJ)
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
-	@$(CC) -shared -o $@ $^ $(LDFLAGS) -Wl,-z,nodelete -Wl,--no-undefined-version
+	@$(CC) -shared -o $@ $^ $(LDFLAGS) $(NODELETE) -Wl,--no-undefined-version
 
 # The engine is compiled without Lua on its include path; the bindings see only its public header.
 $(BUILD)/engine/%.o: engine/%.c
