@@ -120,10 +120,10 @@ static void sleep_locked(mp_os_gate *gate, uint64_t ns) {
 #endif
 }
 
-#define SIGNALS 32 /* POSIX's own are below */
+#define POSIX_SIGNALS 32 /* their numbers are below */
 
 static bool has_open_signal(const sigset_t *blocked) {
-  for (int i = 1; i < SIGNALS; i++)
+  for (int i = 1; i < POSIX_SIGNALS; i++)
     if (i != SIGKILL && i != SIGSTOP && sigismember(blocked, i) == 0) return true;
   return false;
 }
@@ -131,14 +131,14 @@ static bool has_open_signal(const sigset_t *blocked) {
 static bool has_pending_signal(const sigset_t *blocked) {
   sigset_t pending;
   sigpending(&pending);
-  for (int i = 1; i < SIGNALS; i++)
+  for (int i = 1; i < POSIX_SIGNALS; i++)
     if (sigismember(&pending, i) == 1 && sigismember(blocked, i) == 0) return true;
   return false;
 }
 
 /*
-** A condition variable sleeps on through signals. So a thread that takes any holds them back, sleeps in slices, and looks after each whether one
-** came; its handler runs as the mask is restored.
+** A condition variable sleeps on through signals. So a thread that takes any holds them back, sleeps in slices, and looks after each
+** whether one came; its handler runs as the mask is restored.
 */
 #define SLICE_NS ((uint64_t)50 * 1000000)
 
@@ -253,7 +253,7 @@ static bool is_heard(const struct sigaction *action) {
 static void pass_on(int signal, siginfo_t *info, void *context, bool our_thread) {
   const struct sigaction *before = &interrupts.of[signal].before;
   if (!is_heard(before)) return;
-#if defined(__linux__)
+#if defined(MP_OS_LINUX)
   if (our_thread) {
     syscall(SYS_tgkill, getpid(), getpid(), signal);
     return;
