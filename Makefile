@@ -68,6 +68,7 @@ $(BUILD)/bindings/%.o: bindings/%.c
 clean: ## remove everything that was built
 	rm -rf build
 
+include engine/install/install.mk
 include tests/tests.mk
 -include tests/bench/bench.mk
 
