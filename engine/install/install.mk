@@ -56,7 +56,7 @@ install: lib shared module ## install everything: PREFIX=, DESTDIR=
 	@$(INSTALL) -m 644 $(MODULE) "$(DESTDIR)$(LUA_LIBDIR)/makeparallel/core.so"
 	@sed -e '1s|.*|#!/usr/bin/env $(LUA)|' \
 	  -e '2s|.*|package.path = "$(LUA_SHAREDIR)/?.lua;$(LUA_SHAREDIR)/?/init.lua;" .. package.path|' \
-	  -e '3s|.*|package.cpath = "$(LUA_LIBDIR)/?.so;" .. package.cpath|' lua/bin/makeparallel >"$(DESTDIR)$(BINDIR)/makeparallel"
+	  -e '3s|.*|package.cpath = "$(LUA_LIBDIR)/?.so;" .. package.cpath|' rockspec/makeparallel >"$(DESTDIR)$(BINDIR)/makeparallel"
 	@chmod 755 "$(DESTDIR)$(BINDIR)/makeparallel"
 	@chmod 644 "$(DESTDIR)$(LIBDIR)/pkgconfig/makeparallel.pc" "$(DESTDIR)$(LIBDIR)/cmake/makeparallel/"*
 	@echo "installed below $(DESTDIR)$(PREFIX)"

@@ -5,6 +5,10 @@ local command = {}
 local FAILED <const>, MISUSED <const> = 1, 2
 local JOBS_MAX <const> = 1024
 
+local EXIT_CODES <const> = "Exit code: 0 all went well, 1 what was run failed, 2 not understood."
+local MAP_NOTES <const> = "Several results are separated by tabs; a call without a result prints no line. "
+  .. "A line whose call fails is reported and the others go on."
+
 local function complain(text)
   io.stderr:write("makeparallel: ", tostring(text), "\n")
 end
@@ -20,7 +24,7 @@ local function add_jobs(parser)
 end
 
 local function make_parser(argparse)
-  local parser <const> = argparse("makeparallel", "Lua functions on all cores.", "Exit code: 0 all went well, 1 what was run failed, 2 not understood.")
+  local parser <const> = argparse("makeparallel", "Lua functions on all cores.", EXIT_CODES)
   parser:command_target "command"
   parser:command("doctor", "Says what this machine offers, and tests that tasks run.")
 
@@ -28,8 +32,7 @@ local function make_parser(argparse)
   add_jobs(run)
   run:argument("script", "The script; what follows is for the script."):argname "SCRIPT [ARG...]"
 
-  local map <const> = parser:command("map", "Calls a function for each line of the input and prints what it returns.",
-    "Several results are separated by tabs; a call without a result prints no line. A line whose call fails is reported and the others go on.")
+  local map <const> = parser:command("map", "Calls a function for each line of the input and prints what it returns.", MAP_NOTES)
   add_jobs(map)
   map:flag("-u --unordered", "Print results as they come, not in the order of the input.")
   map:flag("-p --progress", "Draw a bar, or a count where the size of the input is not known, if stderr is a terminal.")
