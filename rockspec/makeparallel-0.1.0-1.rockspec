@@ -28,6 +28,7 @@ build = {
         "bindings/function.c",
         "bindings/handle.c",
         "bindings/intask.c",
+        "bindings/interrupt.c",
         "bindings/ledger.c",
         "bindings/logging.c",
         "bindings/map.c",
