@@ -30,7 +30,7 @@ MODULE := $(BUILD)/lua/makeparallel/core.so
 .DEFAULT_GOAL := help
 
 help: ## list every target
-	@awk -F':.*## ' '/^[a-z_-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9_-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: deps-build ## install what is missing, build, and count the words of this machine's headers and licences
 	@$(MAKE) --no-print-directory module

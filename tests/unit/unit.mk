@@ -32,6 +32,8 @@ $(UNIT): %: %.o $(UNIT_SUPPORT) $(LIB)
 $(STRESS): %: %.o $(STRESS_SUPPORT) $(LIB)
 	@$(CC) -o $@ $^ $(LDFLAGS) -lm
 
+unit-programs: $(UNIT) $(STRESS)
+
 # One line for a program that passes, everything it said for one that fails.
 unit: $(UNIT) ## the engine's unit tests
 	@failed=0; for program in $(UNIT); do \
@@ -50,5 +52,5 @@ stress: $(STRESS) ## the engine's stress programs: SCALE=, THREADS=, SEED=
 
 -include $(UNIT:=.d) $(STRESS:=.d) $(UNIT_SUPPORT:.o=.d) $(STRESS_SUPPORT:.o=.d)
 
-.PHONY: unit stress
+.PHONY: unit-programs unit stress
 .SECONDARY:
