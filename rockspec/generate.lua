@@ -75,7 +75,8 @@ local function modules()
 end
 
 local function rockspec(version, tag)
-  local values <const> = { VERSION = version, TAG = tag and ('\n  tag = "%s",'):format(tag) or "", SOURCES = sources(), MODULES = modules() }
+  local tag_line <const> = tag and ('\n  tag = "%s",'):format(tag) or ""
+  local values <const> = { VERSION = version, TAG = tag_line, SOURCES = sources(), MODULES = modules() }
   return (TEMPLATE:gsub("@(%u+)@", values))
 end
 

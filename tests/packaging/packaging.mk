@@ -14,8 +14,8 @@ ROCK_TREE := $(CURDIR)/build/rock
 check-rock: deps check-rockspecs ## lint, make, pack and install the rock offline; the specs against it
 	$(call install,$(PACKAGES_PACKAGING))
 	@sh tests/packaging/rock.sh $(ROCK_TREE)
-	@LUA_PATH='$(ROCK_TREE)/share/lua/5.4/?.lua;$(ROCK_TREE)/share/lua/5.4/?/init.lua;$(CURDIR)/tests/spec/?.lua;$(CURDIR)/tests/support/?.lua;;' \
-	  LUA_CPATH='$(ROCK_TREE)/lib/lua/5.4/?.so;;' TEST_LUA='$(shell command -v $(LUA))' $(LUA) $(BUSTED) --pattern=_spec $(SPEC)
+	@LUA_PATH='$(ROCK_TREE)/share/lua/5.4/?.lua;$(ROCK_TREE)/share/lua/5.4/?/init.lua;$(CURDIR)/tests/spec/?.lua;'\
+	'$(CURDIR)/tests/support/?.lua;;' LUA_CPATH='$(ROCK_TREE)/lib/lua/5.4/?.so;;' TEST_LUA='$(shell command -v $(LUA))' $(LUA) $(BUSTED) --pattern=_spec $(SPEC)
 
 check-install: deps-build ## install into an empty folder; build with pkg-config, CMake and as C++, run as a user without rights
 	$(call install,$(PACKAGES_PACKAGING))
