@@ -17,6 +17,8 @@ SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 SANFLAGS += $(if $(findstring thread,$(SAN)),-ftls-model=initial-exec)
 CFLAGS := -std=c11 $(OPT) $(WARN) -fPIC -fvisibility=hidden $(SANFLAGS) $(EXTRA_CFLAGS)
 LDFLAGS := -pthread $(SANFLAGS)
+# A worker that is stuck may outlive whoever loaded the module. The engine also pins itself (mp_os_pin) where the linker has no such flag.
+NODELETE ?= -Wl,-z,nodelete
 
 ENGINE := $(sort $(wildcard engine/*.c))
 BINDINGS := $(sort $(wildcard bindings/*.c))
@@ -28,7 +30,7 @@ MODULE := $(BUILD)/lua/makeparallel/core.so
 .DEFAULT_GOAL := help
 
 help: ## list every target
-	@awk -F':.*## ' '/^[a-z_-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9_-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: deps-build ## install what is missing, build, and count the words of this machine's headers and licences
 	@$(MAKE) --no-print-directory module
@@ -48,7 +50,7 @@ $(LIB): $(ENGINE_OBJ)
 $(MODULE): $(BINDINGS_OBJ) $(ENGINE_OBJ)
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
-	@$(CC) -shared -o $@ $^ $(LDFLAGS) -Wl,-z,nodelete -Wl,--no-undefined-version
+	@$(CC) -shared -o $@ $^ $(LDFLAGS) $(NODELETE) -Wl,--no-undefined-version
 
 # The engine is compiled without Lua on its include path; the bindings see only its public header.
 $(BUILD)/engine/%.o: engine/%.c
@@ -66,6 +68,7 @@ $(BUILD)/bindings/%.o: bindings/%.c
 clean: ## remove everything that was built
 	rm -rf build
 
+include engine/install/install.mk
 include tests/tests.mk
 -include tests/bench/bench.mk
 

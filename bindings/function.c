@@ -1,3 +1,4 @@
+#include "compat.h"
 #include "function.h"
 
 #include <stdio.h>
@@ -23,21 +24,6 @@ static int code_gc(lua_State *L) {
   return 0;
 }
 
-typedef struct dump {
-  bool started;
-  luaL_Buffer buffer;
-} dump;
-
-static int write_dump(lua_State *L, const void *data, size_t size, void *ud) {
-  dump *d = ud;
-  if (!d->started) {
-    d->started = true;
-    luaL_buffinit(L, &d->buffer);
-  }
-  luaL_addlstring(&d->buffer, data, size);
-  return 0;
-}
-
 /* Pushes the code userdata of the function at index: by the function itself, else by what it dumps to. */
 static code *push_code(lua_State *L, lmp_context *context, mp_pool *pool, int index) {
   int top = lua_gettop(L);
@@ -50,11 +36,8 @@ static code *push_code(lua_State *L, lmp_context *context, mp_pool *pool, int in
   }
   lua_settop(L, top + 1);
   lua_rawgeti(L, LUA_REGISTRYINDEX, context->code_by_content); /* top + 2 */
-  dump d = {false, {0}};
   lua_pushvalue(L, index);
-  if (lua_dump(L, write_dump, &d, 0) != 0) luaL_error(L, "cannot dump a function");
-  luaL_pushresult(&d.buffer);
-  lua_remove(L, -2); /* top + 3: the dump */
+  lmp_dump(L); /* top + 3 */
   lua_pushvalue(L, -1);
   code *c = NULL;
   if (lua_rawget(L, top + 2) != LUA_TNIL) c = lua_touserdata(L, -1);

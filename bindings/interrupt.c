@@ -1,5 +1,6 @@
 #include "interrupt.h"
 
+#include "compat.h"
 #include "errors.h"
 
 #define LOOK_EVERY 1000            /* instructions between two looks of the permanent hook */
@@ -198,7 +199,7 @@ static int call_wrapped(lua_State *L) {
   int status = lua_status(co);
   if (status != LUA_OK && status != LUA_YIELD) { /* it died of the error: its variables are closed, which may raise another */
     lua_State *before = lmp_interrupt_enter(lmp_vm_of(L), co);
-    status = lua_resetthread(co);
+    status = lmp_closethread(co, L);
     lmp_interrupt_leave(lmp_vm_of(L), co, before);
     if (lmp_vm_caught(lmp_vm_of(L))) return lmp_raise_stop(L);
     lua_xmove(co, L, 1);

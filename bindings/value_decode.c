@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "compat.h"
 #include "function.h"
 #include "handle.h"
 
@@ -267,7 +268,7 @@ int lmp_decode_all(lua_State *L, lmp_context *context, const lmp_message *messag
   lmp_decoder decoder;
   uint32_t count;
   lmp_decode_begin(L, context, message, &decoder, &count);
-  if (count > LUAI_MAXSTACK) lmp_corrupt(L, &decoder, "too many values");
+  if (count > LMP_STACK_MAX) lmp_corrupt(L, &decoder, "too many values");
   luaL_checkstack(L, (int)count + 2, "too many values");
   for (uint32_t i = 0; i < count; i++) lmp_decode_value(L, &decoder);
   lmp_decode_end(L, &decoder);

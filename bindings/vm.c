@@ -8,6 +8,7 @@
 #include <malloc.h>
 #endif
 
+#include "compat.h"
 #include "errors.h"
 #include "interrupt.h"
 
@@ -283,7 +284,7 @@ bool lmp_vm_open(lmp_vm *vm, char *why, size_t size) {
   vm->bytes = vm->peak = vm->refused = 0;
   vm->depth = 0;
   vm->ceiling = vm->host->memory_limit;
-  vm->L = lua_newstate(vm_alloc, vm);
+  vm->L = lmp_newstate(vm_alloc, vm);
   if (vm->L == NULL) {
     snprintf(why, size, "not enough memory for a worker's Lua state");
     return false;

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@
 
 #include "atomic.h"
 
-#if defined(__linux__)
+#if defined(MP_OS_LINUX)
 #include <linux/futex.h>
 #include <sched.h>
 #include <sys/eventfd.h>
@@ -65,7 +66,7 @@ static struct timespec to_timespec(uint64_t ns) {
 */
 #define FAR_AWAY ((uint64_t)1000000 * NS_PER_SECOND)
 
-#if defined(__linux__)
+#if defined(MP_OS_LINUX)
 
 static long futex(mp_os_gate *gate, int op, uint32_t value, const struct timespec *timeout) {
   return syscall(SYS_futex, &gate->word, op | FUTEX_PRIVATE_FLAG, value, timeout, NULL, FUTEX_BITSET_MATCH_ANY);
@@ -93,12 +94,15 @@ void mp_os_gate_wake_all(mp_os_gate *gate) { futex(gate, FUTEX_WAKE, INT_MAX, NU
 
 mp_status mp_os_gate_init(mp_os_gate *gate) {
   atomic_init(&gate->word, 0);
-  if (pthread_mutex_init(&gate->lock, NULL) != 0) return MP_SYSTEM;
-  if (pthread_cond_init(&gate->changed, NULL) != 0) {
-    pthread_mutex_destroy(&gate->lock);
-    return MP_SYSTEM;
-  }
-  return MP_OK;
+  pthread_condattr_t attr;
+  if (pthread_condattr_init(&attr) != 0) return MP_SYSTEM;
+#if !defined(__APPLE__)
+  pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* the wall clock may be set back */
+#endif
+  int failed = pthread_mutex_init(&gate->lock, NULL);
+  if (!failed && (failed = pthread_cond_init(&gate->changed, &attr)) != 0) pthread_mutex_destroy(&gate->lock);
+  pthread_condattr_destroy(&attr);
+  return failed ? MP_SYSTEM : MP_OK;
 }
 
 void mp_os_gate_close(mp_os_gate *gate) {
@@ -106,20 +110,52 @@ void mp_os_gate_close(mp_os_gate *gate) {
   pthread_mutex_destroy(&gate->lock);
 }
 
-/* A condition variable sleeps through signals, so it sleeps in slices that let the caller look. */
+static void sleep_locked(mp_os_gate *gate, uint64_t ns) {
+#if defined(__APPLE__)
+  struct timespec t = to_timespec(ns);
+  pthread_cond_timedwait_relative_np(&gate->changed, &gate->lock, &t);
+#else
+  struct timespec t = to_timespec(mp_os_now() + ns);
+  pthread_cond_timedwait(&gate->changed, &gate->lock, &t);
+#endif
+}
+
+#define POSIX_SIGNALS 32 /* their numbers are below */
+
+static bool has_open_signal(const sigset_t *blocked) {
+  for (int i = 1; i < POSIX_SIGNALS; i++)
+    if (i != SIGKILL && i != SIGSTOP && sigismember(blocked, i) == 0) return true;
+  return false;
+}
+
+static bool has_pending_signal(const sigset_t *blocked) {
+  sigset_t pending;
+  sigpending(&pending);
+  for (int i = 1; i < POSIX_SIGNALS; i++)
+    if (sigismember(&pending, i) == 1 && sigismember(blocked, i) == 0) return true;
+  return false;
+}
+
+/*
+** A condition variable sleeps on through signals. So a thread that takes any holds them back, sleeps in slices, and looks after each
+** whether one came; its handler runs as the mask is restored.
+*/
 #define SLICE_NS ((uint64_t)50 * 1000000)
 
 mp_status mp_os_gate_wait(mp_os_gate *gate, uint32_t expected, uint64_t deadline) {
   uint64_t now = mp_os_now();
   if (now >= deadline) return MP_TIMEOUT;
-  uint64_t left = deadline - now < SLICE_NS ? deadline - now : SLICE_NS;
-  struct timespec wall;
-  clock_gettime(CLOCK_REALTIME, &wall);
-  wall = to_timespec((uint64_t)wall.tv_sec * NS_PER_SECOND + (uint64_t)wall.tv_nsec + left);
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  uint64_t most = has_open_signal(&before) ? SLICE_NS : FAR_AWAY;
   pthread_mutex_lock(&gate->lock);
-  if (mp_load_seq(&gate->word) == expected) pthread_cond_timedwait(&gate->changed, &gate->lock, &wall);
+  if (mp_load_seq(&gate->word) == expected) sleep_locked(gate, deadline - now < most ? deadline - now : most);
   pthread_mutex_unlock(&gate->lock);
-  return mp_os_now() >= deadline ? MP_TIMEOUT : MP_INTERRUPTED;
+  bool interrupted = has_pending_signal(&before);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (interrupted) return MP_INTERRUPTED;
+  return mp_os_now() >= deadline ? MP_TIMEOUT : MP_OK;
 }
 
 void mp_os_gate_wake_one(mp_os_gate *gate) { mp_os_gate_wake_all(gate); }
@@ -160,7 +196,7 @@ void mp_os_thread_join(mp_os_thread thread) { pthread_join(thread, NULL); }
 void mp_os_thread_detach(mp_os_thread thread) { pthread_detach(thread); }
 
 void mp_os_thread_name(const char *name) {
-#if defined(__linux__)
+#if defined(MP_OS_LINUX)
   prctl(PR_SET_NAME, name, 0, 0, 0);
 #else
   (void)name;
@@ -175,7 +211,7 @@ void *mp_os_thread_tag(void) {
 mp_status mp_os_lock_init(pthread_mutex_t *lock) {
   pthread_mutexattr_t attr;
   if (pthread_mutexattr_init(&attr) != 0) return MP_SYSTEM;
-#if defined(__GLIBC__)
+#if defined(__GLIBC__) && !defined(MP_PORTABLE)
   pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
 #endif
   int failed = pthread_mutex_init(lock, &attr);
@@ -217,7 +253,7 @@ static bool is_heard(const struct sigaction *action) {
 static void pass_on(int signal, siginfo_t *info, void *context, bool our_thread) {
   const struct sigaction *before = &interrupts.of[signal].before;
   if (!is_heard(before)) return;
-#if defined(__linux__)
+#if defined(MP_OS_LINUX)
   if (our_thread) {
     syscall(SYS_tgkill, getpid(), getpid(), signal);
     return;
@@ -302,7 +338,7 @@ void mp_os_interrupt(mp_os_thread thread, int signal) { pthread_kill(thread, sig
 */
 
 mp_status mp_os_event_fd_open(mp_os_event_fd *event) {
-#if defined(__linux__)
+#if defined(MP_OS_LINUX)
   int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (fd < 0) return MP_SYSTEM;
   event->read_fd = event->write_fd = fd;
@@ -347,7 +383,7 @@ void mp_os_event_fd_close(mp_os_event_fd *event) {
 ** =======================================================
 */
 
-#if defined(__linux__)
+#if defined(MP_OS_LINUX)
 
 /* Reads a small file as a string; 0 if it cannot. */
 static int read_file(const char *path, char *text, size_t size) {
@@ -448,11 +484,12 @@ void mp_os_memory(uint64_t *available, uint64_t *total) { *available = *total = 
 void mp_os_fork_guard_open(mp_os_fork_guard *guard) {
   guard->page = NULL;
   guard->pid = (long)getpid();
-#if defined(MADV_WIPEONFORK)
+#if defined(MADV_WIPEONFORK) && !defined(MP_PORTABLE)
   size_t size = (size_t)sysconf(_SC_PAGESIZE);
   uint32_t *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) return;
-  if (madvise(page, size, MADV_WIPEONFORK) != 0) {
+  /* an emulator (qemu-user) takes any advice and follows none */
+  if (madvise(page, size, -1) == 0 || madvise(page, size, MADV_WIPEONFORK) != 0) {
     munmap(page, size);
     return;
   }

@@ -13,6 +13,11 @@
 
 #include "makeparallel.h"
 
+/* Linux's own calls are used; -DMP_PORTABLE leaves them out, so that what other systems get is tested here (`make port-fallback`). */
+#if defined(__linux__) && !defined(MP_PORTABLE)
+#define MP_OS_LINUX 1
+#endif
+
 /* Monotonic nanoseconds; never 0. */
 uint64_t mp_os_now(void);
 /* now + duration_ns, without overflow; MP_FOREVER stays MP_FOREVER. */
@@ -24,7 +29,7 @@ uint64_t mp_os_deadline(uint64_t duration_ns);
 */
 typedef struct mp_os_gate {
   _Atomic uint32_t word;
-#if !defined(__linux__)
+#if !defined(MP_OS_LINUX)
   pthread_mutex_t lock;
   pthread_cond_t changed;
 #endif

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define STACK_MIN ((size_t)1 << 20)
+#define STACK_MAX (SIZE_MAX > UINT32_MAX ? (size_t)((uint64_t)1 << 40) : (size_t)1 << 30)
 #define SPIN_MAX_NS ((uint64_t)1000000000)
 #define STACK_DEFAULT ((size_t)8 << 20)
 
@@ -72,7 +73,7 @@ static mp_status check_config(mp_pool_config *config) {
   if (config->stack_size == 0) config->stack_size = STACK_DEFAULT;
   if (config->interrupt_signal == 0) config->interrupt_signal = SIGURG;
   if (config->workers > MP_WORKERS_MAX || config->workers_extra > 64 * MP_WORKERS_MAX) return MP_INVALID;
-  if (config->stack_size < STACK_MIN || config->stack_size > ((size_t)1 << 40)) return MP_INVALID;
+  if (config->stack_size < STACK_MIN || config->stack_size > STACK_MAX) return MP_INVALID;
   if (config->mailbox_max == 0 || config->spin_ns > SPIN_MAX_NS || config->spin_free_ns > SPIN_MAX_NS) return MP_INVALID;
   return MP_OK;
 }

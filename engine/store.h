@@ -21,10 +21,10 @@
 
 typedef struct mp_slab mp_slab;
 
-/* What stands before each block: its slab while it is out, the link of a list while it is free. 16 bytes keep the block aligned. */
+/* What stands before each block: its slab while it is out, the link of a list while it is free. Its 16 bytes keep the block aligned. */
 typedef struct mp_block mp_block;
 struct mp_block {
-  mp_slab *slab;
+  _Alignas(16) mp_slab *slab; /* 32-bit pointers alone would take 8 */
   mp_block *next;
 };
 

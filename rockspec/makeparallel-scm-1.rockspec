@@ -1,3 +1,4 @@
+-- Made by rockspec/generate.lua; `make rockspecs` makes it anew.
 rockspec_format = "3.0"
 package = "makeparallel"
 version = "scm-1"
@@ -69,12 +70,18 @@ build = {
       libraries = { "pthread" },
     },
     ["makeparallel.check"] = "lua/makeparallel/check.lua",
+    ["makeparallel.command.doctor"] = "lua/makeparallel/command/doctor.lua",
+    ["makeparallel.command"] = "lua/makeparallel/command/init.lua",
+    ["makeparallel.command.map"] = "lua/makeparallel/command/map.lua",
     ["makeparallel.errors"] = "lua/makeparallel/errors.lua",
     ["makeparallel.gather"] = "lua/makeparallel/gather.lua",
     ["makeparallel"] = "lua/makeparallel/init.lua",
     ["makeparallel.map"] = "lua/makeparallel/map.lua",
     ["makeparallel.pools"] = "lua/makeparallel/pools.lua",
     ["makeparallel.progress"] = "lua/makeparallel/progress.lua",
+  },
+  install = {
+    bin = { makeparallel = "rockspec/makeparallel" },
   },
 }
 test = {

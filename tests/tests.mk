@@ -1,7 +1,7 @@
 # What tests need and how they run; included by the top Makefile.
 
 PACKAGES_BUILD := gcc make pkg-config lua5.4 liblua5.4-dev
-PACKAGES_CHECK := clang libclang-rt-14-dev lua-busted lua-check libcmocka-dev lua-penlight lua-cjson lua-lpeg lua-filesystem
+PACKAGES_CHECK := clang libclang-rt-14-dev lua-busted lua-check libcmocka-dev lua-argparse lua-penlight lua-cjson lua-lpeg lua-filesystem
 
 # $(call install,PACKAGES): names and installs what is missing (Debian; elsewhere it says what is needed).
 define install
@@ -23,19 +23,21 @@ $(BUILD)/tests/lua: tests/support/lua.c
 	@echo "  CC  $@"
 	@$(CC) $(CFLAGS) $(LUA_CFLAGS) $< -o $@ $(LDFLAGS) -Wl,-E $(LUA_LIBS) -lm -ldl
 
--include tests/unit/unit.mk tests/unit_lua/unit_lua.mk tests/spec/spec.mk tests/models/models.mk
+-include tests/unit/unit.mk tests/unit_lua/unit_lua.mk tests/spec/spec.mk tests/models/models.mk tests/ports/ports.mk tests/packaging/packaging.mk
 
 # One build, everything that runs on it.
 check-build: module unit unit-lua spec stress stress-lua
 
 check: deps ## install what is missing and run every test: gcc, clang, sanitizers, fuzzing, examples, lint
-	@$(MAKE) --no-print-directory layers lint models
+	@$(MAKE) --no-print-directory layers lint check-rockspecs models
 	@echo "== gcc" && $(MAKE) --no-print-directory CC=gcc check-build examples
 	@echo "== clang, small capacities" && $(MAKE) --no-print-directory BUILD=build/clang CC=clang EXTRA_CFLAGS="-O1 -DMP_DEQUE_CAPACITY=2" check-build
 	@echo "== address, leaks, undefined behaviour" && $(MAKE) --no-print-directory BUILD=build/asan CC=clang SAN=address,undefined check-build
 	@echo "== threads" && $(MAKE) --no-print-directory BUILD=build/tsan CC=clang SAN=thread check-build
 	@echo "== fuzzing" && $(MAKE) --no-print-directory fuzz
 	@echo "== benchmarks, once each" && $(MAKE) --no-print-directory bench-quick
+	@echo "== other platforms, those that are quick" && $(MAKE) --no-print-directory port-pedantic port-i386 port-fallback
+	@echo "== as it is installed" && $(MAKE) --no-print-directory check-amalgamation check-install check-rock
 	@echo "all tests passed"
 
 layers: module ## check that dependencies point one way

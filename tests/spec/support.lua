@@ -216,7 +216,7 @@ end
 --- Sanitizers hold back freed memory and threads of their own.
 support.sanitized = (os.getenv "TEST_SAN" or "") ~= ""
 
-local function read_all(path)
+function support.read(path)
   local file <close> = assert(io.open(path, "rb"))
   return file:read "a"
 end
@@ -226,21 +226,21 @@ function support.temporary_file(content)
   local path <const> = os.tmpname()
   local file <close> = assert(io.open(path, "wb"))
   file:write(content or "")
-  return setmetatable({ path = path, read = function(self) return read_all(self.path) end }, {
+  return setmetatable({ path = path, read = function(self) return support.read(self.path) end }, {
     __close = function(self) os.remove(self.path) end,
   })
 end
 
---- Runs Lua source in another process. options: `environment` ("A=1 B=2"), `flags` for the interpreter, `shell` (a pattern with %s
--- for the command, the file for stdout and the one for stderr).
+--- Runs Lua source in another process. options: `environment` ("A=1 B=2"), `flags` for the interpreter, `arguments` for the source, `shell`
+-- (a pattern with %s for the command, the file for stdout and the one for stderr).
 -- Returns {code, stdout, stderr, seconds}; code 124 means it hung.
 function support.run_child(source, options)
   options = options or {}
   local script <close> = support.temporary_file(source)
   local out <close> = support.temporary_file()
   local err <close> = support.temporary_file()
-  local command <const> = ("env %s timeout -k 5 %d %s %s %s")
-    :format(options.environment or "", HANG_SECONDS, LUA, options.flags or "", script.path)
+  local command <const> = ("env %s timeout -k 5 %d %s %s %s %s")
+    :format(options.environment or "", HANG_SECONDS, LUA, options.flags or "", script.path, options.arguments or "")
   local started <const> = mp.now()
   local _, _, code = os.execute((options.shell or "%s >%s 2>%s"):format(command, out.path, err.path))
   return { code = code, stdout = out:read(), stderr = err:read(), seconds = mp.now() - started }

@@ -4,10 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Stands before each block; 16 bytes keep it aligned. */
+/* Stands before each block; its 16 bytes keep it aligned. */
 typedef struct header {
-  size_t size;
-  size_t unused;
+  _Alignas(16) size_t size;
 } header;
 
 #define GARBAGE 0xA5 /* fresh memory is not zero, freed memory not intact */

@@ -1,7 +1,13 @@
 #!/bin/sh
 # Installs the Debian packages named as arguments that are not there yet; says what it would need on other systems.
+# --lean first: without what they recommend.
 set -eu
 missing=""
+options=""
+if [ "${1:-}" = --lean ]; then
+  options=--no-install-recommends
+  shift
+fi
 if command -v dpkg-query >/dev/null 2>&1; then
   for package in "$@"; do
     case "$(dpkg-query -W -f='${Status}' "$package" 2>/dev/null || true)" in
@@ -22,7 +28,7 @@ if [ "$(id -u)" -ne 0 ]; then
   sudo=sudo
 fi
 # shellcheck disable=SC2086
-if ! $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing >/dev/null 2>&1; then
+if ! $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $options $missing >/dev/null 2>&1; then
   $sudo apt-get update -qq
-  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing >/dev/null
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $options $missing >/dev/null
 fi

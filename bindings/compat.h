@@ -1,0 +1,73 @@
+/*
+** compat.h - what differs between the versions of Lua, 5.4 and 5.5; nothing else in bindings/ asks for the version.
+**
+**   here              5.4                                         5.5
+**   lmp_newstate      lua_newstate(f, ud)                         a third argument, the seed of the hashes of strings
+**   lmp_closethread   lua_resetthread; from 5.4.6 on              lua_closethread only; the other is a macro that may go
+**                     lua_closethread(L, from)
+**   lmp_dump          lua_dump leaves to the writer what it puts  lua_dump restores the stack in the end, and before that calls the
+**                     on the stack                                writer once more, with NULL, to move its result to a safe slot
+**   LMP_STACK_MAX     LUAI_MAXSTACK in luaconf.h                  not public; the value is the same
+**
+** What differs and needs nothing here: LUA_RIDX_MAINTHREAD has another value but its name, luaL_openlibs is a macro, and a `for` loop's
+** variable cannot be assigned to, which no file in lua/ does.
+*/
+#ifndef LMP_COMPAT_H
+#define LMP_COMPAT_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdbool.h>
+
+#define LMP_STACK_MAX 1000000 /* values a state's stack can hold */
+
+/* A new state, or NULL without the memory for it. Never raises. */
+static inline lua_State *lmp_newstate(lua_Alloc alloc, void *ud) {
+#if LUA_VERSION_NUM >= 505
+  return lua_newstate(alloc, ud, luaL_makeseed(NULL));
+#else
+  return lua_newstate(alloc, ud);
+#endif
+}
+
+/* Closes what is pending in the coroutine `co` and makes it usable again; `from` is who does so. As the function of Lua it stands for. */
+static inline int lmp_closethread(lua_State *co, lua_State *from) {
+#if LUA_VERSION_RELEASE_NUM >= 50406
+  return lua_closethread(co, from);
+#else
+  (void)from;
+  return lua_resetthread(co);
+#endif
+}
+
+typedef struct lmp_dumper {
+  luaL_Buffer buffer;
+  int result; /* stack index of the slot for it */
+  bool begun;
+} lmp_dumper;
+
+static inline int lmp_dump_write(lua_State *L, const void *data, size_t size, void *ud) {
+  lmp_dumper *d = ud;
+  if (!d->begun) luaL_buffinit(L, &d->buffer);
+  d->begun = true;
+  if (data != NULL) {
+    luaL_addlstring(&d->buffer, data, size);
+  } else {
+    luaL_pushresult(&d->buffer);
+    lua_replace(L, d->result);
+  }
+  return 0;
+}
+
+/* Replaces the Lua function on top of the stack by its bytecode, unstripped, as a string. */
+static inline void lmp_dump(lua_State *L) {
+  lmp_dumper d = {.result = lua_gettop(L), .begun = false};
+  lua_pushvalue(L, -1);
+  if (lua_dump(L, lmp_dump_write, &d, 0) != 0) luaL_error(L, "cannot dump a function");
+#if LUA_VERSION_NUM < 505
+  (void)lmp_dump_write(L, NULL, 0, &d);
+#endif
+  lua_settop(L, d.result);
+}
+
+#endif

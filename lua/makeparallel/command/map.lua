@@ -1,0 +1,142 @@
+-- `makeparallel map`: a function over the lines of the input. Of these no more than a window is in memory, so an input may be endless.
+local core = require "makeparallel.core"
+local progress = require "makeparallel.progress"
+
+local map = {}
+
+local WINDOW <const> = 16 -- lines in flight for each worker: enough that none idles while this state prints
+local ORDERED_WINDOW <const> = 64 -- in order, results wait behind a slow line
+local COUNT_EVERY <const> = 0.1 -- seconds between two counts on the terminal
+
+-- Runs in a worker, so that the module is loaded only where it is used.
+local PROBE <const> = [[
+  local name = ...
+  local module, field = name:match "^(.+)%.([^.]+)$"
+  if not module then error(("'%s' is not of the form module.fn"):format(name), 0) end
+  local found, m = pcall(require, module)
+  if not found then error(m, 0) end
+  local f = type(m) == "table" and m[field]
+  local callable = type(f) == "function" or (getmetatable(f) or {}).__call
+  if not callable then error(("module '%s' has no function '%s'"):format(module, field), 0) end
+]]
+
+local function size_of(file)
+  local here <const> = file:seek "cur"
+  local size <const> = here and file:seek "end"
+  if not size or not file:seek("set", here) or size <= here then return nil end
+  return size - here
+end
+
+-- A function to call with each finished line's length; nil where nobody would see it.
+local function reporter(wanted, input)
+  if not wanted or not core.is_terminal() then return nil end
+  local total <const> = size_of(input)
+  if total then
+    local bar <const>, done = progress.bar(total), 0
+    return function(length)
+      done = math.min(done + length, total)
+      bar:update(done)
+    end
+  end
+  local started <const>, count, drawn = core.now(), 0, 0
+  return function(length)
+    local now <const> = core.now()
+    if length > 0 then count = count + 1 end
+    if now - drawn < COUNT_EVERY and length > 0 then return end
+    drawn = now
+    io.stderr:write(("\r%d lines, %.1f s%s"):format(count, now - started, length > 0 and "" or "\n"))
+  end
+end
+
+local run_methods = {}
+local run_mt = { __index = run_methods }
+
+-- Prints what a call returned; nothing for nothing.
+local function print_results(ok, ...)
+  if not ok then return false, (...) end
+  local n <const> = select("#", ...)
+  if n == 0 then return true end
+  local results <const> = { ... }
+  for i = 1, n do
+    results[i] = tostring(results[i])
+  end
+  assert(io.write(table.concat(results, "\t"), "\n"))
+  return true
+end
+
+function run_methods:finish(item)
+  local ok, err = print_results(item.handle:pget())
+  if not ok then
+    self.failed = self.failed + 1
+    io.stderr:write(("makeparallel: line %d: %s\n"):format(item.number, err.message or tostring(err)))
+  end
+  if self.report then self.report(item.length) end
+end
+
+function run_methods:finish_first()
+  local item <const> = self.items[self.first]
+  self.items[self.first] = nil
+  self.first = self.first + 1
+  self:finish(item)
+end
+
+-- Takes the slot that has ended; the last one moves there.
+function run_methods:finish_any()
+  local handles <const>, items <const> = self.handles, self.items
+  local _, slot = self.mp.wait_any(handles)
+  local item <const> = items[slot]
+  handles[slot], items[slot] = handles[#handles], items[#items]
+  handles[#handles], items[#items] = nil, nil
+  self:finish(item)
+end
+
+function run_methods:add_ordered(item)
+  self.last = self.last + 1
+  self.items[self.last] = item
+  while self.first <= self.last and (self.last - self.first >= self.window or self.items[self.first].handle:is_ready()) do
+    self:finish_first()
+  end
+end
+
+function run_methods:add_unordered(item)
+  self.items[#self.items + 1], self.handles[#self.handles + 1] = item, item.handle
+  if #self.items >= self.window then self:finish_any() end
+end
+
+function run_methods:finish_all(unordered)
+  if unordered then
+    while #self.items > 0 do self:finish_any() end
+  else
+    while self.first <= self.last do self:finish_first() end
+  end
+  if self.report then self.report(0) end
+end
+
+--- Calls options.fn for each line of stdin. True if no call failed; else nil, why, and true if none was made.
+function map.lines(mp, options)
+  local known <const>, why = mp.spawn(mp.source(PROBE), options.fn):pget()
+  if not known then return nil, why.value or why.message, true end
+  local task <const> = mp.parallel_fast(options.fn)
+  local workers <const> = mp.get_thread_pool_info().workers
+  local run <const> = setmetatable({
+    mp = mp,
+    window = workers * (options.unordered and WINDOW or ORDERED_WINDOW),
+    items = {},
+    handles = {},
+    first = 1,
+    last = 0,
+    failed = 0,
+    report = reporter(options.progress, io.stdin),
+  }, run_mt)
+  local add <const> = options.unordered and run.add_unordered or run.add_ordered
+  local number = 0
+  for line in io.lines() do
+    number = number + 1
+    add(run, { handle = task(line), number = number, length = #line + 1 })
+  end
+  run:finish_all(options.unordered)
+  if run.failed > 0 then return nil, ("%d of %d lines failed"):format(run.failed, number) end
+  return true
+end
+
+return map

@@ -1,0 +1,87 @@
+-- Made by rockspec/generate.lua; `make rockspecs` makes it anew.
+rockspec_format = "3.0"
+package = "makeparallel"
+version = "0.1.0-1"
+source = {
+  url = "git+https://github.com/makeparallel/makeparallel.git",
+  tag = "v0.1.0",
+}
+description = {
+  summary = "All cores from Lua: tasks, dependencies, callbacks",
+  detailed = [[
+Wrap a function, call it, get a handle at once and the result later. Each worker thread runs its own lua_State on a
+task engine written in C11; handles given as arguments are dependencies; callbacks come back to the main state.]],
+  license = "MIT",
+  labels = { "parallel", "threads", "concurrency", "tasks" },
+}
+dependencies = {
+  "lua >= 5.4, < 5.5",
+}
+build = {
+  type = "builtin",
+  modules = {
+    ["makeparallel.core"] = {
+      sources = {
+        "bindings/chunk.c",
+        "bindings/errors.c",
+        "bindings/events.c",
+        "bindings/function.c",
+        "bindings/handle.c",
+        "bindings/intask.c",
+        "bindings/interrupt.c",
+        "bindings/ledger.c",
+        "bindings/logging.c",
+        "bindings/map.c",
+        "bindings/module.c",
+        "bindings/names.c",
+        "bindings/options.c",
+        "bindings/poolobject.c",
+        "bindings/runner.c",
+        "bindings/task.c",
+        "bindings/value_decode.c",
+        "bindings/value_encode.c",
+        "bindings/vm.c",
+        "bindings/wait.c",
+        "engine/alloc.c",
+        "engine/bytes.c",
+        "engine/deadline.c",
+        "engine/finish.c",
+        "engine/graph.c",
+        "engine/heap.c",
+        "engine/inbox.c",
+        "engine/jobs.c",
+        "engine/log.c",
+        "engine/mailbox.c",
+        "engine/os.c",
+        "engine/park.c",
+        "engine/pool.c",
+        "engine/scheduler.c",
+        "engine/status.c",
+        "engine/stop.c",
+        "engine/store.c",
+        "engine/task.c",
+        "engine/timers.c",
+        "engine/wait.c",
+      },
+      incdirs = { "engine" },
+      libraries = { "pthread" },
+    },
+    ["makeparallel.check"] = "lua/makeparallel/check.lua",
+    ["makeparallel.command.doctor"] = "lua/makeparallel/command/doctor.lua",
+    ["makeparallel.command"] = "lua/makeparallel/command/init.lua",
+    ["makeparallel.command.map"] = "lua/makeparallel/command/map.lua",
+    ["makeparallel.errors"] = "lua/makeparallel/errors.lua",
+    ["makeparallel.gather"] = "lua/makeparallel/gather.lua",
+    ["makeparallel"] = "lua/makeparallel/init.lua",
+    ["makeparallel.map"] = "lua/makeparallel/map.lua",
+    ["makeparallel.pools"] = "lua/makeparallel/pools.lua",
+    ["makeparallel.progress"] = "lua/makeparallel/progress.lua",
+  },
+  install = {
+    bin = { makeparallel = "rockspec/makeparallel" },
+  },
+}
+test = {
+  type = "command",
+  command = "make check",
+}
