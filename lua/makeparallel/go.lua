@@ -176,6 +176,7 @@ end
 --- Ends it where it waits, closing its variables; false if it had ended, or is not waiting but calling this.
 function routine_methods:cancel()
   if self.state ~= "running" or coroutine.status(self.co) ~= "suspended" then return false end
+  if self.timer then timers.drop(self.timer) end
   local ok, err = coroutine.close(self.co)
   if ok then
     finish(self, "cancelled", nil, errors.new("cancelled", "the coroutine was cancelled"))
@@ -250,9 +251,10 @@ function go.sleep(seconds)
   if seconds == nil then seconds = false end
   check.seconds(seconds, "sleep")
   local co = coroutine.running()
-  if routines[co] and coroutine.isyieldable() then
+  local routine = routines[co]
+  if routine and coroutine.isyieldable() then
     local woken = false
-    timers.add(core.now() + seconds, function()
+    routine.timer = timers.add(core.now() + seconds, function()
       woken = true
       ready[#ready + 1] = co
       resume_ready()
@@ -260,6 +262,7 @@ function go.sleep(seconds)
     repeat
       coroutine.yield()
     until woken
+    routine.timer = nil
     return
   end
   local deadline = core.now() + seconds

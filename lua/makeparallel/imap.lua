@@ -44,46 +44,44 @@ end
 
 function iterator_methods:left() end
 
--- Items of which one has several values are packed, all of them, since the items of a task go through one function.
-local function pack_all(items, n)
-  for i = 1, n do
-    items[i] = table.pack(items[i])
+-- Reads up to `wanted` items into the table. All have as many values as the first: one goes as it is, several go packed.
+local function read(self, items, wanted)
+  local iterator, state = self.iterator, self.state
+  if self.several == nil then
+    local first = table.pack(iterator(state, self.control))
+    if first[1] == nil then return end
+    self.control, self.several = first[1], first.n > 1
+    if self.several then self.spread = inworker.spread(self.fn) end
+    items[1] = self.several and first or first[1]
+  end
+  for i = #items + 1, wanted do
+    local item, control
+    if self.several then
+      item = table.pack(iterator(state, self.control))
+      control = item[1]
+    else
+      item = iterator(state, self.control)
+      control = item
+    end
+    if control == nil then return end
+    self.control, items[i] = control, item
   end
 end
 
 function iterator_methods:take(wanted)
-  local iterator, state, control = self.iterator, self.state, self.control
   if self.failure then error(self.failure.value, 0) end
-  if self.ended then return nil, 1, 0, 0, self.taken end
-  local items, n, packed = {}, 0, false
-  local function add(value, ...)
-    if value == nil then return false end
-    control = value
-    if not packed and select("#", ...) > 0 then
-      packed = true
-      pack_all(items, n)
+  local items, n, offset = {}, 0, self.taken
+  if not self.ended then
+    local ok, err = pcall(read, self, items, wanted)
+    n = #items
+    if not ok then -- what it gave before it failed are items still
+      if n == 0 then error(err, 0) end
+      self.failure = { value = err }
     end
-    n = n + 1
-    if packed then
-      items[n] = table.pack(value, ...)
-    else
-      items[n] = value
-    end
-    return true
+    self.ended = n < wanted -- an iterator that has given nil must not be called again
   end
-  local ok, err = pcall(function()
-    while n < wanted and add(iterator(state, control)) do
-    end
-  end)
-  local offset = self.taken
-  self.control, self.taken = control, offset + n
-  if not ok then -- what it gave before it failed are items still
-    if n == 0 then error(err, 0) end
-    self.failure = { value = err }
-  end
-  self.ended = n < wanted -- an iterator that has given nil must not be called again
-  if packed and not self.spread then self.spread = inworker.spread(self.fn) end
-  return items, 1, n, n, offset, packed and self.spread or nil
+  self.taken = offset + n
+  return items, 1, n, n, offset, self.spread
 end
 
 -- What a generic `for` does with the iterator's fourth value.

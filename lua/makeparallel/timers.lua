@@ -3,7 +3,7 @@ local core = require "makeparallel.core"
 
 local timers = {}
 
-local heap = {} -- {at, number, fn}, the earliest first
+local heap = {} -- {at, number, fn or false}, the earliest first
 local number = 0
 local on_earlier -- called when a timer becomes the earliest
 
@@ -27,7 +27,7 @@ local function pop()
   return first
 end
 
---- Calls fn() once, at `at` (core.now) or later.
+--- Calls fn() once, at `at` (core.now) or later. Returns what timers.drop takes.
 function timers.add(at, fn)
   number = number + 1
   local entry, i = { at = at, number = number, fn = fn }, #heap + 1
@@ -36,10 +36,19 @@ function timers.add(at, fn)
   end
   heap[i] = entry
   if i == 1 and on_earlier then on_earlier(at) end
+  return entry
+end
+
+--- It will not be called; nobody waits for it any more.
+function timers.drop(entry)
+  entry.fn = false
 end
 
 --- When the earliest is due, or nil.
 function timers.next_due()
+  while heap[1] and not heap[1].fn do
+    pop()
+  end
   return heap[1] and heap[1].at
 end
 
@@ -50,11 +59,11 @@ function timers.fire()
   local later = {}
   while heap[1] and heap[1].at <= now do
     local entry = pop()
-    if entry.number <= last then
+    if entry.number > last then
+      later[#later + 1] = entry
+    elseif entry.fn then
       fired = fired + 1
       entry.fn()
-    else
-      later[#later + 1] = entry
     end
   end
   for _, entry in ipairs(later) do
