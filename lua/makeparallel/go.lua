@@ -246,26 +246,36 @@ function go.poll(budget)
   return delivered, left
 end
 
+--- For the running coroutine, if mp.go started it, else nil: wait(seconds), which yields until then (nil: for ever) or until somebody calls
+-- wake(), which may happen earlier than it seems; and that.
+function go.suspend()
+  local co = coroutine.running()
+  local routine = routines[co]
+  if not routine then return nil end
+  local function wake()
+    ready[#ready + 1] = co
+    resume_ready()
+  end
+  return function(seconds)
+    routine.timer = seconds and timers.add(core.now() + seconds, wake)
+    coroutine.yield()
+    if routine.timer then timers.drop(routine.timer) end
+  end, wake
+end
+
 --- In a coroutine of mp.go yields; in a task, or elsewhere, sleeps: in a task until it is cancelled, elsewhere callbacks and coroutines run.
 function go.sleep(seconds)
   if seconds == nil then seconds = false end
   check.seconds(seconds, "sleep")
   local co = coroutine.running()
-  local routine = routines[co]
-  if routine and coroutine.isyieldable() then
-    local woken = false
-    routine.timer = timers.add(core.now() + seconds, function()
-      woken = true
-      ready[#ready + 1] = co
-      resume_ready()
-    end)
+  local deadline = core.now() + seconds
+  if routines[co] and coroutine.isyieldable() then
+    local wait = go.suspend()
     repeat
-      coroutine.yield()
-    until woken
-    routine.timer = nil
+      wait(math.max(0, deadline - core.now()))
+    until core.now() >= deadline
     return
   end
-  local deadline = core.now() + seconds
   while timers.next_due() and core.now() < deadline do
     timers.fire()
     core.wait_mail(math.min(timers.next_due() or deadline, deadline))
