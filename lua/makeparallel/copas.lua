@@ -7,12 +7,13 @@ local copas = require "copas"
 local loop = {}
 local pause = copas.pause or copas.sleep -- the second is the older name
 
--- What socket.select and copas.receive take for a socket: readable when the descriptor is, or when it is told to end.
+-- What socket.select and copas.receive take for a socket: readable when the descriptor is. One that is told to end is "dirty", which means
+-- readable without a look at the descriptor: that may be closed by then.
 local source_methods = {}
 local source_mt = { __index = source_methods }
 
 function source_methods:getfd()
-  return self.stopped and -1 or self.fd
+  return self.fd
 end
 
 function source_methods:dirty()

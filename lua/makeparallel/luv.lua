@@ -2,32 +2,41 @@
 local adapter = require "makeparallel.adapter"
 local uv = require "luv"
 
+-- Handles are stopped, never closed: luv 1.44 crashes at the program's end if one was closed and the loop not run after that.
 local loop = {}
+local timers_active = {}
+-- [descriptor] = handle, used again when the number is: one that is collected later would take the number's new owner out of the loop.
+local polls = {}
 
 function loop.watch(fd, ready)
-  local poll = assert(uv.new_poll(fd))
-  poll:start("r", ready)
-  return poll
+  polls[fd] = polls[fd] or assert(uv.new_poll(fd))
+  polls[fd]:start("r", ready)
+  return polls[fd]
 end
 
 function loop.unwatch(poll)
   poll:stop()
-  poll:close()
+end
+
+local function stop(timer)
+  timer:stop()
+  timers_active[timer] = nil
 end
 
 function loop.later(seconds, fn)
   local timer = assert(uv.new_timer())
+  timers_active[timer] = true
   timer:start(math.ceil(seconds * 1000), 0, function()
-    timer:close()
+    stop(timer)
     fn()
   end)
   return timer
 end
 
--- As luv reports what a callback of the loop raises: it says so and ends the program, unless it is told otherwise.
+-- As luv reports what a callback of the loop raises: it prints it, if it is a text, and ends the program.
 function loop.raise(err)
   loop.later(0, function()
-    error(err, 0)
+    error(tostring(err), 0)
   end)
 end
 
@@ -46,7 +55,7 @@ function loop.suspend()
     repeat
       coroutine.yield()
     until not waiting
-    if timer and not timer:is_closing() then timer:close() end
+    if timer then stop(timer) end
   end, wake
 end
 
