@@ -246,9 +246,13 @@ local function follow(bar, handles)
     bar:update(math.abs(done - nearest) < 1e-9 and nearest | 0 or done, note)
   end
   for i, handle in ipairs(handles) do
-    if not handle:is_ready() then handle:on_progress(function(part, note)
+    local function report(part, note)
       if part < 1 then count(i, part, note) end -- the whole is counted at its end, however it ends
-    end) end
+    end
+    if not handle:is_ready() then
+      handle:on_progress(report)
+      report(handle:progress()) -- what it reported before
+    end
     core.watch(handle, function()
       count(i, 1)
     end)
