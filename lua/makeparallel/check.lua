@@ -68,7 +68,7 @@ function check.deadline(timeout)
   return deadline
 end
 
---- Raises unless `fn`, argument `index` (default 1) of `what`, can be run in a worker; returns what will run: a task's function, else itself.
+--- Raises unless `fn`, argument `index` (default 1) of `what`, can be run in a worker. Returns what will run: a task's function, else fn.
 function check.callable(fn, what, index)
   local runs = core.function_of(fn)
   if runs ~= nil then return runs end

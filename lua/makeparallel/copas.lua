@@ -27,9 +27,9 @@ function source_methods:receive()
   return true
 end
 
-function source_methods:close() end
+function source_methods.close() end
 
-function source_methods:settimeout()
+function source_methods.settimeout()
   return 1
 end
 

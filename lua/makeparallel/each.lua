@@ -24,7 +24,7 @@ function range_methods:take(wanted)
   return { { from, count } }, 1, 1, count, 0
 end
 
-function range_methods:close() end
+function range_methods.close() end
 
 local function check_number(value, index)
   if math.type(value) == "integer" then return end
@@ -55,7 +55,8 @@ end
 local function start(pool, first, last, ...)
   check_number(first, 1)
   check_number(last, 2)
-  local step, fn, options, at = 1, nil, nil, 3
+  local step, at = 1, 3
+  local fn, options
   if type((...)) == "number" then
     step, fn, options = ...
     check_number(step, 3)
@@ -77,8 +78,14 @@ local function start(pool, first, last, ...)
   if options.ranges and options.seed then error("seed cannot be used with ranges: which numbers share one depends on the workers", 2) end
   if options.ranges and on_error == "skip" then error("on_error 'skip' cannot be used with ranges", 2) end
   local source = setmetatable({ from = first, n = total, step = step }, range_mt)
-  local how = { chunk = options.chunk, window = math.maxinteger, timeout = options.timeout, name = options.name, priority = options.priority,
-    pool = options.pool or pool }
+  local how = {
+    chunk = options.chunk,
+    window = math.maxinteger,
+    timeout = options.timeout,
+    name = options.name,
+    priority = options.priority,
+    pool = options.pool or pool,
+  }
   local run = stream.new("each", worker_function(fn, step, on_error, options), source, "raise", false, check.deadline(options.timeout), how)
   local stop <close> = run -- luacheck: ignore
   local report, bar = progress.reporter(options.progress, total)

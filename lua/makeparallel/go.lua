@@ -263,7 +263,7 @@ function go.suspend()
   end, wake
 end
 
---- In a coroutine of mp.go yields; in a task, or elsewhere, sleeps: in a task until it is cancelled, elsewhere callbacks and coroutines run.
+--- In a coroutine of mp.go yields; elsewhere sleeps: in a task until it is cancelled, outside of tasks callbacks and coroutines run.
 function go.sleep(seconds)
   if seconds == nil then seconds = false end
   check.seconds(seconds, "sleep")

@@ -33,7 +33,7 @@ function list_methods:take(wanted)
   return self.list, first, count, count, 0
 end
 
-function list_methods:close() end
+function list_methods.close() end
 
 local iterator_methods = {}
 local iterator_mt = { __index = iterator_methods }
@@ -42,7 +42,7 @@ local function iterator_source(fn, iterator, state, control, closing)
   return setmetatable({ fn = fn, iterator = iterator, state = state, control = control, closing = closing, taken = 0 }, iterator_mt)
 end
 
-function iterator_methods:left() end
+function iterator_methods.left() end
 
 -- Reads up to `wanted` items into the table. All have as many values as the first: one goes as it is, several go packed.
 local function read(self, items, wanted)

@@ -4,7 +4,8 @@ local uv = require "luv"
 
 -- Handles are stopped, never closed: luv 1.44 crashes at the program's end if one was closed and the loop not run after that.
 local loop = {}
-local timers_active = {}
+-- Timers, kept from being collected.
+local running = {} -- luacheck: ignore 241
 -- [descriptor] = handle, used again when the number is: one that is collected later would take the number's new owner out of the loop.
 local polls = {}
 
@@ -20,12 +21,12 @@ end
 
 local function stop(timer)
   timer:stop()
-  timers_active[timer] = nil
+  running[timer] = nil
 end
 
 function loop.later(seconds, fn)
   local timer = assert(uv.new_timer())
-  timers_active[timer] = true
+  running[timer] = true
   timer:start(math.ceil(seconds * 1000), 0, function()
     stop(timer)
     fn()

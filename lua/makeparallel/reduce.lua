@@ -33,7 +33,7 @@ function block_methods:take(wanted)
   return blocks, 1, count, count, before
 end
 
-function block_methods:close() end
+function block_methods.close() end
 
 -- What combines here what the workers return.
 local function combiner(combine)

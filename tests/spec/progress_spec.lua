@@ -75,7 +75,7 @@ describe("mp.progress on a terminal", function()
   it("follows a rate that changes", function()
     local screen <const> = fake()
     local bar <const> = mp.progress(1000, screen.options)
-    for i = 1, 10 do
+    for _ = 1, 10 do
       screen.now = screen.now + 1
       bar:add(10)
     end
