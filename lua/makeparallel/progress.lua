@@ -249,13 +249,15 @@ local function follow(bar, handles)
     local function report(part, note)
       if part < 1 then count(i, part, note) end -- the whole is counted at its end, however it ends
     end
-    if not handle:is_ready() then
+    if handle:is_ready() then -- its pool may be gone, and bring no news
+      count(i, 1)
+    else
       handle:on_progress(report)
       report(handle:progress()) -- what it reported before
+      core.watch(handle, function()
+        count(i, 1)
+      end)
     end
-    core.watch(handle, function()
-      count(i, 1)
-    end)
   end
 end
 
