@@ -36,32 +36,19 @@ function stream.new(what, fn, source, wire, ordered, deadline, options)
     ahead = 0, -- items taken from the source and not yet given out
     handles = {},
     chunks = {}, -- beside handles: {first index of the whole, count, seconds it took to read}
-    singly = nil, -- a chunk that cannot be sent as one: {list, first, length, offset, fn}
+    held = nil, -- the chunk to send next: what `take` returned, seconds it took to read, whether to send its items singly
     refusal = nil, -- why no more is sent, raised when all before it is given out
     exhausted = false,
   }, stream_mt)
 end
 
--- Items of a chunk that was refused go one by one, so that those before the bad one are not lost.
-local function take_one(self)
-  local rest = self.singly
-  local list, first, offset = rest.list, rest.first, rest.offset
-  rest.first, rest.length = first + 1, rest.length - 1
-  if rest.length == 0 then self.singly = nil end
-  return list, first, 1, 1, offset, rest.fn
-end
-
-function stream_methods:take()
-  if self.singly then return take_one(self) end
+-- Has the next chunk in `held`; false when there is none, or the source failed.
+function stream_methods:read()
+  if self.held then return true end
+  local started = core.now()
   local size = self.pace:next_size(self.source:left())
   if not self.options.chunk then size = math.min(size, self.chunk_max) end
-  return self.source:take(math.min(size, self.window - self.ahead))
-end
-
--- Reads one chunk and sends it; false when there is none.
-function stream_methods:send()
-  local again, options, started = self.singly ~= nil, self.options, core.now()
-  local ok, list, first, length, count, offset, fn = pcall(self.take, self)
+  local ok, list, first, length, count, offset, fn = pcall(self.source.take, self.source, math.min(size, self.window - self.ahead))
   if not ok then
     self.refusal, self.refusal_level = list, 0
     return false
@@ -71,33 +58,48 @@ function stream_methods:send()
     self.source:close()
     return false
   end
-  if not again then self.ahead = self.ahead + count end
-  local read = core.now() - started
-  local handle, refusal =
-    core.map_chunk(fn or self.fn, list, first, length, options.seed, self.wire, options.name, options.priority or 0, options.pool, offset)
-  if handle then
-    local slot = #self.handles + 1
-    self.handles[slot], self.chunks[slot] = handle, { first = first + offset, count = count, read = read }
-  elseif length > 1 then
-    self.singly = { list = list, first = first, length = length, offset = offset, fn = fn }
-  else
-    self.refusal = refusal
+  self.ahead = self.ahead + count
+  self.held = { list = list, first = first, length = length, count = count, offset = offset, fn = fn, read = core.now() - started }
+  return true
+end
+
+-- Reads one chunk and sends it, or one item of it; false when there is none, or it is refused.
+function stream_methods:send()
+  if not self:read() then return false end
+  local held, handles, options = self.held, self.handles, self.options
+  local first, length, count = held.first, held.length, held.count
+  if held.singly then
+    length, count = 1, 1
   end
-  return not self.refusal
+  local handle, refusal = core.map_chunk(held.fn or self.fn, held.list, first, length, options.seed, self.wire, options.name,
+    options.priority or 0, options.pool, held.offset)
+  if handle then
+    local slot = #handles + 1
+    handles[slot], self.chunks[slot] = handle, { first = first + held.offset, count = count, read = held.read }
+    held.first, held.length, held.count = first + length, held.length - length, held.count - count
+    if held.length == 0 then self.held = nil end
+    return true
+  end
+  if #handles > 0 then return false end -- the queue may be full: again when something has ended
+  if held.length > 1 and not held.singly then -- an item may be unfit to travel: those before it are not lost
+    held.singly = true
+    return self:send()
+  end
+  self.refusal = refusal
+  return false
 end
 
 -- Reads ahead, but lets a result that is there wait only so long for a slow source.
 function stream_methods:fill()
   local handles, started = self.handles, core.now()
-  while not self.exhausted and not self.refusal and #handles < self.chunks_max and (self.ahead < self.window or self.singly) do
+  while not self.exhausted and not self.refusal and #handles < self.chunks_max and (self.ahead < self.window or self.held) do
     if not self:send() then return end
     if #handles > 0 and handles[1]:is_ready() and core.now() - started > READ_SECONDS then return end
   end
 end
 
 --- The next chunk {first, count, ...}, its results (indices from 1), how many, and {index, message} of those that failed; or the chunk, nil
--- and the error with which it failed as a whole. Nil at the end. level: of who is told
--- what cannot be sent, as for error.
+-- and the error with which it failed as a whole. Nil at the end. level: as for error, of who is told what cannot be sent.
 function stream_methods:next(level)
   self:fill()
   local handles = self.handles

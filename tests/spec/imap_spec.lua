@@ -191,6 +191,20 @@ describe("mp.imap", function()
     assert.matches(place .. ": list[3] (userdata", err, 1, true)
   end)
 
+  it("waits for room in a pool that takes only so many, and says so if there is none", function()
+    local pool <close> = mp.pool { workers = 1, max_queue = 1, full_timeout = 0 }
+    local n = 0
+    for i, result in pool:imap(double, count_to(200), { chunk = 3 }) do
+      assert.equal(2 * i, result)
+      n = n + 1
+    end
+    assert.equal(200, n)
+    local running, queued = support.sleeper(pool), pool:spawn(mp.sleep, HANG)
+    assert.matches("full", (support.refusal(function() for _ in pool:imap(double, count_to(5)) do error "never" end end)), 1, true)
+    queued:cancel()
+    running:cancel()
+  end)
+
   it("does not call an iterator again that has ended", function()
     local ended = 0
     collect(double, count_to(5, function() ended = ended + 1 end))
