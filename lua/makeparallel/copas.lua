@@ -5,7 +5,11 @@ local adapter = require "makeparallel.adapter"
 local copas = require "copas"
 
 local loop = {}
-local pause = copas.pause or copas.sleep -- the second is the older name
+-- The second of each is the older way.
+local pause = copas.pause or copas.sleep
+local pause_forever = copas.pauseforever or function()
+  copas.sleep(-1)
+end
 
 -- What socket.select and copas.receive take for a socket: readable when the descriptor is. One that is told to end is "dirty", which means
 -- readable without a look at the descriptor: that may be closed by then.
@@ -71,7 +75,11 @@ function loop.suspend()
   local co = coroutine.running()
   if copas.wakeup then
     return function(seconds)
-      pause(seconds or -1)
+      if seconds then
+        pause(seconds)
+      else
+        pause_forever()
+      end
     end, function()
       copas.wakeup(co)
     end
