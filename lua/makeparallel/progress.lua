@@ -1,4 +1,5 @@
 -- Progress as people know it: bars that are redrawn in place on a terminal, a line now and then elsewhere; on stderr.
+local check = require "makeparallel.check"
 local core = require "makeparallel.core"
 
 local progress = {}
@@ -265,7 +266,6 @@ end
 -- callbacks run. options: label; plain = true: lines even on a terminal; width; output, clock, terminal: instead of stderr, the
 -- monotonic clock, and a look whether it is a terminal.
 function progress.progress(what, options)
-  local check = require "makeparallel.check"
   options = check.options(options, OPTIONS)
   local handles = core.is_handle(what) and { what } or type(what) == "table" and what
   if handles then
