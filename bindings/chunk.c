@@ -84,13 +84,28 @@ static int run_items(lua_State *L) {
   return 0;
 }
 
+/* The error value at `value` goes into the failure on top, if it can travel. */
+static void keep_value(lua_State *L, chunk *c, int value) {
+  uint32_t size = c->buffer->message.size, objects = c->buffer->objects, upvalues = c->buffer->upvalues;
+  bool can_travel = lmp_encode_value(L, c->run->vm->context, c->buffer, value, 0, false);
+  lmp_encode_rewind(c->buffer, size, objects, upvalues);
+  if (!can_travel) return;
+  lua_pushvalue(L, value);
+  lua_setfield(L, -2, "value");
+}
+
 /* Error value on top: a nil takes the item's place, and the failure is kept in the table at `errors` for the end of the message. */
-static void keep_error(lua_State *L, chunk *c, int errors) {
+static void keep_error(lua_State *L, chunk *c, int errors, bool whole) {
   lmp_encode_rewind(c->buffer, c->size, c->objects, c->upvalues);
   if (!lmp_put_tag(c->buffer, LMP_NIL)) luaL_error(L, "not enough memory");
   lua_createtable(L, 0, 2);
   lua_pushinteger(L, c->first + (lua_Integer)c->at - 1);
   lua_setfield(L, -2, "index");
+  if (whole) {
+    keep_value(L, c, lua_gettop(L) - 1);
+    lmp_push_traceback(L);
+    lua_setfield(L, -2, "traceback");
+  }
   lua_insert(L, -2); /* stack: failure, error value */
   lmp_push_error_text(L);
   lua_setfield(L, -3, "message");
@@ -100,7 +115,7 @@ static void keep_error(lua_State *L, chunk *c, int errors) {
 
 static void finish(lua_State *L, chunk *c, int errors) {
   if (!lmp_encode_value(L, c->run->vm->context, c->buffer, errors, 0, false)) luaL_error(L, "not enough memory");
-  lmp_encode_finish(c->buffer, c->count + 1);
+  lmp_encode_finish(c->buffer, c->at + 1);
   c->run->result = lmp_encode_take(c->buffer);
   if (c->run->result == NULL) c->run->status = MP_NOMEM;
 }
@@ -113,7 +128,8 @@ void lmp_run_chunk(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t co
   run->name = lua_tostring(L, base + 1);
   chunk c = {.run = run, .decoder = decoder, .count = count - HEAD, .first = lua_tointeger(L, base + 3),
              .seed = lua_tointeger(L, base + 4), .seeded = lua_isinteger(L, base + 4)};
-  bool stop = strcmp(luaL_checkstring(L, base + 5), "raise") == 0;
+  const char *on_error = luaL_checkstring(L, base + 5);
+  bool stop = strcmp(on_error, "raise") == 0, keep = strcmp(on_error, "keep") == 0; /* keep: what came before the first failure */
   c.buffer = push_buffer(L, mp_worker_pool(run->worker));
   lua_newtable(L);
   int errors = lua_gettop(L), refs = decoder->refs, env = decoder->env;
@@ -138,7 +154,8 @@ void lmp_run_chunk(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t co
       lmp_fail_run(L, run, status);
       return;
     }
-    keep_error(L, &c, errors);
+    keep_error(L, &c, errors, keep);
+    if (keep) break;
   }
   if (run->saw_cancel)
     run->status = MP_CANCELLED;

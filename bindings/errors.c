@@ -160,6 +160,20 @@ int lmp_keep_traceback(lua_State *L) { /* stack: the error value */
   return 1;
 }
 
+static void cut_text(lua_State *L) {
+  size_t size;
+  const char *text = lua_tolstring(L, -1, &size);
+  if (size <= LMP_MESSAGE_MAX) return;
+  lua_pushlstring(L, text, LMP_MESSAGE_MAX);
+  lua_pushfstring(L, "%s... (cut: %I bytes)", lua_tostring(L, -1), (LUAI_UACINT)size);
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+}
+
+void lmp_push_traceback(lua_State *L) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &traceback_key) == LUA_TSTRING) cut_text(L);
+}
+
 static int to_text(lua_State *L) {
   luaL_tolstring(L, 1, NULL);
   return 1;
@@ -194,16 +208,6 @@ static void add_note(lua_State *L) {
   name[end - global] = '\0';
   lua_pushfstring(L, "%s\nnote: globals of the main program are not sent to workers; make '%s' local or put it in a module", text, name);
   lua_remove(L, -2);
-}
-
-static void cut_text(lua_State *L) {
-  size_t size;
-  const char *text = lua_tolstring(L, -1, &size);
-  if (size <= LMP_MESSAGE_MAX) return;
-  lua_pushlstring(L, text, LMP_MESSAGE_MAX);
-  lua_pushfstring(L, "%s... (cut: %I bytes)", lua_tostring(L, -1), (LUAI_UACINT)size);
-  lua_replace(L, -3);
-  lua_pop(L, 1);
 }
 
 void lmp_push_error_text(lua_State *L) {

@@ -13,6 +13,9 @@ bool lmp_encode_failure(lua_State *L, lmp_context *context, lmp_buffer *buffer, 
 /* A message handler that keeps the traceback for lmp_encode_failure and leaves the value alone. */
 int lmp_keep_traceback(lua_State *L);
 
+/* Pushes the traceback it kept last, or nil. */
+void lmp_push_traceback(lua_State *L);
+
 /* Error value on top: pushes its text for people, with a note where globals are missed, cut at LMP_MESSAGE_MAX. */
 void lmp_push_error_text(lua_State *L);
 

@@ -307,34 +307,38 @@ static int wait_mail(lua_State *L) {
   return 1;
 }
 
-/* run(): delivers until nothing is left that could call back */
-static int run(lua_State *L) {
+/* next_mail(deadline) -> how many callbacks were delivered, 0 at the deadline; nil if none can come any more */
+static int next_mail(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
+  double deadline = luaL_optnumber(L, 1, LMP_NEVER);
+  lua_Integer before = context->delivered;
   size_t index;
-  lua_Integer delivered = lmp_poll(L, context, MP_FOREVER, NULL);
-  for (;;) {
-    lua_settop(L, 0);
+  lua_settop(L, 0);
+  if (lmp_poll(L, context, MP_FOREVER, NULL) == 0) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, context->watched);
     lua_pushnil(L);
-    if (!lua_next(L, 1)) break;
+    if (!lua_next(L, 1)) return 0;
     const lmp_handle *handle = lua_touserdata(L, 3);
-    if (lmp_wait(L, context, mp_task_pool(handle->task), NULL, 0, true, LMP_NEVER, &index)) delivered++;
+    (void)lmp_wait(L, context, mp_task_pool(handle->task), NULL, 0, true, deadline, &index);
   }
-  lua_pushinteger(L, delivered);
+  lua_pushinteger(L, context->delivered - before);
   return 1;
 }
 
-/* fd() -> a descriptor that is readable when poll has work */
+/* fd([pool or handle]) -> a descriptor that is readable when poll has work of that pool (or of the handle's); default: the default pool */
 static int fd(lua_State *L) {
-  lmp_pool *pool = lmp_default_pool(L, lmp_context_of(L));
+  lmp_context *context = lmp_context_of(L);
+  mp_task *task = lmp_to_task(L, 1);
+  lmp_pool *pool = task != NULL ? lmp_pool_find(context, mp_task_pool(task)) : lmp_to_pool(L, context, 1);
   int descriptor;
+  if (pool == NULL) lmp_check(L, MP_SHUTDOWN);
   lmp_check(L, mp_mailbox_fd(lmp_mailbox(L, pool), &descriptor));
   lua_pushinteger(L, descriptor);
   return 1;
 }
 
 void lmp_open_events(lua_State *L, lmp_context *context) {
-  static const luaL_Reg functions[] = {{"poll", poll}, {"run", run}, {"fd", fd}, {"wait_mail", wait_mail}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"poll", poll}, {"next_mail", next_mail}, {"fd", fd}, {"wait_mail", wait_mail}, {NULL, NULL}};
   lmp_set_functions(L, context, functions);
 }
 

@@ -8,13 +8,17 @@
 #include "room.h"
 #include "runner.h"
 
-/* map_chunk(function, list, first, count, seed or nil, on_error, name or nil, priority, pool or nil) -> handle */
+/*
+** map_chunk(function, list, first, count, seed or nil, on_error, name or nil, priority, pool or nil, offset or nil) -> handle
+** list[first] is item `first + offset` of the whole: seeds and errors go by that.
+*/
 static int map_chunk(lua_State *L) {
-  enum { FUNCTION = 1, LIST, FIRST, COUNT, SEED, ON_ERROR, NAME, PRIORITY, POOL, VALUES };
+  enum { FUNCTION = 1, LIST, FIRST, COUNT, SEED, ON_ERROR, NAME, PRIORITY, POOL, OFFSET, VALUES };
   lmp_context *context = lmp_context_of(L);
-  lua_settop(L, POOL);
+  lua_settop(L, OFFSET);
   lmp_encoding how = {.root = "args", .direction = "to a worker", .unnumbered = 5, .list = LIST,
-                      .list_first = lua_tointeger(L, FIRST), .list_count = (uint32_t)lua_tointeger(L, COUNT), .list_root = "list"};
+                      .list_first = lua_tointeger(L, FIRST), .list_count = (uint32_t)lua_tointeger(L, COUNT), .list_root = "list",
+                      .list_offset = lua_tointeger(L, OFFSET)};
   mp_task_desc desc = MP_TASK_DESC_INIT;
   const lmp_payload payload = {.kind = LMP_CHUNK, .dependencies = LMP_NO_TABLE};
   lmp_pool *pool = lmp_to_pool(L, context, POOL);
@@ -22,7 +26,7 @@ static int map_chunk(lua_State *L) {
   desc.priority = (int)lua_tointeger(L, PRIORITY);
   lua_pushvalue(L, NAME);
   lua_pushvalue(L, FUNCTION);
-  lua_pushvalue(L, FIRST);
+  lua_pushinteger(L, how.list_first + how.list_offset);
   lua_pushvalue(L, SEED);
   lua_pushvalue(L, ON_ERROR);
   lmp_buffer *buffer = lmp_encode_begin(L, context, pool->pool);
@@ -36,7 +40,7 @@ static int map_chunk(lua_State *L) {
   return n == 0 ? 1 : n;
 }
 
-/* collect_chunk(handle, results, first, errors) -> true, or false and the error: fills results[first...], adds to errors */
+/* collect_chunk(handle, results, first, errors) -> true and how many, or false and the error: fills results[first...], adds to errors */
 static int collect_chunk(lua_State *L) {
   lmp_handle *handle = lmp_check_handle(L, 1);
   lua_Integer first = lua_tointeger(L, 3);
@@ -59,7 +63,8 @@ static int collect_chunk(lua_State *L) {
     lua_rawseti(L, 4, (lua_Integer)lua_rawlen(L, 4) + 1);
   }
   lua_pushboolean(L, 1);
-  return 1;
+  lua_pushinteger(L, (lua_Integer)count - 1);
+  return 2;
 }
 
 void lmp_open_map(lua_State *L, lmp_context *context) {

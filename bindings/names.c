@@ -349,9 +349,17 @@ static int register_class(lua_State *L) {
   return 1;
 }
 
+/* named(name) -> the function "module.fn" stands for in this state */
+static int named(lua_State *L) {
+  size_t size;
+  const char *name = luaL_checklstring(L, 1, &size);
+  lmp_push_named(L, name, size);
+  return 1;
+}
+
 /* }====================================================== */
 
 void lmp_open_names(lua_State *L, lmp_context *context) {
-  static const luaL_Reg functions[] = {{"class", register_class}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"class", register_class}, {"named", named}, {NULL, NULL}};
   lmp_set_functions(L, context, functions);
 }

@@ -3,6 +3,7 @@
 */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "errors.h"
@@ -328,9 +329,12 @@ static int is_pool(lua_State *L) {
   return 1;
 }
 
-static int is_terminal(lua_State *L) { /* is stderr a terminal? */
-  lua_pushboolean(L, isatty(2));
-  return 1;
+static int is_terminal(lua_State *L) { /* is_terminal() -> is stderr one?, its columns or nil */
+  struct winsize size;
+  lua_pushboolean(L, isatty(STDERR_FILENO));
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 1;
+  lua_pushinteger(L, size.ws_col);
+  return 2;
 }
 
 void lmp_open_pool(lua_State *L, lmp_context *context) {

@@ -93,6 +93,7 @@ typedef struct lmp_encoding {
   lua_Integer list_first;
   uint32_t list_count;
   const char *list_root;
+  lua_Integer list_offset; /* of the list's index 0 in what it is a part of */
 } lmp_encoding;
 
 /* Starts a message in the context's scratch buffer. Memory comes from `pool`. */

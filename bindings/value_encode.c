@@ -588,7 +588,7 @@ static bool encode_items(lua_State *L, lmp_context *context, lmp_buffer *buffer,
   for (uint32_t i = 0; i < how->list_count; i++) {
     lua_rawgeti(L, how->list, how->list_first + i);
     if (!encode_inner(L, context, buffer, lua_gettop(L), 0)) {
-      refused_at(buffer, how->list_root, how->list_first + i);
+      refused_at(buffer, how->list_root, how->list_first + how->list_offset + i);
       return false;
     }
     lua_pop(L, 1);

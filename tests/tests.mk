@@ -1,7 +1,8 @@
 # What tests need and how they run; included by the top Makefile.
 
 PACKAGES_BUILD := gcc make pkg-config lua5.4 liblua5.4-dev
-PACKAGES_CHECK := clang libclang-rt-14-dev lua-busted lua-check libcmocka-dev lua-argparse lua-penlight lua-cjson lua-lpeg lua-filesystem
+PACKAGES_CHECK := clang libclang-rt-14-dev lua-busted lua-check libcmocka-dev lua-argparse lua-penlight lua-cjson lua-lpeg lua-filesystem \
+  lua-luv lua-cqueues lua-copas lua-socket
 
 # $(call install,PACKAGES): names and installs what is missing (Debian; elsewhere it says what is needed).
 define install

@@ -37,6 +37,24 @@ function check.string(value, name)
   error(("%s must be a string, got %s"):format(name, type(value)), CALLER)
 end
 
+--- Raises unless `value` is a boolean, or nil.
+function check.boolean(value, name)
+  if value == nil or type(value) == "boolean" then return end
+  error(("%s must be a boolean, got %s"):format(name, type(value)), CALLER)
+end
+
+--- Raises unless `value` is a number of seconds, or nil.
+function check.seconds(value, name)
+  if value == nil or (type(value) == "number" and value >= 0 and value <= 1e9) then return end
+  error(("%s must be a finite number of seconds from 0 to 1e9, got %s"):format(name, tostring(value)), CALLER)
+end
+
+--- Raises unless `value` says how to show progress: true, "plain", a function of (done, total), or nil or false for not at all.
+function check.progress(value)
+  if not value or value == true or value == "plain" or type(value) == "function" then return end
+  error(("progress must be true, 'plain' or a function, got %s"):format(tostring(value)), CALLER)
+end
+
 --- Raises unless `value` is a pool, or nil.
 function check.pool(value)
   if value == nil or core.is_pool(value) then return end
@@ -50,11 +68,11 @@ function check.deadline(timeout)
   return deadline
 end
 
---- Raises unless `fn` can be run in a worker; returns what will run: a task's function, else itself.
-function check.callable(fn, what)
+--- Raises unless `fn`, argument `index` (default 1) of `what`, can be run in a worker. Returns what will run: a task's function, else fn.
+function check.callable(fn, what, index)
   local runs = core.function_of(fn)
   if runs ~= nil then return runs end
-  error(("bad argument #1 to '%s' (function or module name expected, got %s)"):format(what, type(fn)), CALLER)
+  error(("bad argument #%d to '%s' (function or module name expected, got %s)"):format(index or 1, what, type(fn)), CALLER)
 end
 
 --- Raises unless `list` is a table; `what` is the function's name, `index` the argument's.

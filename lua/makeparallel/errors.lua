@@ -3,6 +3,8 @@ local core = require "makeparallel.core"
 
 local errors = {}
 
+errors.metatable = getmetatable(core.new_error("error", ""))
+
 --- {kind =, message =} with the metatable that all error objects share.
 function errors.new(kind, message)
   return core.new_error(kind, message)

@@ -116,10 +116,15 @@ function gather.as_completed(handles, timeout)
   local deadline = check.deadline(timeout)
   local ended, taken, added = {}, 0, 0
   for i, handle in ipairs(handles) do
-    core.watch(handle, function()
+    local function add()
       added = added + 1
       ended[added] = i
-    end)
+    end
+    if handle:is_ready() then -- its pool may be gone, and bring no news
+      add()
+    else
+      core.watch(handle, add)
+    end
   end
   local function next_handle()
     if taken == n then return nil end

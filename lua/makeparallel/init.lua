@@ -28,6 +28,9 @@ local mp = {
   -- many at once
   map = map,
   parallel_map = map,
+  imap = on_demand("imap", "imap"),
+  each = on_demand("each", "each"),
+  reduce = on_demand("reduce", "reduce"),
   gather = on_demand("gather", "gather"),
   as_completed = on_demand("gather", "as_completed"),
   wait_any = on_demand("gather", "wait_any"),
@@ -36,15 +39,17 @@ local mp = {
   -- inside a task
   report_progress = core.report_progress,
   cancelled = core.cancelled,
-  sleep = core.sleep,
+  sleep = on_demand("go", "sleep"),
   now = core.now,
   current = core.current,
   get_current_task_id = core.get_current_task_id,
 
   -- the main loop
-  poll = core.poll,
-  run = core.run,
+  poll = on_demand("go", "poll"),
+  run = on_demand("go", "run"),
+  go = on_demand("go", "go"),
   fd = core.fd,
+  progress = on_demand("progress", "progress"),
 
   -- pools
   configure = core.configure,
@@ -58,7 +63,7 @@ local mp = {
   reset_shutdown = core.reset_shutdown,
 }
 
-for _, name in ipairs { "parallel", "spawn", "map" } do
+for _, name in ipairs { "parallel", "spawn", "map", "imap", "each", "reduce" } do
   core.pool_methods[name] = on_demand("pools", name)
 end
 

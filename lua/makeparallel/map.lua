@@ -2,35 +2,19 @@
 local check = require "makeparallel.check"
 local core = require "makeparallel.core"
 local errors = require "makeparallel.errors"
+local pace = require "makeparallel.pace"
 local progress = require "makeparallel.progress"
 
 local map = {}
 
 map.OPTIONS = { "chunk", "on_error", "progress", "timeout", "seed", "name", "priority", "pool" }
 local ON_ERROR <const> = { "raise", "skip", "none" }
-local CHUNK_SECONDS <const> = 0.001 -- what an adaptive chunk should take: long beside its overhead (some 20 µs), short beside a wait
-local GROWTH <const> = 8 -- of a chunk over the one before: the first ones only measure
-local CHUNK_MAX <const> = 1 << 20
 
 local run_methods = {}
 local run_mt = { __index = run_methods }
 
--- How many items the next chunk takes: as many as fill CHUNK_SECONDS at the pace seen, and never so many that workers idle at the end.
-function run_methods:next_size()
-  local left = self.n - self.sent
-  if self.chunk then return math.min(self.chunk, left) end
-  local wanted = math.min(self.size, left // (2 * self.workers))
-  return math.max(1, math.min(wanted, left))
-end
-
-function run_methods:learn(handle, count)
-  local _, _, seconds = handle:elapsed()
-  local pace = math.max(seconds, 1e-7) / count
-  self.size = math.max(1, math.min(CHUNK_SECONDS // pace, self.size * GROWTH, CHUNK_MAX)) // 1 | 0
-end
-
 function run_methods:submit()
-  local first, count = self.sent + 1, self:next_size()
+  local first, count = self.sent + 1, self.pace:next_size(self.n - self.sent)
   local options = self.options
   local handle, refusal =
     core.map_chunk(self.fn, self.list, first, count, options.seed, self.on_error, options.name, options.priority or 0, options.pool)
@@ -67,7 +51,7 @@ function run_methods:collect(slot)
       error(failure, 0)
     end
   end
-  self:learn(handle, count)
+  self.pace:learn(handle, count)
   self.done = self.done + count
 end
 
@@ -97,38 +81,30 @@ local function drop_failed(results, failed)
   return kept
 end
 
-local function reporter(wanted, n)
-  if type(wanted) == "function" then return wanted end
-  local bar = wanted and progress.bar(n)
-  if not bar then return nil end
-  return function(done)
-    bar:update(done)
-  end
-end
-
 --- Calls fn(item) for each item of the list, on all workers. Returns the results in order, with `n`, and a list of {index, message}
 -- of those that failed (for on_error "skip", which leaves them out, and "none", which leaves nil; "raise" is the default).
 function map.map(fn, list, options)
   check.list(list, "map", 2)
   options = check.options(options, map.OPTIONS)
   local on_error = check.choice(options.on_error, "on_error", ON_ERROR)
-  local chunk = check.integer(options.chunk, "chunk", 1, CHUNK_MAX)
+  local chunk = check.integer(options.chunk, "chunk", 1, pace.CHUNK_MAX)
   check.integer(options.seed, "seed", math.mininteger, math.maxinteger)
   check.integer(options.priority, "priority", -(1 << 31), (1 << 31) - 1)
   check.string(options.name, "name")
   check.pool(options.pool)
+  check.progress(options.progress)
   fn = check.callable(fn, "map")
   local n = math.type(list.n) == "integer" and list.n or #list
+  local workers = (options.pool and options.pool:info() or core.get_thread_pool_info()).workers
   local run = setmetatable({
     fn = fn,
     list = list,
     n = n,
     options = options,
     on_error = on_error,
-    chunk = chunk,
+    pace = pace.new(chunk, workers),
     deadline = check.deadline(options.timeout),
-    workers = (options.pool and options.pool:info() or core.get_thread_pool_info()).workers,
-    size = 1,
+    workers = workers,
     sent = 0,
     done = 0,
     handles = {},
@@ -137,7 +113,8 @@ function map.map(fn, list, options)
     results = { n = n },
     errors = {},
   }, run_mt)
-  local report = reporter(options.progress, n)
+  local report, bar = progress.reporter(options.progress, n)
+  local closing <close> = bar -- luacheck: ignore
   while run.done < n do
     run:advance()
     if report then report(run.done, n) end

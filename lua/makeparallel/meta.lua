@@ -184,7 +184,7 @@ function mp.class(name, metatable) end
 ---@class makeparallel.MapOptions
 ---@field chunk? integer items in a task; default: as many as take about a millisecond
 ---@field on_error? "raise"|"skip"|"none" raise the first error and cancel the rest; leave the item out; leave nil
----@field progress? boolean|fun(done: integer, total: integer) true: a bar, where stderr is a terminal
+---@field progress? boolean|"plain"|fun(done: integer, total: integer) true: a bar, where stderr is a terminal; "plain": elsewhere lines
 ---@field timeout? number for all of it
 ---@field seed? integer math.random is seeded from this and the item's index, so results do not depend on the number of workers
 ---@field name? string
@@ -210,6 +210,66 @@ function mp.map(fn, list, options) end
 ---@return any[] results
 ---@return makeparallel.ItemError[] errors
 function mp.parallel_map(fn, list, options) end
+
+---@class makeparallel.ImapOptions
+---@field window? integer items read ahead of the one given out; default 32768
+---@field chunk? integer items in a task; default: as many as take about a millisecond
+---@field on_error? "raise"|"skip"|"none" raise in the item's place; leave it out; give nil and, as third value, the message
+---@field unordered? boolean give what is ready first; the index tells whose it is
+---@field progress? boolean|"plain"|fun(done: integer, total?: integer)
+---@field timeout? number for all of it
+---@field seed? integer as for map
+---@field name? string
+---@field priority? integer
+---@field pool? makeparallel.Pool
+
+---For a generic `for`: index and fn's first result for each item, in order, reading a bounded number of items ahead. Behind `fn` comes a
+---list; or an iterator alone, as from gmatch; or what pairs, io.lines and the like return, three or four values, all of which fn gets
+---(as many for each item as for the first). Options are last. Leaving the loop early cancels the rest and closes the iterator.
+---@param fn makeparallel.Runnable|makeparallel.Task
+---@param source any[]|function
+---@return fun(): integer?, any, string?
+function mp.imap(fn, source, ...) end
+
+---@class makeparallel.EachOptions
+---@field chunk? integer numbers in a task; default: as many as take about a millisecond
+---@field ranges? boolean fn(from, to, step) once a task, in place of fn(i)
+---@field on_error? "raise"|"skip" raise the first error and cancel the rest; go on and tell
+---@field progress? boolean|"plain"|fun(done: integer, total: integer)
+---@field timeout? number for all of it
+---@field seed? integer math.random is seeded from this and the number
+---@field name? string
+---@field priority? integer
+---@field pool? makeparallel.Pool
+
+---fn(i) for i = first, last, step (default 1) on all workers, for what it does there; waits for all.
+---@param first integer
+---@param last integer
+---@param fn makeparallel.Runnable|makeparallel.Task
+---@param options? makeparallel.EachOptions
+---@overload fun(first: integer, last: integer, step: integer, fn: makeparallel.Runnable, options?: makeparallel.EachOptions): integer, table
+---@return integer count how many numbers there were
+---@return makeparallel.ItemError[] errors
+function mp.each(first, last, fn, options) end
+
+---@class makeparallel.ReduceOptions
+---@field initial? any combined before the first; what an empty list gives
+---@field chunk? integer items that a worker combines in one go; default: the list in 128 such blocks
+---@field progress? boolean|"plain"|fun(done: integer, total: integer)
+---@field timeout? number for all of it
+---@field seed? integer as for map
+---@field name? string
+---@field priority? integer
+---@field pool? makeparallel.Pool
+
+---combine(combine(map(list[1]), map(list[2])), map(list[3])) ...; combine must be associative. The order in which it is called depends on
+---the list's length and `chunk` alone, so floating point sums have the same digits at any number of workers.
+---@param map makeparallel.Runnable|makeparallel.Task
+---@param combine function|string
+---@param list any[]
+---@param options? makeparallel.ReduceOptions
+---@return any
+function mp.reduce(map, combine, list, options) end
 
 ---Waits for all. Results in order, with `n`; a task that returned several values gives a packed table.
 ---@param handles makeparallel.Handle[]
@@ -245,7 +305,7 @@ function mp.report_progress(fraction, note) end
 ---@return boolean
 function mp.cancelled() end
 
----In a task ends with an error as soon as the task is cancelled; elsewhere callbacks run meanwhile.
+---In a coroutine of mp.go yields. In a task ends with an error as soon as the task is cancelled; elsewhere callbacks and coroutines run.
 ---@param seconds number
 function mp.sleep(seconds) end
 
@@ -260,19 +320,94 @@ function mp.current() end
 ---@return integer?
 function mp.get_current_task_id() end
 
----Delivers callbacks; begins none once `budget` seconds have passed.
+---Delivers callbacks, and lets coroutines whose sleep is over go on; begins no callback once `budget` seconds have passed.
 ---@param budget? number
 ---@return integer delivered
 ---@return integer left
 function mp.poll(budget) end
 
----Delivers callbacks until none can come any more.
----@return integer delivered
-function mp.run() end
+---Runs callbacks and coroutines until nothing is left to wait for. With fn, which runs in a coroutine, returns what it returned or raises
+---its error. Then raises the first error of a coroutine that nobody awaited; the next call raises the next.
+---@param fn? function
+---@return any ... fn's results; without fn how many callbacks were delivered
+function mp.run(fn, ...) end
 
----A descriptor that is readable when poll has work.
+---Calls fn(...) in a coroutine of this state, at once, up to where it first waits. What waits there: `handle:await()`, `mp.sleep`, and
+---`await` of another such coroutine.
+---@param fn function
+---@return makeparallel.Routine
+function mp.go(fn, ...) end
+
+---A coroutine that mp.go started. `<close>` cancels it.
+---@class makeparallel.Routine
+local routine = {}
+
+---In a coroutine yields until it has ended, elsewhere runs callbacks and coroutines meanwhile; its results, or its error raised.
+---@return any ...
+function routine:await() end
+
+---As await, but never yields; raises an error of kind "timeout" when it has not ended in time.
+---@param timeout? number
+---@return any ...
+function routine:get(timeout) end
+
+---@param timeout? number
+---@return boolean ok
+---@return any ...
+function routine:pget(timeout) end
+
+---@param timeout? number
+---@return boolean ended
+function routine:wait(timeout) end
+
+---@return boolean
+function routine:is_ready() end
+
+---@return "running"|"done"|"failed"|"cancelled"
+function routine:status() end
+
+---Ends it where it waits, closing its variables. False if it had ended, or calls this itself.
+---@return boolean cancelled
+function routine:cancel() end
+
+---A descriptor that is readable when poll has work of the pool (or the handle's pool); default: the default pool.
+---@param of? makeparallel.Pool|makeparallel.Handle
 ---@return integer
-function mp.fd() end
+function mp.fd(of) end
+
+---@class makeparallel.ProgressOptions
+---@field label? string
+---@field plain? boolean lines in place of a bar, also on a terminal
+---@field width? integer columns; default: the terminal's
+---@field output? file*|{ write: fun(self, text: string) } default: stderr
+---@field terminal? boolean whether the output is one; default: stderr may be, others are not
+---@field clock? fun(): number default: mp.now
+
+---A bar: on a terminal redrawn ten times a second at most, several one below the other; elsewhere a line each 10 % or 5 seconds. For
+---handles it moves by itself, whenever callbacks run. Colours unless NO_COLOR is set.
+---@param of? integer|makeparallel.Handle|makeparallel.Handle[] how many steps; nil: nobody knows
+---@param options? makeparallel.ProgressOptions
+---@return makeparallel.Bar
+function mp.progress(of, options) end
+
+---`<close>` ends it.
+---@class makeparallel.Bar
+local bar = {}
+
+---So many are done; at the total it ends. The note is shown behind.
+---@param done number
+---@param note? string
+---@return makeparallel.Bar self
+function bar:update(done, note) end
+
+---So many more; default 1.
+---@param n? number
+---@param note? string
+---@return makeparallel.Bar self
+function bar:add(n, note) end
+
+---Ends it as it stands.
+function bar:close() end
 
 ---@class makeparallel.PoolOptions
 ---@field workers? integer 1 to 1024; default: the cores this process may use
@@ -354,6 +489,26 @@ function pool:spawn(fn, ...) end
 ---@return makeparallel.ItemError[] errors
 function pool:map(fn, list, options) end
 
+---@param fn makeparallel.Runnable|makeparallel.Task
+---@param source any[]|function
+---@return fun(): integer?, any, string?
+function pool:imap(fn, source, ...) end
+
+---@param first integer
+---@param last integer
+---@param fn makeparallel.Runnable|makeparallel.Task
+---@param options? makeparallel.EachOptions
+---@return integer count
+---@return makeparallel.ItemError[] errors
+function pool:each(first, last, fn, options) end
+
+---@param map makeparallel.Runnable|makeparallel.Task
+---@param combine function|string
+---@param list any[]
+---@param options? makeparallel.ReduceOptions
+---@return any
+function pool:reduce(map, combine, list, options) end
+
 ---@class makeparallel.ShutdownOptions
 ---@field timeout? number seconds for what runs; default 30
 ---@field cancel_pending? boolean default true; false lets what has not started run
@@ -381,5 +536,22 @@ function mp.shutdown(options) end
 
 ---Lets the next use start a new default pool.
 function mp.reset_shutdown() end
+
+---`require "makeparallel.luv"`, `.cqueues` or `.copas`: makeparallel in an event loop.
+---@class makeparallel.Adapter
+local adapter = {}
+
+---From now on the loop delivers callbacks of the default pool, runs coroutines of mp.go, and does not end by itself.
+---@param controller? any for cqueues: the controller; default: the one that runs here
+function adapter.attach(controller) end
+
+---Ends that. Before the default pool is configured anew or shut down.
+function adapter.detach() end
+
+---In a coroutine of the loop: lets the others go on until the task has ended; its results, or its error raised.
+---@param handle makeparallel.Handle
+---@param timeout? number raises an error of kind "timeout"
+---@return any ...
+function adapter.await(handle, timeout) end
 
 return mp

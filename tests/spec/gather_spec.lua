@@ -109,6 +109,10 @@ describe("mp.gather", function()
     assert.same({ 1, 2, 3, n = 3 }, mp.gather { a:spawn(math.abs, -1), b:spawn(math.abs, -2), mp.spawn(math.abs, -3) })
   end)
 
+  it("refuses an on_error that is none", function()
+    assert.equal("on_error must be 'raise', 'skip', 'none', got bogus", (support.refusal(mp.gather, {}, { on_error = "bogus" })))
+  end)
+
   it("refuses what is no list of handles", function()
     assert.equal("bad argument #1 to 'gather' (list of handles expected, got nil)", (support.refusal(mp.gather)))
     assert.equal("bad argument #1 to 'gather' (handle expected at [2], got string)",
@@ -251,6 +255,26 @@ describe("mp.as_completed", function()
     assert.equal("timeout", err.kind)
     assert.equal("as_completed: 1 not finished after 0.02 s", err.message)
     assert_cancelled(slow)
+  end)
+
+  it("takes handles whose pool is gone, as gather, wait_any and wait_all do", function()
+    local h
+    do
+      local pool <close> = mp.pool { workers = 1 }
+      h = pool:spawn(math.abs, -7)
+      h:wait()
+    end
+    local n = 0
+    for each in mp.as_completed { h } do n = n + each:get() end
+    assert.equal(7, n)
+    assert.same({ 7, n = 1 }, mp.gather { h })
+    assert.equal(h, (mp.wait_any { h }))
+    assert.is_true(mp.wait_all { h })
+  end)
+
+  it("has no options but the list and the timeout", function()
+    assert.equal("timeout must be a finite number of seconds from 0 to 1e9, got table",
+      (support.refusal(mp.as_completed, {}, {}):gsub("table: 0x%x+", "table")))
   end)
 
   it("may be nested, and used in a task", function()

@@ -41,6 +41,8 @@ describe("the declaration of types", function()
     assert.same(methods_of(handle), declared(text, "handle", ":"))
     assert.same(methods_of(task), declared(text, "task", ":"))
     assert.same(methods_of(pool), declared(text, "pool", ":"))
+    assert.same(methods_of(mp.go(function() end)), declared(text, "routine", ":"))
+    assert.same(methods_of(mp.progress(nil, { output = { write = function() end } })), declared(text, "bar", ":"))
   end)
 
   it("names every option that is accepted", function()

@@ -26,6 +26,31 @@ assert(text:sub(14, 16) ~= "\0\0\0", "the corner is not")
 LUA
 echo "mandelbrot.lua: ok"
 
+# Runs an example; every further argument is a pattern that one of its lines must match.
+prints() { # command, pattern...
+  command=$1
+  shift
+  $lua $command >"$folder/out" 2>"$folder/err" || { echo "$command failed" >&2; cat "$folder/out" "$folder/err" >&2; exit 1; }
+  for pattern in "$@"; do
+    grep -qE "$pattern" "$folder/out" || { echo "$command does not print: $pattern" >&2; cat "$folder/out" >&2; exit 1; }
+  done
+  name=${command#examples/}
+  echo "${name%% *}: ok"
+}
+
+times='[0-9.]+ s, [0-9]+ workers [0-9.]+ s: [0-9.]+ times as fast$'
+printf '%s\n' '10.0.0.1 - - [t] "GET /a HTTP/1.1" 200 6000 "x"' 'no request' '10.0.0.2 - - [t] "GET /b HTTP/1.1" 500 1 "x"' >"$folder/log"
+prints "examples/loggrep.lua $folder/log" '^1: slow 10.0.0.1 /a 6000 ms' '^3: failed 10.0.0.2 /b 1 ms' '^2 of 3 lines' '^both results are the same$' "$times"
+prints "examples/montecarlo.lua 200000 7" '^1 workers: pi = 3.1[34]' '^the same digits at any number of workers$' "$times"
+prints "examples/testrunner.lua" '^FAIL file 9: adds$' '1 \+ 1 is not 3' '^16 passed, 1 failed$' "$times"
+prints "examples/progress.lua 0.4" '^4 parts done' '^the doomed one: cancelled at less than 50 %$' '^one after the other [0-9.]+ s, side by side [0-9.]+ s$'
+grep -qE '^parts: 100%  4/4' "$folder/err" || { echo "progress.lua does not show its progress" >&2; cat "$folder/err" >&2; exit 1; }
+if "$lua" -e 'require "luv"' 2>/dev/null; then
+  prints "examples/httpserver.lua --test" '^50 light requests, [1-9][0-9]* of them while' '^6 heavy ones: one after the other [0-9.]+ s' '^all answers are right$'
+else
+  echo "httpserver.lua: not run, luv is missing"
+fi
+
 "$2/frame" | grep -q "energy is finite, level loaded" || { echo "frame.c: wrong output" >&2; exit 1; }
 echo "frame.c: ok"
 

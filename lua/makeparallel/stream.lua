@@ -1,0 +1,137 @@
+-- Items from a source, in chunks, through a function on all workers: a bounded number ahead of whoever takes the results.
+--
+-- A source has `left()`, how many items come, or nil if nobody knows; `take(n)`, which returns
+--   list, first, length: the items for one task,  count: how many of the whole they are,
+--   offset: list[i] is item `i + offset` of the whole,  fn: another function for these, or nil
+-- with a count of 0 at the end; and `close()`.
+local core = require "makeparallel.core"
+local errors = require "makeparallel.errors"
+local pace = require "makeparallel.pace"
+
+local stream = {}
+
+local WINDOW <const> = 1 << 15
+local READ_SECONDS <const> = 0.005 -- how long to read ahead while a result is there to be given out
+
+local stream_methods = {}
+local stream_mt = { __index = stream_methods }
+
+--- what: the public function's name; wire: on_error as the worker sees it; options: chunk, window, timeout, seed, name, priority, pool,
+-- checked; deadline: of `timeout`; ordered: give chunks out in order.
+function stream.new(what, fn, source, wire, ordered, deadline, options)
+  local workers = (options.pool and options.pool:info() or core.get_thread_pool_info()).workers
+  local window = options.window or WINDOW
+  return setmetatable({
+    what = what,
+    fn = fn,
+    source = source,
+    wire = wire,
+    ordered = ordered,
+    deadline = deadline,
+    options = options,
+    window = window,
+    chunks_max = 2 * workers + 1,
+    chunk_max = math.max(1, window // (2 * workers + 1)), -- so that the window holds enough chunks for all
+    pace = pace.new(options.chunk, workers),
+    ahead = 0, -- items taken from the source and not yet given out
+    handles = {},
+    chunks = {}, -- beside handles: {first index of the whole, count, seconds it took to read}
+    held = nil, -- the chunk to send next: what `take` returned, seconds it took to read, whether to send its items singly
+    refusal = nil, -- why no more is sent, raised when all before it is given out
+    exhausted = false,
+  }, stream_mt)
+end
+
+-- Has the next chunk in `held`; false when there is none, or the source failed.
+function stream_methods:read()
+  if self.held then return true end
+  local started = core.now()
+  local size = self.pace:next_size(self.source:left())
+  if not self.options.chunk then size = math.min(size, self.chunk_max) end
+  local ok, list, first, length, count, offset, fn = pcall(self.source.take, self.source, math.min(size, self.window - self.ahead))
+  if not ok then
+    self.refusal, self.refusal_level = list, 0
+    return false
+  end
+  if count == 0 then
+    self.exhausted = true
+    self.source:close()
+    return false
+  end
+  self.ahead = self.ahead + count
+  self.held = { list = list, first = first, length = length, count = count, offset = offset, fn = fn, read = core.now() - started }
+  return true
+end
+
+-- Reads one chunk and sends it, or one item of it; false when there is none, or it is refused.
+function stream_methods:send()
+  if not self:read() then return false end
+  local held, handles, options = self.held, self.handles, self.options
+  local first, length, count = held.first, held.length, held.count
+  if held.singly then
+    length, count = 1, 1
+  end
+  local handle, refusal = core.map_chunk(held.fn or self.fn, held.list, first, length, options.seed, self.wire, options.name,
+    options.priority or 0, options.pool, held.offset)
+  if handle then
+    local slot = #handles + 1
+    handles[slot], self.chunks[slot] = handle, { first = first + held.offset, count = count, read = held.read }
+    held.first, held.length, held.count = first + length, held.length - length, held.count - count
+    if held.length == 0 then self.held = nil end
+    return true
+  end
+  if #handles > 0 then return false end -- the queue may be full: again when something has ended
+  if held.length > 1 and not held.singly then -- an item may be unfit to travel: those before it are not lost
+    held.singly = true
+    return self:send()
+  end
+  self.refusal = refusal
+  return false
+end
+
+-- Reads ahead, but lets a result that is there wait only so long for a slow source.
+function stream_methods:fill()
+  local handles, started = self.handles, core.now()
+  while not self.exhausted and not self.refusal and #handles < self.chunks_max and (self.ahead < self.window or self.held) do
+    if not self:send() then return end
+    if #handles > 0 and handles[1]:is_ready() and core.now() - started > READ_SECONDS then return end
+  end
+end
+
+--- The next chunk {first, count, ...}, its results (indices from 1), how many, and {index, message} of those that failed; or the chunk, nil
+-- and the error with which it failed as a whole. Nil at the end. level: as for error, of who is told what cannot be sent.
+function stream_methods:next(level)
+  self:fill()
+  local handles = self.handles
+  if #handles == 0 then
+    if not self.refusal then return nil end
+    self:cancel()
+    error(self.refusal, self.refusal_level or level)
+  end
+  local slot = core.wait_any(handles, self.ordered and 1 or #handles, self.deadline)
+  if not slot then
+    self:cancel()
+    errors.timeout(self.what, self.ahead, self.options.timeout)
+  end
+  local handle, chunk = table.remove(handles, slot), table.remove(self.chunks, slot)
+  self.ahead = self.ahead - chunk.count
+  local results, failures = {}, {}
+  local ok, got = core.collect_chunk(handle, results, 1, failures)
+  self.pace:learn(handle, chunk.count, chunk.read)
+  if ok then return chunk, results, got, failures end
+  return chunk, nil, got
+end
+
+--- Cancels what is on its way and lets go of the source. May be called again.
+function stream_methods:cancel()
+  for _, handle in ipairs(self.handles) do
+    handle:cancel()
+  end
+  self.handles, self.chunks = {}, {}
+  self.exhausted = true
+  self.source:close()
+end
+
+stream_mt.__close = stream_methods.cancel
+
+return stream

@@ -1,0 +1,80 @@
+-- What is to be called at a certain time: a heap, first come first served among equals. Whoever drives calls `fire`.
+local core = require "makeparallel.core"
+
+local timers = {}
+
+local heap = {} -- {at, number, fn or false}, the earliest first
+local number = 0
+local on_earlier -- called when a timer becomes the earliest
+
+local function before(a, b)
+  if a.at ~= b.at then return a.at < b.at end
+  return a.number < b.number
+end
+
+local function pop()
+  local first, last = heap[1], table.remove(heap)
+  if #heap == 0 then return first end
+  local i = 1
+  while true do
+    local child = 2 * i
+    if child > #heap then break end
+    if child < #heap and before(heap[child + 1], heap[child]) then child = child + 1 end
+    if not before(heap[child], last) then break end
+    heap[i], i = heap[child], child
+  end
+  heap[i] = last
+  return first
+end
+
+--- Calls fn() once, at `at` (core.now) or later. Returns what timers.drop takes.
+function timers.add(at, fn)
+  number = number + 1
+  local entry, i = { at = at, number = number, fn = fn }, #heap + 1
+  while i > 1 and before(entry, heap[i // 2]) do
+    heap[i], i = heap[i // 2], i // 2
+  end
+  heap[i] = entry
+  if i == 1 and on_earlier then on_earlier(at) end
+  return entry
+end
+
+--- It will not be called; nobody waits for it any more.
+function timers.drop(entry)
+  entry.fn = false
+end
+
+--- When the earliest is due, or nil.
+function timers.next_due()
+  while heap[1] and not heap[1].fn do
+    pop()
+  end
+  return heap[1] and heap[1].at
+end
+
+--- Calls those that are due, and none that were added meanwhile; returns how many.
+function timers.fire()
+  if not heap[1] then return 0 end
+  local now, last, fired = core.now(), number, 0
+  local later = {}
+  while heap[1] and heap[1].at <= now do
+    local entry = pop()
+    if entry.number > last then
+      later[#later + 1] = entry
+    elseif entry.fn then
+      fired = fired + 1
+      entry.fn()
+    end
+  end
+  for _, entry in ipairs(later) do
+    timers.add(entry.at, entry.fn)
+  end
+  return fired
+end
+
+--- fn(at) is called whenever the earliest time changes to an earlier one; nil: nobody. For event loops with timers of their own.
+function timers.listen(fn)
+  on_earlier = fn
+end
+
+return timers
