@@ -6,7 +6,6 @@ local map = {}
 
 local WINDOW <const> = 16 -- lines in flight for each worker: enough that none idles while this state prints
 local ORDERED_WINDOW <const> = 64 -- in order, results wait behind a slow line
-local COUNT_EVERY <const> = 0.1 -- seconds between two counts on the terminal
 
 -- Runs in a worker, so that the module is loaded only where it is used.
 local PROBE <const> = [[
@@ -20,32 +19,9 @@ local PROBE <const> = [[
   if not callable then error(("module '%s' has no function '%s'"):format(module, field), 0) end
 ]]
 
-local function size_of(file)
-  local here <const> = file:seek "cur"
-  local size <const> = here and file:seek "end"
-  if not size or not file:seek("set", here) or size <= here then return nil end
-  return size - here
-end
-
--- A function to call with each finished line's length; nil where nobody would see it.
-local function reporter(wanted, input)
-  if not wanted or not core.is_terminal() then return nil end
-  local total <const> = size_of(input)
-  if total then
-    local bar <const>, done = progress.bar(total), 0
-    return function(length)
-      done = math.min(done + length, total)
-      bar:update(done)
-    end
-  end
-  local started <const>, count, drawn = core.now(), 0, 0
-  return function(length)
-    local now <const> = core.now()
-    if length > 0 then count = count + 1 end
-    if now - drawn < COUNT_EVERY and length > 0 then return end
-    drawn = now
-    io.stderr:write(("\r%d lines, %.1f s%s"):format(count, now - started, length > 0 and "" or "\n"))
-  end
+-- A bar that counts finished lines; nil where nobody would see it.
+local function open_bar(wanted)
+  if wanted and core.is_terminal() then return progress.progress(nil, { label = "lines" }) end
 end
 
 local run_methods = {}
@@ -70,7 +46,7 @@ function run_methods:finish(item)
     self.failed = self.failed + 1
     io.stderr:write(("makeparallel: line %d: %s\n"):format(item.number, err.message or tostring(err)))
   end
-  if self.report then self.report(item.length) end
+  if self.bar then self.bar:add() end
 end
 
 function run_methods:finish_first()
@@ -109,7 +85,7 @@ function run_methods:finish_all(unordered)
   else
     while self.first <= self.last do self:finish_first() end
   end
-  if self.report then self.report(0) end
+  if self.bar then self.bar:close() end
 end
 
 --- Calls options.fn for each line of stdin. True if no call failed; else nil, why, and true if none was made.
@@ -126,13 +102,13 @@ function map.lines(mp, options)
     first = 1,
     last = 0,
     failed = 0,
-    report = reporter(options.progress, io.stdin),
+    bar = open_bar(options.progress),
   }, run_mt)
   local add <const> = options.unordered and run.add_unordered or run.add_ordered
   local number = 0
   for line in io.lines() do
     number = number + 1
-    add(run, { handle = task(line), number = number, length = #line + 1 })
+    add(run, { handle = task(line), number = number })
   end
   run:finish_all(options.unordered)
   if run.failed > 0 then return nil, ("%d of %d lines failed"):format(run.failed, number) end
