@@ -54,17 +54,27 @@ static int cancelled(lua_State *L) {
   return 1;
 }
 
+/* Callbacks run meanwhile, and on a worker another takes its seat. Ends with an error when the task that runs here is cancelled. */
+static void wait_until(lua_State *L, lmp_context *context, double until) {
+  size_t index;
+  lmp_pool *pool = lmp_default_pool(L, context);
+  while (lmp_wait(L, context, pool->pool, NULL, 0, true, until, &index)) {
+  }
+}
+
+/* pause(seconds): as sleep, but the worker's seat is free meanwhile: for long waits that nobody needs to see as a busy worker */
+static int pause_seconds(lua_State *L) {
+  wait_until(L, lmp_context_of(L), lmp_now() + lmp_to_seconds(L, 1, "pause"));
+  return 0;
+}
+
 /* sleep(seconds): in a task ends with an error as soon as the task is cancelled; elsewhere callbacks run meanwhile */
 static int sleep_seconds(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
   double seconds = lmp_to_seconds(L, 1, "sleep");
   lmp_run *run = current_run(context);
   if (run == NULL) {
-    double until = lmp_now() + seconds;
-    size_t index;
-    lmp_pool *pool = lmp_default_pool(L, context);
-    while (lmp_wait(L, context, pool->pool, NULL, 0, true, until, &index)) {
-    }
+    wait_until(L, context, lmp_now() + seconds);
     return 0;
   }
   if (mp_worker_sleep(run->worker, lmp_to_ns(seconds)) == MP_OK) return 0;
@@ -95,6 +105,7 @@ void lmp_open_intask(lua_State *L, lmp_context *context) {
   static const luaL_Reg functions[] = {{"report_progress", report_progress},
                                        {"cancelled", cancelled},
                                        {"sleep", sleep_seconds},
+                                       {"pause", pause_seconds},
                                        {"current", current},
                                        {"get_current_task_id", get_current_task_id},
                                        {NULL, NULL}};

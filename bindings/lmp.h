@@ -113,6 +113,9 @@ void lmp_open_map(lua_State *L, lmp_context *context);
 void lmp_open_pool(lua_State *L, lmp_context *context);
 void lmp_open_intask(lua_State *L, lmp_context *context);
 void lmp_open_options(lua_State *L, lmp_context *context);
+void lmp_open_logging(lua_State *L, lmp_context *context);
+void lmp_open_key(lua_State *L, lmp_context *context);
+void lmp_open_shared(lua_State *L, lmp_context *context);
 void lmp_open_limits(lua_State *L, lmp_context *context);
 
 /*

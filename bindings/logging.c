@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const level_names[] = {"error", "warn", "info", "debug", "trace"};
+static const char *const level_names[] = {"error", "warn", "info", "debug", "trace", NULL};
 
 static bool parse_level(const char *text, size_t size, mp_log_level *level) {
   if (size == 3 && strncmp(text, "off", 3) == 0) {
@@ -92,4 +92,19 @@ void lmp_log_line(void *ud, mp_log_level level, const char *area, const char *li
   int size = snprintf(packed + 1, sizeof packed - 1, "%s%c%s", area, '\0', line);
   if (size >= (int)sizeof packed - 1) size = (int)sizeof packed - 2;
   (void)!mp_mailbox_send(mp_pool_mailbox(log->pool), deliver, log, packed, (size_t)size + 1);
+}
+
+/* log(level, area, text): a line in the log of this state's pool; dropped where there is none any more. Never waits */
+static int log_text(lua_State *L) {
+  lmp_context *context = lmp_context_of(L);
+  int level = luaL_checkoption(L, 1, NULL, level_names);
+  const char *area = luaL_checkstring(L, 2), *text = luaL_checkstring(L, 3);
+  if (context->pool == NULL && context->was_shut_down) return 0;
+  mp_pool_log(lmp_default_pool(L, context)->pool, (mp_log_level)level, area, "%s", text);
+  return 0;
+}
+
+void lmp_open_logging(lua_State *L, lmp_context *context) {
+  static const luaL_Reg functions[] = {{"log", log_text}, {NULL, NULL}};
+  lmp_set_functions(L, context, functions);
 }

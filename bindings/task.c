@@ -20,7 +20,7 @@ enum {
 };
 
 static const char *const option_names[] = {"name", "timeout", "priority", "after", "on_complete", "on_error", "on_progress",
-                                           "metadata", "pool", "memory_limit", NULL};
+                                           "metadata", "pool", "memory_limit", "retry", NULL};
 static const char *const kept_names[] = {"after", "on_complete", "on_error", "on_progress", "metadata"};
 
 /*
@@ -83,6 +83,22 @@ static void set_integer(lua_State *L, int field, lua_Integer value) {
   lua_rawseti(L, -2, field);
 }
 
+/* The function is wrapped before it is sent; how, lua/makeparallel/retry.lua knows. Stack: task, what the option said; the latter is popped. */
+static void wrap_in_retry(lua_State *L) {
+  int task = lua_gettop(L) - 1;
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "makeparallel.retry");
+  lua_call(L, 1, 1);
+  lua_getfield(L, -1, "option");
+  lua_rawgeti(L, task, TASK_FUNCTION);
+  lua_pushvalue(L, task + 1);
+  lua_call(L, 2, 2); /* the wrapped function, or nil and why not */
+  if (lua_isnil(L, -2)) luaL_error(L, "%s", lua_tostring(L, -1));
+  lua_pop(L, 1);
+  lua_rawseti(L, task, TASK_FUNCTION);
+  lua_settop(L, task);
+}
+
 /* Writes the options of the table at `options` into the task on top. */
 static void apply_options(lua_State *L, lmp_context *context, int options, int flags) {
   lmp_check_option_names(L, options, option_names);
@@ -112,6 +128,10 @@ static void apply_options(lua_State *L, lmp_context *context, int options, int f
   lua_pop(L, 1);
   lua_Integer memory = lmp_option_integer(L, options, "memory_limit", 1 << 16, (lua_Integer)1 << 40, 0);
   if (memory != 0) set_integer(L, TASK_MEMORY, (memory + 1023) >> 10);
+  if (lua_getfield(L, options, "retry") != LUA_TNIL)
+    wrap_in_retry(L);
+  else
+    lua_pop(L, 1);
   if (keep_options(L, context, options)) flags |= FLAG_OPTIONS;
   set_integer(L, TASK_FLAGS, flags);
 }
@@ -175,6 +195,15 @@ static int function_of(lua_State *L) {
   return 1;
 }
 
+static void push_copy(lua_State *L, int task) {
+  lua_createtable(L, TASK_MEMORY, 0);
+  for (int i = 1; i <= TASK_MEMORY; i++) {
+    lua_rawgeti(L, task, i);
+    lua_rawseti(L, -2, i);
+  }
+  luaL_setmetatable(L, LMP_TASK);
+}
+
 /* task:with(options) -> another task, with these options beside or in place of its own */
 static int task_with(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
@@ -182,12 +211,7 @@ static int task_with(lua_State *L) {
   luaL_checktype(L, 2, LUA_TTABLE);
   lua_settop(L, 2);
   lmp_check_option_names(L, 2, option_names);
-  lua_createtable(L, TASK_MEMORY, 0); /* 3: the new task */
-  for (int i = 1; i <= TASK_MEMORY; i++) {
-    lua_rawgeti(L, 1, i);
-    lua_rawseti(L, 3, i);
-  }
-  luaL_setmetatable(L, LMP_TASK);
+  push_copy(L, 1); /* 3: the new task */
   lua_newtable(L); /* 4: its own options, then the given ones */
   lua_rawgeti(L, LUA_REGISTRYINDEX, context->task_options);
   lua_pushvalue(L, 1);
@@ -199,6 +223,45 @@ static int task_with(lua_State *L) {
   int flags = (int)lua_tointeger(L, -1) & ~FLAG_OPTIONS;
   lua_pushvalue(L, 3);
   apply_options(L, context, 4, flags);
+  return 1;
+}
+
+/*
+** rework(task, function or nil, seconds or nil, pool or nil) -> a copy that runs the function instead, whose timeout is at most so many
+** seconds, and which goes to that pool unless it has one of its own. For the Lua modules, which have checked what they give.
+*/
+static int rework(lua_State *L) {
+  enum { TASK = 1, FUNCTION, SECONDS, POOL, COPY };
+  lmp_context *context = lmp_context_of(L);
+  check_task(L, TASK);
+  lua_settop(L, POOL);
+  push_copy(L, TASK);
+  if (!lua_isnil(L, FUNCTION)) {
+    lua_pushvalue(L, FUNCTION);
+    lua_rawseti(L, COPY, TASK_FUNCTION);
+  }
+  lua_rawgeti(L, TASK, TASK_TIMEOUT);
+  double own = lua_tonumber(L, -1), seconds = lua_tonumber(L, SECONDS);
+  if (!lua_isnil(L, SECONDS) && (own == 0 || seconds < own)) {
+    lua_pushnumber(L, seconds < 1e-9 ? 1e-9 : seconds);
+    lua_rawseti(L, COPY, TASK_TIMEOUT);
+  }
+  lua_rawgeti(L, TASK, TASK_POOL);
+  if (!lua_toboolean(L, -1) && !lua_isnil(L, POOL)) {
+    lua_pushvalue(L, POOL);
+    lua_rawseti(L, COPY, TASK_POOL);
+  }
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->task_options);
+  lua_pushvalue(L, COPY);
+  lua_pushvalue(L, TASK);
+  lua_rawget(L, -3);
+  lua_rawset(L, -3);
+  lua_settop(L, COPY);
+  return 1;
+}
+
+static int is_task_of_ours(lua_State *L) {
+  lua_pushboolean(L, is_task(L, 1));
   return 1;
 }
 
@@ -400,7 +463,7 @@ static int task_call_and_wait(lua_State *L) {
 void lmp_open_task(lua_State *L, lmp_context *context) {
   static const luaL_Reg meta[] = {{"__call", task_call}, {"__tostring", task_tostring}, {NULL, NULL}};
   static const luaL_Reg methods[] = {{"with", task_with}, {"call", task_call_and_wait}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"function_of", function_of}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"function_of", function_of}, {"rework", rework}, {"is_task", is_task_of_ours}, {NULL, NULL}};
   static const struct {
     const char *name;
     lua_CFunction function;
