@@ -534,6 +534,99 @@ MP_API uint64_t mp_bytes_id(const mp_bytes *bytes); /* unique in its pool, never
 
 /* }====================================================== */
 
+/*
+** {======================================================
+** Cache: results by key, shared by threads
+** =======================================================
+**
+** A store of bytes under bytes: what was used longest ago goes first when there are too many or they are too large. It belongs to no
+** pool and holds no thread. Every function may be called from any thread; none calls out while it holds the cache's lock.
+**
+** Who finds nothing receives a flight, the right to be the only one to compute it, and must end it; others may wait for that. To be sure
+** that no two wait for each other, a thread with a flight of its own should not wait: it computes what it lacks itself.
+*/
+
+typedef struct mp_cache mp_cache;
+typedef struct mp_cache_value mp_cache_value; /* immutable bytes; whoever reads them holds the cache's memory, too */
+typedef struct mp_flight mp_flight;
+
+typedef struct mp_cache_config {
+  size_t size;            /* sizeof(mp_cache_config) */
+  size_t entries_max;     /* at least 1; 0: no limit */
+  size_t bytes_max;       /* of keys, values and what keeps them; 0: no limit */
+  uint64_t ttl_ns;        /* a value is forgotten so long after it was put; 0: never */
+  mp_allocator allocator; /* zeroed: malloc and free */
+  uint64_t (*clock)(void *ud); /* NULL: mp_now */
+  void *clock_ud;
+} mp_cache_config;
+
+#define MP_CACHE_CONFIG_INIT {sizeof(mp_cache_config), 0, 0, 0, {0, 0}, 0, 0}
+
+typedef struct mp_cache_info {
+  size_t size;           /* sizeof(mp_cache_info) */
+  size_t entries, bytes; /* held now */
+  uint64_t hits, misses; /* of mp_cache_get: found; a flight given, or refused for another's */
+  uint64_t evicted, expired;
+} mp_cache_info;
+
+#define MP_CACHE_INFO_INIT {sizeof(mp_cache_info), 0, 0, 0, 0, 0, 0}
+
+/* Errors: INVALID, NOMEM, SYSTEM. The creator has the first reference. */
+MP_API MP_CHECKED mp_status mp_cache_create(const mp_cache_config *config, mp_cache **cache);
+MP_API void mp_cache_retain(mp_cache *cache);
+MP_API void mp_cache_release(mp_cache *cache); /* NULL is ignored */
+
+/*
+** MP_OK with a value, a reference to release; or MP_OK with NULL and a flight to end. MP_BUSY: another thread computes it and was not done
+** within wait_ns (0: does not wait). Other errors: NOMEM, INTERRUPTED (a signal handler ran while it waited), FORKED.
+*/
+MP_API MP_CHECKED mp_status mp_cache_get(mp_cache *cache, const void *key, size_t key_size, uint64_t wait_ns, mp_cache_value **value,
+                                         mp_flight **flight);
+/* Keeps a copy, in place of an older value. Errors: NOMEM, FULL (larger than bytes_max; the older value is gone), FORKED. */
+MP_API MP_CHECKED mp_status mp_cache_put(mp_cache *cache, const void *key, size_t key_size, const void *data, size_t size);
+/* Frees the flight, with or without a value put; whoever waits looks again. Exactly once; any thread. */
+MP_API void mp_flight_end(mp_flight *flight);
+/* Forgets all values; counters stay. Flights go on. */
+MP_API void mp_cache_clear(mp_cache *cache);
+MP_API void mp_cache_get_info(mp_cache *cache, mp_cache_info *info);
+
+MP_API const void *mp_cache_value_data(const mp_cache_value *value, size_t *size);
+MP_API void mp_cache_value_release(mp_cache_value *value);
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Meter: how long and how often, counted by many threads
+** =======================================================
+*/
+
+typedef struct mp_meter mp_meter;
+
+/* Durations fall into buckets that are at most an eighth of their lower bound wide: 8 for each power of two. */
+#define MP_METER_BUCKETS 496
+
+typedef struct mp_meter_sum {
+  uint64_t completed, failed;
+  uint64_t total_ns, least_ns, most_ns; /* least_ns is UINT64_MAX while there is none */
+  uint64_t buckets[MP_METER_BUCKETS];
+} mp_meter_sum;
+
+MP_API MP_CHECKED mp_status mp_meter_create(const mp_allocator *allocator, mp_meter **meter); /* allocator NULL: malloc. Errors: NOMEM */
+MP_API void mp_meter_retain(mp_meter *meter);
+MP_API void mp_meter_release(mp_meter *meter); /* NULL is ignored */
+/* Counts one call. Any thread, never waits. */
+MP_API void mp_meter_record(mp_meter *meter, uint64_t duration_ns, int failed);
+/* Back to nothing; what is recorded meanwhile may be lost in part. */
+MP_API void mp_meter_reset(mp_meter *meter);
+/* An empty sum, and what a meter has counted added to it. */
+MP_API void mp_meter_sum_init(mp_meter_sum *sum);
+MP_API void mp_meter_add(mp_meter *meter, mp_meter_sum *sum);
+/* The duration that the share q, 0..1, of all calls did not exceed, to within a bucket; 0 if there were none. */
+MP_API uint64_t mp_meter_quantile(const mp_meter_sum *sum, double q);
+
+/* }====================================================== */
+
 #ifdef __cplusplus
 }
 #endif

@@ -31,6 +31,26 @@ function check.integer(value, name, low, high)
   error(("%s must be an integer from %d to %d, got %s"):format(name, low, high, tostring(value)), CALLER)
 end
 
+--- Raises unless `value` is nil or a number from `low` to `high`.
+function check.number(value, name, low, high)
+  if value == nil then return nil end
+  if math.type(value) and value >= low and value <= high then return value end
+  error(("%s must be a number from %g to %g, got %s"):format(name, low, high, tostring(value)), CALLER)
+end
+
+--- Raises unless `value` is nil or a number of seconds from 0 to 1e9.
+function check.seconds(value, name)
+  if value == nil then return nil end
+  if math.type(value) and value >= 0 and value <= 1e9 then return value end
+  error(("%s must be a finite number of seconds from 0 to 1e9, got %s"):format(name, tostring(value)), CALLER)
+end
+
+--- Raises unless `value` is nil or a boolean.
+function check.boolean(value, name)
+  if value == nil or type(value) == "boolean" then return value end
+  error(("%s must be true or false, got %s"):format(name, tostring(value)), CALLER)
+end
+
 --- Raises unless `value` is a string, or nil.
 function check.string(value, name)
   if value == nil or type(value) == "string" then return end

@@ -36,6 +36,14 @@ local mp = {
   wait_any = on_demand("gather", "wait_any"),
   wait_all = on_demand("gather", "wait_all"),
 
+  -- wrappers
+  timer = on_demand("timer", "timer"),
+  CallCounter = on_demand("counter", "CallCounter"),
+  retry = on_demand("retry", "retry"),
+  retry_backoff = on_demand("retry", "retry_backoff"),
+  retry_cached = on_demand("retry", "retry_cached"),
+  memoize = on_demand("memoize", "memoize"),
+
   -- inside a task
   report_progress = core.report_progress,
   cancelled = core.cancelled,

@@ -18,7 +18,7 @@ function pools.configure_thread_pool(options)
 end
 
 local TASK_OPTIONS <const> =
-  { "name", "timeout", "priority", "after", "on_complete", "on_error", "on_progress", "metadata", "memory_limit" }
+  { "name", "timeout", "priority", "after", "on_complete", "on_error", "on_progress", "metadata", "memory_limit", "retry" }
 
 local function with_pool(pool, options)
   local copy = { pool = pool }

@@ -1,0 +1,46 @@
+-- What the wrappers of functions share. A wrapper is a table that can be called: so it can be a method, has methods of its own, and travels
+-- to a worker as its fields, its metatable found by name in the module that made it.
+local core = require "makeparallel.core"
+
+local wrap = {}
+
+--- Raises, at the caller of the caller, unless `fn` can be called here.
+function wrap.check(fn, what)
+  if type(fn) == "function" then return end
+  local metatable = debug.getmetatable(fn)
+  if metatable and rawget(metatable, "__call") then return end
+  error(("bad argument #1 to '%s' (function expected, got %s)"):format(what, type(fn)), 3)
+end
+
+--- What pcall returned for something that checks options: the result, or the error raised at the caller of the caller.
+function wrap.checked(ok, result)
+  if ok then return result end
+  error(result, 3)
+end
+
+--- Around a function: make(fn). Around a task: a task like it that runs make(its function).
+function wrap.around(fn, make)
+  if core.is_task(fn) then return core.rework(fn, make(core.function_of(fn))) end
+  return make(fn)
+end
+
+--- The function that a task runs may be named: "module.fn".
+function wrap.callable(fn)
+  return type(fn) == "string" and core.named(fn) or fn
+end
+
+local function landed(closing, ok, ...)
+  debug.getmetatable(closing).__close(closing, not ok and (...) or nil)
+  if ok then return ... end
+  error((...), 0)
+end
+
+--- fn(...); `closing`, a value to be closed or nil, is closed when that has ended, however. Errors keep their traceback, but in a coroutine:
+-- one that dies closes nothing, so there they are caught and raised again.
+function wrap.call(closing, fn, ...)
+  if closing and coroutine.isyieldable() then return landed(closing, pcall(fn, ...)) end
+  local guard <close> = closing -- luacheck: ignore 211
+  return fn(...)
+end
+
+return wrap
