@@ -55,6 +55,7 @@ struct lmp_context {
   lua_Integer loaded_mark; /* of what package.loaded held when `known` was made; 0: it is not, or not whole */
   struct lmp_ledger *ledger; /* tasks of the handles; owned */
   lmp_buffer *scratch;  /* the encoder's; owned, freed by __gc. NULL inside __mp_pack */
+  int flights;          /* results of caches that this state computes now (shared.c) */
   bool was_shut_down;   /* the default pool is gone until reset_shutdown */
 };
 

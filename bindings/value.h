@@ -18,6 +18,7 @@
 **   HANDLE               u32 attachment (a task), then its name (a string or NIL)
 **   DEPENDENCY           u32 attachment (a task): the first value it returned
 **   POOL_REF             -                       the pool through which the message goes
+**   SHARED_CACHE, SHARED_METER  u32 attachment   what all states share by reference
 **
 ** Tables and functions are numbered in the order in which they begin. Flag SHARED says that a REF occurs, so that the decoder need
 ** not remember them otherwise. Attachments are counted references beside the bytes: what cannot be copied. So no byte of a message is ever
@@ -30,7 +31,8 @@
 
 enum {
   LMP_NIL, LMP_FALSE, LMP_TRUE, LMP_ENV, LMP_I8, LMP_I32, LMP_I64, LMP_F64, LMP_STR8, LMP_STR32, LMP_TABLE, LMP_META, LMP_PACKED,
-  LMP_REF, LMP_IMPORT, LMP_CLASS, LMP_FUNCTION, LMP_UPVALUE, LMP_UPVALUE_REF, LMP_SOURCE_TEXT, LMP_HANDLE_REF, LMP_DEPENDENCY, LMP_POOL_REF
+  LMP_REF, LMP_IMPORT, LMP_CLASS, LMP_FUNCTION, LMP_UPVALUE, LMP_UPVALUE_REF, LMP_SOURCE_TEXT, LMP_HANDLE_REF, LMP_DEPENDENCY, LMP_POOL_REF,
+  LMP_SHARED_CACHE, LMP_SHARED_METER
 };
 
 #define LMP_FORMAT_VERSION 1
@@ -38,12 +40,14 @@ enum {
 #define LMP_HEADER_SIZE 6
 #define LMP_DEPTH_MAX 200
 
-typedef enum lmp_attachment_kind { LMP_ATTACH_CODE, LMP_ATTACH_TASK, LMP_ATTACH_DEPENDENCY } lmp_attachment_kind;
+typedef enum lmp_attachment_kind {
+  LMP_ATTACH_CODE, LMP_ATTACH_TASK, LMP_ATTACH_DEPENDENCY, LMP_ATTACH_CACHE, LMP_ATTACH_METER
+} lmp_attachment_kind;
 
 typedef struct lmp_attachment {
   lmp_attachment_kind kind;
   bool borrowed; /* no reference is held: see borrow_own_task */
-  void *object;  /* an mp_bytes or an mp_task: a reference unless borrowed */
+  void *object;  /* an mp_bytes, mp_task, mp_cache or mp_meter: a reference unless borrowed */
 } lmp_attachment;
 
 /* Finished bytes with their attachments; freed with lmp_message_free. Immutable: any number of decoders, on any thread. */

@@ -3,6 +3,7 @@
 #include "compat.h"
 #include "function.h"
 #include "handle.h"
+#include "shared.h"
 
 /*
 ** Hostile bytes: each read is checked, a count is never trusted further than the bytes behind it can fill, and depth is limited. A table
@@ -203,6 +204,10 @@ static void decode_pool(lua_State *L, lmp_decoder *decoder) {
   lmp_push_pool(L, decoder->context, decoder->message->pool);
 }
 
+static void decode_reference(lua_State *L, lmp_decoder *decoder, lmp_attachment_kind kind) {
+  lmp_push_shared(L, kind, lmp_take_attachment(L, decoder, kind)->object);
+}
+
 void lmp_decode_at_depth(lua_State *L, lmp_decoder *decoder, int depth) {
   if (depth > LMP_DEPTH_MAX + 2) lmp_corrupt(L, decoder, "nested too deeply");
   luaL_checkstack(L, 8, "message nested too deeply");
@@ -226,6 +231,8 @@ void lmp_decode_at_depth(lua_State *L, lmp_decoder *decoder, int depth) {
     case LMP_HANDLE_REF: decode_handle(L, decoder, depth); break;
     case LMP_DEPENDENCY: decode_dependency(L, decoder); break;
     case LMP_POOL_REF: decode_pool(L, decoder); break;
+    case LMP_SHARED_CACHE: decode_reference(L, decoder, LMP_ATTACH_CACHE); break;
+    case LMP_SHARED_METER: decode_reference(L, decoder, LMP_ATTACH_METER); break;
     default: decoder->at--; lmp_corrupt(L, decoder, "unknown tag");
   }
 }

@@ -4,6 +4,7 @@
 
 #include "function.h"
 #include "handle.h"
+#include "shared.h"
 
 #define KEEP_BYTES 65536  /* a larger scratch buffer is given back after use */
 #define LIST_MAX 16       /* identities searched one by one; beyond, hashed */
@@ -75,6 +76,26 @@ bool lmp_put_short(lmp_buffer *buffer, const char *text, size_t size) {
   return put_tagged(buffer, (int)(unsigned char)size, text, size);
 }
 
+static void retain_object(lmp_attachment_kind kind, void *object) {
+  switch (kind) {
+    case LMP_ATTACH_CODE: mp_bytes_retain(object); break;
+    case LMP_ATTACH_TASK:
+    case LMP_ATTACH_DEPENDENCY: mp_task_retain(object); break;
+    case LMP_ATTACH_CACHE: mp_cache_retain(object); break;
+    case LMP_ATTACH_METER: mp_meter_retain(object); break;
+  }
+}
+
+static void release_object(lmp_attachment_kind kind, void *object) {
+  switch (kind) {
+    case LMP_ATTACH_CODE: mp_bytes_release(object); break;
+    case LMP_ATTACH_TASK:
+    case LMP_ATTACH_DEPENDENCY: mp_task_release(object); break;
+    case LMP_ATTACH_CACHE: mp_cache_release(object); break;
+    case LMP_ATTACH_METER: mp_meter_release(object); break;
+  }
+}
+
 bool lmp_attach(lmp_buffer *buffer, lmp_attachment_kind kind, void *object, uint32_t *number) {
   lmp_message *m = &buffer->message;
   if (m->attachment_count == m->attachment_capacity) {
@@ -85,10 +106,7 @@ bool lmp_attach(lmp_buffer *buffer, lmp_attachment_kind kind, void *object, uint
     m->attachments = more;
     m->attachment_capacity = capacity;
   }
-  if (kind == LMP_ATTACH_CODE)
-    mp_bytes_retain(object);
-  else
-    mp_task_retain(object);
+  retain_object(kind, object);
   m->attachments[m->attachment_count] = (lmp_attachment){kind, false, object};
   *number = m->attachment_count++;
   return true;
@@ -97,11 +115,7 @@ bool lmp_attach(lmp_buffer *buffer, lmp_attachment_kind kind, void *object, uint
 void lmp_release_attachments(lmp_message *message) {
   for (uint32_t i = 0; i < message->attachment_count; i++) {
     lmp_attachment *a = &message->attachments[i];
-    if (a->borrowed) continue;
-    if (a->kind == LMP_ATTACH_CODE)
-      mp_bytes_release(a->object);
-    else
-      mp_task_release(a->object);
+    if (!a->borrowed) release_object(a->kind, a->object);
   }
   message->attachment_count = 0;
 }
@@ -521,6 +535,12 @@ static bool encode_handle(lua_State *L, lmp_buffer *buffer, int index, mp_task *
   return ok;
 }
 
+static bool encode_reference(lmp_buffer *buffer, lmp_attachment_kind kind, void *object) {
+  uint32_t number;
+  return lmp_attach(buffer, kind, object, &number) &&
+         lmp_put_tag_u32(buffer, kind == LMP_ATTACH_CACHE ? LMP_SHARED_CACHE : LMP_SHARED_METER, number);
+}
+
 static bool encode_userdata(lua_State *L, lmp_buffer *buffer, int index, bool top) {
   mp_task *task = lmp_to_task(L, index);
   if (task != NULL) return encode_handle(L, buffer, index, task, top);
@@ -532,6 +552,9 @@ static bool encode_userdata(lua_State *L, lmp_buffer *buffer, int index, bool to
     lua_pop(L, 1);
     return ok;
   }
+  lmp_attachment_kind kind;
+  void *object = lmp_to_shared(L, index, &kind);
+  if (object != NULL) return encode_reference(buffer, kind, object);
   const lmp_pool *pool = luaL_testudata(L, index, LMP_POOL);
   if (pool != NULL && pool->pool == buffer->message.pool) return lmp_put_tag(buffer, LMP_POOL_REF);
   return refuse_userdata(L, buffer, index);

@@ -9,6 +9,7 @@ local function on_demand(module, name)
 end
 
 local map = on_demand("map", "map")
+local context = on_demand("context", "context")
 
 local mp = {
   _VERSION = "makeparallel " .. core.version,
@@ -35,6 +36,9 @@ local mp = {
   as_completed = on_demand("gather", "as_completed"),
   wait_any = on_demand("gather", "wait_any"),
   wait_all = on_demand("gather", "wait_all"),
+  context = context,
+  ParallelContext = context,
+  graph = on_demand("graph", "graph"),
 
   -- wrappers
   timer = on_demand("timer", "timer"),
@@ -43,6 +47,12 @@ local mp = {
   retry_backoff = on_demand("retry", "retry_backoff"),
   retry_cached = on_demand("retry", "retry_cached"),
   memoize = on_demand("memoize", "memoize"),
+  memoize_fast = on_demand("memoize_fast", "memoize_fast"),
+  profiled = on_demand("profiled", "profiled"),
+  get_metrics = on_demand("profiled", "get_metrics"),
+  get_all_metrics = on_demand("profiled", "get_all_metrics"),
+  reset_metrics = on_demand("profiled", "reset_metrics"),
+  export_metrics = on_demand("profiled", "export_metrics"),
 
   -- inside a task
   report_progress = core.report_progress,
