@@ -251,6 +251,12 @@ static int handle_elapsed(lua_State *L) {
   return 3;
 }
 
+static int handle_elapsed_time(lua_State *L) {
+  handle_elapsed(L);
+  lua_pop(L, 2);
+  return 1;
+}
+
 static int handle_timeout(lua_State *L) {
   uint64_t timeout_ns = mp_task_timeout(lmp_check_handle(L, 1)->task);
   if (timeout_ns == 0)
@@ -420,6 +426,14 @@ void lmp_open_handle(lua_State *L, lmp_context *context) {
                                      {"on_complete", handle_on_complete},
                                      {"on_error", handle_on_error},
                                      {"on_progress", handle_on_progress},
+                                     /* as the Python package spells them */
+                                     {"cancel_with_timeout", handle_cancel},
+                                     {"elapsed_time", handle_elapsed_time},
+                                     {"get_name", handle_name},
+                                     {"get_task_id", handle_id},
+                                     {"get_progress", handle_progress},
+                                     {"get_timeout", handle_timeout},
+                                     {"get_all_metadata", handle_metadata},
                                      {NULL, NULL}};
   static const luaL_Reg functions[] = {
       {"wait_any", wait_any}, {"is_handle", is_handle}, {"watch", watch}, {"now", now}, {"deadline", deadline}, {NULL, NULL}};

@@ -339,7 +339,7 @@ mp_status mp_cache_get(mp_cache *cache, const void *key, size_t key_size, uint64
     }
   }
   if (!taken && mine != NULL) mp_alloc_free(&cache->alloc, mine, sizeof *mine + key_size);
-  if (status == MP_BUSY) count_miss(cache);
+  if (status == MP_BUSY && wait_ns == 0) count_miss(cache); /* it will compute itself; who waits looks again */
   if (status != MP_OK) return status;
   *value = found;
   *flight = taken ? mine : NULL;

@@ -36,23 +36,27 @@ local function names_in(list, option, node)
 end
 
 local function make_node(name, fn, options)
-  if options ~= nil and type(options) ~= "table" then error(("options must be a table, got %s"):format(type(options)), 0) end
+  if options == nil then options = {} end
+  if type(options) ~= "table" then error(("options must be a table, got %s"):format(type(options)), 0) end
   local of_task = { name = name }
-  for key, value in pairs(options or {}) do of_task[key] = value end
+  for key, value in pairs(options) do of_task[key] = value end
   of_task.needs, of_task.after, of_task.args = nil, nil, nil
-  options = options or {}
-  if options.args ~= nil and type(options.args) ~= "table" then error(("args must be a list, got %s"):format(type(options.args)), 0) end
+  local args = options.args or {}
+  if type(args) ~= "table" then error(("args must be a list, got %s"):format(type(args)), 0) end
+  local count = args.n or #args
+  local made, task = pcall(core.is_task(fn) and fn.with or core.parallel, fn, of_task)
+  if not made then error(task, 0) end
   return {
     name = name,
     needs = names_in(options.needs, "needs", name),
     after = names_in(options.after, "after", name),
-    args = options.args and table.move(options.args, 1, options.args.n or #options.args, 1, { n = options.args.n or #options.args }) or { n = 0 },
-    task = core.is_task(fn) and fn:with(of_task) or core.parallel(fn, of_task),
+    args = table.move(args, 1, count, 1, { n = count }),
+    task = task,
   }
 end
 
---- Adds a task: fn(values of `needs` in their order, then `args`), after those in `after` have ended well; further options as of mp.parallel.
--- What it needs may be added later.
+--- Adds a task: fn(values of `needs` in their order, then `args`), after those in `after` have ended well; the other options are those
+-- of mp.parallel. What it needs may be added later.
 function graph_methods:add(name, fn, options)
   check_graph(self, "add")
   if type(name) ~= "string" then error(("bad argument #1 to 'add' (name expected, got %s)"):format(type(name)), 2) end

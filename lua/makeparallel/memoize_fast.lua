@@ -66,7 +66,9 @@ end
 --- A callable like `fn`, with one cache wherever it goes.
 function memoize_fast.memoize_fast(fn, options)
   wrap.check(fn, "memoize_fast")
-  if core.is_task(fn) then error("bad argument #1 to 'memoize_fast' (function expected, got a task: wrap the function, then make the task)", 2) end
+  if core.is_task(fn) then
+    error("bad argument #1 to 'memoize_fast' (function expected, got a task: wrap its function instead)", 2)
+  end
   local memo = wrap.checked(pcall(configure, options))
   memo.fn = fn
   return setmetatable(memo, memo_mt)

@@ -25,6 +25,7 @@ local mp = {}
 ---@field on_progress? fun(fraction: number, note?: string)
 ---@field metadata? table copied into `handle:metadata()`
 ---@field pool? makeparallel.Pool default: the default pool
+---@field retry? integer|makeparallel.RetryOptions it is called again in the worker when it fails: so many times at once, or as told
 ---@field memory_limit? integer bytes, at least 65536, that it may allocate; past it, it ends with an error of kind "memory" that nothing catches
 
 ---A function with options. Calling it submits: a handle among the arguments is a dependency, and the function gets its value.
@@ -135,6 +136,30 @@ function handle:on_error(callback) end
 ---@param callback fun(fraction: number, note?: string)
 ---@return makeparallel.Handle self
 function handle:on_progress(callback) end
+
+---The same as cancel, as the Python package spells it; so are the next six.
+---@param seconds? number
+---@return boolean cancelled
+function handle:cancel_with_timeout(seconds) end
+
+---The first value of `elapsed`.
+---@return number seconds
+function handle:elapsed_time() end
+
+---@return string?
+function handle:get_name() end
+
+---@return integer
+function handle:get_task_id() end
+
+---@return number
+function handle:get_progress() end
+
+---@return number?
+function handle:get_timeout() end
+
+---@return table
+function handle:get_all_metadata() end
 
 ---@param fn makeparallel.Runnable
 ---@param options? makeparallel.TaskOptions
@@ -294,6 +319,213 @@ function mp.wait_any(handles, timeout) end
 ---@param timeout? number
 ---@return boolean ended false at the timeout
 function mp.wait_all(handles, timeout) end
+
+---@class makeparallel.ContextOptions
+---@field timeout? number seconds for all that is submitted, and for what waits for it
+---@field pool? makeparallel.Pool
+---@field on_error? "raise"|"none" on leaving raise the first failure and cancel the rest (default); leave failures in their handles
+
+---Tasks that do not outlive a block: `local ctx <close> = mp.context{timeout = 10}`. Leaving it waits for all; an error that leaves the
+---block cancels them. A task that its user cancelled is no failure.
+---@class makeparallel.Context
+local context = {}
+
+---@param options? makeparallel.ContextOptions
+---@return makeparallel.Context
+function mp.context(options) end
+
+---The same as context.
+---@param options? makeparallel.ContextOptions
+---@return makeparallel.Context
+function mp.ParallelContext(options) end
+
+---@param fn makeparallel.Runnable|makeparallel.Task
+---@return makeparallel.Handle
+function context:submit(fn, ...) end
+
+---@param fn makeparallel.Runnable|makeparallel.Task
+---@param list any[]
+---@param options? makeparallel.MapOptions
+---@return any[] results
+---@return makeparallel.ItemError[] errors
+function context:map(fn, list, options) end
+
+---Asks all that has not ended to stop.
+function context:cancel() end
+
+---Leaves it before its block ends.
+function context:close() end
+
+---@class makeparallel.NodeOptions : makeparallel.TaskOptions
+---@field needs? string[] names of tasks whose values are the first arguments, in this order
+---@field after? string[] names of tasks that must have ended well before
+---@field args? any[] further arguments
+
+---Tasks with names and what each needs; may run any number of times.
+---@class makeparallel.Graph
+local graph = {}
+
+---@return makeparallel.Graph
+function mp.graph() end
+
+---What it needs may be added later.
+---@param name string
+---@param fn makeparallel.Runnable|makeparallel.Task
+---@param options? makeparallel.NodeOptions
+---@return makeparallel.Graph self
+function graph:add(name, fn, options) end
+
+---@class makeparallel.GraphReport
+---@field done string[] in the order in which they ended
+---@field failed string[]
+---@field skipped string[] because something they need failed
+---@field errors table<string, makeparallel.Error> of those that failed
+
+---Results by name; several values as a packed table. A cycle or an unknown name is an error before anything runs.
+---@param options? { timeout?: number, pool?: makeparallel.Pool, on_error?: "raise"|"none" }
+---@return table<string, any> results
+---@return makeparallel.GraphReport report
+function graph:run(options) end
+
+---@param format "dot"|"mermaid"
+---@return string
+function graph:export(format) end
+
+---A function that measures its calls. Of a task it measures the submission; see profiled for what runs in workers.
+---@class makeparallel.Timer
+---@field last? number seconds of the last call
+---@field total number seconds of all
+---@field count integer
+---@overload fun(...): any
+local timer = {}
+
+---@param fn function
+---@param report? fun(seconds: number, timer: makeparallel.Timer) called after each call
+---@return makeparallel.Timer
+function mp.timer(fn, report) end
+
+function timer:reset() end
+
+---@class makeparallel.CallCounter
+---@field call_count integer
+---@overload fun(...): any
+local counter = {}
+
+---@param fn function
+---@return makeparallel.CallCounter
+function mp.CallCounter(fn) end
+
+function counter:reset() end
+
+---@class makeparallel.RetryOptions
+---@field max_attempts? integer default 4
+---@field backoff? "exponential"|"fixed"|"linear" how delays grow
+---@field initial_delay? number seconds before the second attempt; default 0.1
+---@field max_delay? number seconds; default 60
+---@field jitter? number 0 to 1: each delay is shortened by a random part of it, up to this
+---@field retry_if? fun(err: any, attempt: integer): any false or nil: the error is raised at once
+
+---A function that is called again, at once, when it fails: up to `max_retries` times (3). The last error is raised as it is. A task that
+---is cancelled is not tried again. Around a task it gives a task, and the attempts are made in the worker; so does the task's option `retry`.
+---@generic T: function|makeparallel.Task
+---@param fn T
+---@param max_retries? integer|makeparallel.RetryOptions
+---@return T
+function mp.retry(fn, max_retries) end
+
+---With delays between; a worker runs other tasks meanwhile. Attempts are logged (area "retry", level debug).
+---@generic T: function|makeparallel.Task
+---@param fn T
+---@param options? makeparallel.RetryOptions
+---@return T
+function mp.retry_backoff(fn, options) end
+
+---@class makeparallel.RetryCachedOptions : makeparallel.RetryOptions
+---@field cache_failures? boolean an error is kept, too, and raised again
+---@field max? integer
+---@field max_bytes? integer
+---@field ttl? number
+
+---memoize around retry_backoff, without delays unless asked.
+---@param fn function|makeparallel.Task
+---@param options? makeparallel.RetryCachedOptions
+---@return makeparallel.Memo
+function mp.retry_cached(fn, options) end
+
+---@class makeparallel.MemoLimits
+---@field max? integer results kept, those used last; default 65,536
+---@field max_bytes? integer of all keys and results
+---@field ttl? number seconds a result is kept
+
+---@class makeparallel.MemoOptions : makeparallel.MemoLimits
+---@field cache_errors? boolean an error is kept, too, and raised again
+
+---@class makeparallel.CacheInfo : makeparallel.MemoLimits
+---@field hits integer
+---@field misses integer
+---@field entries integer
+---@field bytes integer
+---@field evicted integer
+---@field expired integer
+
+---A function that remembers its results.
+---@class makeparallel.Memo
+---@overload fun(...): any
+local memo = {}
+
+---Results for equal arguments are computed once in this Lua state. Tables count by content, functions and userdata by identity; one
+---coroutine waits for what another is computing. Sent to a worker it begins there with an empty cache.
+---@param fn function|makeparallel.Task
+---@param options? makeparallel.MemoOptions
+---@return makeparallel.Memo
+function mp.memoize(fn, options) end
+
+---One cache for this state and every worker that the function travels to. What cannot be encoded is not kept; arguments must mean the
+---same in every state.
+---@param fn function
+---@param options? makeparallel.MemoLimits
+---@return makeparallel.Memo
+function mp.memoize_fast(fn, options) end
+
+---@return makeparallel.CacheInfo
+function memo:cache_info() end
+
+---Forgets all results.
+function memo:cache_clear() end
+
+---A function or task whose calls are counted under the name, wherever they run. A call counts when it ends.
+---@generic T: function|makeparallel.Task
+---@param fn T
+---@param name? string default: where it is defined
+---@return T
+function mp.profiled(fn, name) end
+
+---@class makeparallel.Metrics
+---@field total integer total == completed + failed
+---@field completed integer
+---@field failed integer
+---@field total_ms number
+---@field average_ms number
+---@field min_ms number
+---@field max_ms number
+---@field p50_ms number percentiles are right to within 7 %
+---@field p90_ms number
+---@field p99_ms number
+
+---Of one name, or nil if nothing has it; without a name of all together.
+---@param name? string
+---@return makeparallel.Metrics?
+function mp.get_metrics(name) end
+
+---@return table<string, makeparallel.Metrics>
+function mp.get_all_metrics() end
+
+---Counts begin anew; names stay.
+function mp.reset_metrics() end
+
+---@param format "prometheus"|"json"
+---@return string
+function mp.export_metrics(format) end
 
 ---Inside a task: how far it is, 0 to 1. From elsewhere with the handle first.
 ---@param fraction number
@@ -553,5 +785,36 @@ function adapter.detach() end
 ---@param timeout? number raises an error of kind "timeout"
 ---@return any ...
 function adapter.await(handle, timeout) end
+
+---`require "makeparallel.compat"`: this module under the spellings of the Python package, where they differ. Its parallel..., retry...,
+---and memoize... also take the options of a decorator first and return what wraps a function; gather, shutdown, configure_thread_pool and
+---report_progress take arguments by position; metrics have the package's field names, too.
+---@class makeparallel.compat : makeparallel
+local compat = {}
+
+---Accepted and without effect: priorities are always on.
+function compat.start_priority_worker() end
+
+---Accepted and without effect.
+function compat.stop_priority_worker() end
+
+---@param handles makeparallel.Handle[]
+---@param on_error? "raise"|"skip"|"none"
+---@param timeout? number
+---@return any[] results
+function compat.gather(handles, on_error, timeout) end
+
+---@param workers? integer
+---@param stack_size? integer
+function compat.configure_thread_pool(workers, stack_size) end
+
+---@param timeout? number
+---@param cancel_pending? boolean
+---@return makeparallel.Report
+function compat.shutdown(timeout, cancel_pending) end
+
+---@param fraction number
+---@param task? makeparallel.Handle|integer
+function compat.report_progress(fraction, task) end
 
 return mp

@@ -35,8 +35,8 @@ local function landed(closing, ok, ...)
   error((...), 0)
 end
 
---- fn(...); `closing`, a value to be closed or nil, is closed when that has ended, however. Errors keep their traceback, but in a coroutine:
--- one that dies closes nothing, so there they are caught and raised again.
+--- fn(...); `closing`, a value to be closed or nil, is closed when that has ended, however. Errors keep their traceback, but not in a
+-- coroutine: one that dies closes nothing, so there they are caught and raised again.
 function wrap.call(closing, fn, ...)
   if closing and coroutine.isyieldable() then return landed(closing, pcall(fn, ...)) end
   local guard <close> = closing -- luacheck: ignore 211

@@ -45,6 +45,16 @@ describe("the declaration of types", function()
     assert.same(methods_of(mp.progress(nil, { output = { write = function() end } })), declared(text, "bar", ":"))
   end)
 
+  it("declares every method of contexts, graphs and wrappers and no other", function()
+    local ctx <close> = mp.context()
+    assert.same(methods_of(ctx), declared(text, "context", ":"))
+    assert.same(methods_of(mp.graph()), declared(text, "graph", ":"))
+    assert.same(methods_of(mp.timer(print)), declared(text, "timer", ":"))
+    assert.same(methods_of(mp.CallCounter(print)), declared(text, "counter", ":"))
+    assert.same(methods_of(mp.memoize(print)), declared(text, "memo", ":"))
+    assert.same(methods_of(mp.memoize_fast(print)), declared(text, "memo", ":"))
+  end)
+
   it("names every option that is accepted", function()
     for name in text:match("makeparallel%.TaskOptions\n(.-)\n\n"):gmatch "%-%-%-@field ([%a_]+)" do
       local _, message = pcall(mp.parallel, print, { [name] = 0 / 0 })

@@ -1,0 +1,42 @@
+_ENV = require("support").globals(_ENV)
+local mp <const> = require "makeparallel"
+local support <const> = require "support"
+
+describe("mp.CallCounter", function()
+  it("counts calls, also those that raise, and returns what the function returns", function()
+    local counted <const> = mp.CallCounter(function(...) return select("#", ...), ... end)
+    assert.equal(0, counted.call_count)
+    assert.same({ 3, nil, false, nil, n = 4 }, table.pack(counted(nil, false, nil)))
+    assert.equal(1, counted.call_count)
+    local failing <const> = mp.CallCounter(error)
+    pcall(failing, "x")
+    assert.equal(1, failing.call_count)
+  end)
+
+  it("begins anew after reset", function()
+    local counted <const> = mp.CallCounter(math.abs)
+    counted(1)
+    counted:reset()
+    assert.equal(0, counted.call_count)
+    counted(1)
+    assert.equal(1, counted.call_count)
+  end)
+
+  it("counts submissions of a task", function()
+    local counted <const> = mp.CallCounter(mp.parallel(math.abs))
+    assert.equal(3, counted(-3):get())
+    assert.equal(1, counted.call_count)
+  end)
+
+  it("works in a worker, on a copy", function()
+    local counted <const> = mp.CallCounter(math.abs)
+    assert.equal(2, mp.spawn(function() counted(1) counted(1) return counted.call_count end):get())
+    assert.equal(0, counted.call_count)
+  end)
+
+  it("refuses what is no function", function()
+    local message, place = support.refusal(function() mp.CallCounter() end)
+    assert.equal("bad argument #1 to 'CallCounter' (function expected, got nil)", message)
+    assert.matches("counter_spec%.lua:%d+$", place)
+  end)
+end)
