@@ -68,7 +68,7 @@ describe("mp.context", function()
 
   it("has one timeout for everything", function()
     local started <const> = mp.now()
-    local err <const> = select(2, pcall(function()
+    local err = select(2, pcall(function()
       local ctx <close> = mp.context { timeout = 0.1 }
       ctx:submit(mp.sleep, 0.05):get()
       ctx:submit(mp.sleep, support.HANG_SECONDS)
@@ -151,7 +151,7 @@ describe("mp.context", function()
       ctx:submit(mp.sleep, 50)
       ctx:submit(error, "inside")
     end))
-    assert.equal("inside", err.message)
+    assert.matches("^inside", err.message)
   end)
 
   it("refuses wrong arguments at the caller", function()

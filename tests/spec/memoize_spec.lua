@@ -127,7 +127,8 @@ describe(("random keys, seed %d"):format(support.seed), function()
     return table.concat(parts, ",") .. "}"
   end
 
-  local LEAVES <const> = { 0, 1, -1, 0.0, -0.0, 1.0, 0 / 0, "", "0", "1", "\0", "s", "T", "e", "p", "R\0\0\0\0", true, false, 127, 128, 255, 256 }
+  local LEAVES <const> = { 0, 1, -1, 0.0, -0.0, 1.0, 0 / 0, "", "0", "1", "\0", "s", "T", "e", "p", "R\0\0\0\0",
+    true, false, 127, 128, 255, 256 }
 
   local function value(random, depth, shared)
     local pick <const> = random(10)
