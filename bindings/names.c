@@ -359,14 +359,6 @@ static int named(lua_State *L) {
 
 /* }====================================================== */
 
-/* named(name) -> the function "module.fn" of this state */
-static int named(lua_State *L) {
-  size_t size;
-  const char *name = luaL_checklstring(L, 1, &size);
-  lmp_push_named(L, name, size);
-  return 1;
-}
-
 void lmp_open_names(lua_State *L, lmp_context *context) {
   static const luaL_Reg functions[] = {{"class", register_class}, {"named", named}, {NULL, NULL}};
   lmp_set_functions(L, context, functions);
