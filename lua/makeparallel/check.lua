@@ -57,18 +57,6 @@ function check.string(value, name)
   error(("%s must be a string, got %s"):format(name, type(value)), CALLER)
 end
 
---- Raises unless `value` is a boolean, or nil.
-function check.boolean(value, name)
-  if value == nil or type(value) == "boolean" then return end
-  error(("%s must be a boolean, got %s"):format(name, type(value)), CALLER)
-end
-
---- Raises unless `value` is a number of seconds, or nil.
-function check.seconds(value, name)
-  if value == nil or (type(value) == "number" and value >= 0 and value <= 1e9) then return end
-  error(("%s must be a finite number of seconds from 0 to 1e9, got %s"):format(name, tostring(value)), CALLER)
-end
-
 --- Raises unless `value` says how to show progress: true, "plain", a function of (done, total), or nil or false for not at all.
 function check.progress(value)
   if not value or value == true or value == "plain" or type(value) == "function" then return end

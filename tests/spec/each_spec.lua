@@ -116,7 +116,7 @@ describe("mp.each", function()
       { "bad argument #4 to 'each' (function or module name expected, got table)", 1, 2, 1, {} },
       { "unknown option 'chnk' (did you mean 'chunk'?)", 1, 2, print, { chnk = 1 } },
       { "on_error must be 'raise', 'skip', got none", 1, 2, print, { on_error = "none" } },
-      { "ranges must be a boolean, got number", 1, 2, print, { ranges = 1 } },
+      { "ranges must be true or false, got 1", 1, 2, print, { ranges = 1 } },
       { "seed cannot be used with ranges: which numbers share one depends on the workers", 1, 2, print, { ranges = true, seed = 1 } },
       { "on_error 'skip' cannot be used with ranges", 1, 2, print, { ranges = true, on_error = "skip" } },
       { "timeout must be a finite number of seconds from 0 to 1e9, got nan", 1, 2, print, { timeout = math.abs(0 / 0) } },

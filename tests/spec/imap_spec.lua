@@ -324,7 +324,7 @@ describe("mp.imap", function()
       { "window must be an integer from 1 to 1073741824, got 0", double, {}, { window = 0 } },
       { "chunk must be an integer from 1 to 1048576, got 1.5", double, {}, { chunk = 1.5 } },
       { "on_error must be 'raise', 'skip', 'none', got bogus", double, {}, { on_error = "bogus" } },
-      { "unordered must be a boolean, got string", double, {}, { unordered = "yes" } },
+      { "unordered must be true or false, got yes", double, {}, { unordered = "yes" } },
       { "timeout must be a finite number of seconds from 0 to 1e9, got -1", double, {}, { timeout = -1 } },
       { "progress must be true, 'plain' or a function, got 5", double, {}, { progress = 5 } },
       { "name must be a string, got boolean", double, {}, { name = true } },

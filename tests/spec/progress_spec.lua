@@ -265,8 +265,8 @@ describe("mp.progress", function()
       { "unknown option 'lable' (did you mean 'label'?)", 5, { lable = "x" } },
       { "label must be a string, got number", 5, { label = 5 } },
       { "width must be an integer from 10 to 10000, got 3", 5, { width = 3 } },
-      { "plain must be a boolean, got number", 5, { plain = 1 } },
-      { "terminal must be a boolean, got string", 5, { terminal = "yes" } },
+      { "plain must be true or false, got 1", 5, { plain = 1 } },
+      { "terminal must be true or false, got yes", 5, { terminal = "yes" } },
       { "clock must be a function, got number", 5, { clock = 1 } },
       { "output must be a file or an object with a method write, got string", 5, { output = "x" } },
     }
