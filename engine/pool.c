@@ -81,13 +81,20 @@ static mp_status check_config(mp_pool_config *config) {
 /* Called by a worker that is about to sleep. */
 static void on_idle(void *ud) { mp_pool_tell_drainers(ud); }
 
+/* An idle worker gives back the memory of tasks that are gone. */
+static void on_tidied(mp_worker *worker, void *ud) {
+  mp_pool *pool = ud;
+  mp_task_flush(pool, &worker->tasks);
+  mp_task_trim(pool);
+}
+
 static mp_scheduler_config scheduler_config(mp_pool *pool) {
   const mp_pool_config *c = &pool->config;
   mp_scheduler_config config = {
       .workers = c->workers, .workers_extra = c->workers_extra, .stack_size = c->stack_size, .spin_ns = c->spin_ns,
       .spin_free_ns = c->spin_free_ns, .cores = mp_os_cores(),
       .owner_works = c->owner_works != 0 || c->caller_runs != 0, .worker_start = c->worker_start, .worker_stop = c->worker_stop,
-      .worker_ud = c->worker_ud, .worker_idle = c->worker_idle, .idle_after_ns = c->idle_after_ns,
+      .worker_ud = c->worker_ud, .worker_idle = c->worker_idle, .tidied = on_tidied, .idle_after_ns = c->idle_after_ns,
       .interrupt_signal = c->worker_interrupt != NULL ? c->interrupt_signal : 0, .idle = on_idle, .thread_comes = retain_ud, .thread_gone = release_ud, .ud = pool};
   return config;
 }

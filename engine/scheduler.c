@@ -219,12 +219,13 @@ static uint64_t tidy_at(const mp_worker *worker) {
   return worker->untidy ? mp_os_deadline(worker->scheduler->config.idle_after_ns) : MP_FOREVER;
 }
 
-/* The host's idle hook, piece by piece, so that work that comes is not kept waiting. */
+/* The host's idle hook, piece by piece, so that work that comes is not kept waiting; then the pool's own. */
 static void tidy(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
   const mp_scheduler_config *config = &scheduler->config;
-  do worker->untidy = config->worker_idle(worker, worker->local, config->worker_ud) != 0;
+  do worker->untidy = config->worker_idle != NULL && config->worker_idle(worker, worker->local, config->worker_ud) != 0;
   while (worker->untidy && !mp_scheduler_has_work(scheduler) && !mp_load_relaxed(&scheduler->stop));
+  if (!worker->untidy) config->tidied(worker, config->ud);
 }
 
 static void park(mp_worker *worker) {
@@ -279,7 +280,7 @@ static void loop(mp_worker *worker) {
       }
     }
     end_search(worker);
-    worker->untidy = scheduler->config.worker_idle != NULL;
+    worker->untidy = true;
     mp_scheduler_run(worker, job);
   }
   end_search(worker);

@@ -105,6 +105,7 @@ typedef struct mp_scheduler_config {
   void (*worker_stop)(mp_worker *worker, void *local, void *ud);
   void *worker_ud;
   int (*worker_idle)(mp_worker *worker, void *local, void *ud); /* may be NULL */
+  void (*tidied)(mp_worker *worker, void *ud); /* a worker has been idle for that long and worker_idle is done; on its thread */
   uint64_t idle_after_ns;
   int interrupt_signal;           /* let through to workers; 0: none */
   void (*idle)(void *ud);         /* a worker ran out of work; any worker, often: must be cheap */

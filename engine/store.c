@@ -138,6 +138,35 @@ void *mp_store_get(mp_store *store, mp_store_local *local) {
   return block + 1;
 }
 
+/* Takes a wholly free slab out, onto the chain. */
+static void drop_locked(mp_store *store, mp_slab *slab, mp_slab **gone) {
+  mp_store_relaxed(&store->blocks, mp_load_relaxed(&store->blocks) - slab->blocks);
+  unlist_locked(store, slab);
+  slab->next = *gone;
+  *gone = slab;
+}
+
+static void free_slabs(mp_store *store, mp_slab *gone) {
+  while (gone != NULL) {
+    mp_slab *next = gone->next;
+    slab_free(store->alloc, gone, slab_size(store, gone->blocks));
+    gone = next;
+  }
+}
+
+void mp_store_trim(mp_store *store) {
+  mp_slab *gone = NULL;
+  pthread_mutex_lock(&store->lock);
+  for (mp_slab *slab = store->slabs, *next; slab != NULL; slab = next) {
+    next = slab->next;
+    if (slab->free_count < slab->blocks) continue;
+    store->spare -= slab->blocks;
+    drop_locked(store, slab, &gone);
+  }
+  pthread_mutex_unlock(&store->lock);
+  free_slabs(store, gone);
+}
+
 /* Gives n blocks of a chain back to their slabs. Freed slabs go after the lock. */
 static void give(mp_store *store, mp_block *chain, unsigned n) {
   mp_slab *gone = NULL;
@@ -154,17 +183,10 @@ static void give(mp_store *store, mp_block *chain, unsigned n) {
       store->spare += slab->blocks;
       continue;
     }
-    mp_store_relaxed(&store->blocks, mp_load_relaxed(&store->blocks) - slab->blocks);
-    unlist_locked(store, slab);
-    slab->next = gone;
-    gone = slab;
+    drop_locked(store, slab, &gone);
   }
   pthread_mutex_unlock(&store->lock);
-  while (gone != NULL) {
-    mp_slab *next = gone->next;
-    slab_free(store->alloc, gone, slab_size(store, gone->blocks));
-    gone = next;
-  }
+  free_slabs(store, gone);
 }
 
 void mp_store_put(mp_store *store, mp_store_local *local, void *memory) {

@@ -57,5 +57,7 @@ void mp_store_close(mp_store *store);
 MP_CHECKED void *mp_store_get(mp_store *store, mp_store_local *local);
 void mp_store_put(mp_store *store, mp_store_local *local, void *memory);
 void mp_store_flush(mp_store *store, mp_store_local *local);
+/* Frees the slabs that are wholly free. Any thread. */
+void mp_store_trim(mp_store *store);
 
 #endif

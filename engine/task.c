@@ -32,6 +32,10 @@ void mp_task_flush(mp_pool *pool, mp_task_lists *local) {
   for (int i = 0; i < MP_TASK_SIZES; i++) mp_store_flush(&pool->stores[i], &local->of[i]);
 }
 
+void mp_task_trim(mp_pool *pool) {
+  for (int i = 0; i < MP_TASK_SIZES; i++) mp_store_trim(&pool->stores[i]);
+}
+
 static void *get_memory(mp_pool *pool, mp_task_lists *local, size_t size) {
   for (int i = 0; i < MP_TASK_SIZES; i++)
     if (size <= pool->stores[i].block_size) return mp_store_get(&pool->stores[i], local != NULL ? &local->of[i] : NULL);

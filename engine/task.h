@@ -114,6 +114,7 @@ static inline mp_state mp_word_state(uint32_t word) { return (mp_state)(word & M
 MP_CHECKED mp_status mp_task_open_stores(mp_pool *pool);
 void mp_task_close_stores(mp_pool *pool); /* every task is freed, every list flushed */
 void mp_task_flush(mp_pool *pool, mp_task_lists *local);
+void mp_task_trim(mp_pool *pool); /* memory that no task is in goes back */
 
 /* A task in state waiting with one reference (the engine's) and joins 1. NULL: out of memory. */
 MP_CHECKED mp_task *mp_task_create(mp_pool *pool, const mp_task_desc *desc, mp_task_lists *local);

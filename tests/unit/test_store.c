@@ -150,6 +150,25 @@ static void test_store_several_threads_every_block_comes_back(void **state) {
   close_fixture(f);
 }
 
+static void test_trim_frees_slabs_that_are_wholly_free_and_no_other(void **state) {
+  fixture *f = open_fixture();
+  (void)state;
+  get_all(f, &f->local);
+  for (int i = 1; i < MANY; i++) mp_store_put(&f->store, &f->local, f->blocks[i]);
+  mp_store_flush(&f->store, &f->local);
+  mp_store_trim(&f->store);
+  size_t kept = fault_live_bytes(&f->memory);
+  assert_true(kept > BLOCK);
+  assert_int_equal(*(char *)f->blocks[0], 0); /* it is out still */
+  mp_store_put(&f->store, &f->local, f->blocks[0]);
+  mp_store_flush(&f->store, &f->local);
+  mp_store_trim(&f->store);
+  assert_int_equal(fault_live_bytes(&f->memory), 0);
+  get_all(f, &f->local);
+  for (int i = 0; i < MANY; i++) mp_store_put(&f->store, &f->local, f->blocks[i]);
+  close_fixture(f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_store_get_many_blocks_do_not_overlap),
@@ -159,6 +178,7 @@ int main(void) {
       cmocka_unit_test(test_store_use_again_and_again_memory_does_not_grow),
       cmocka_unit_test(test_store_get_out_of_memory_is_null_and_recovers),
       cmocka_unit_test(test_store_several_threads_every_block_comes_back),
+      cmocka_unit_test(test_trim_frees_slabs_that_are_wholly_free_and_no_other),
   };
   return unit_main(tests);
 }
