@@ -86,9 +86,9 @@ int main(int argc, char **argv) {
   CHECK(&st, pthread_create(&waiter, NULL, waiter_main, behind) == 0);
   CHECK(&st, pthread_setname_np(waiter, "mp-waiter") == 0);
   unsigned long before, now = count_sleeps(&threads);
-  do { /* until all have gone to sleep */
+  do { /* until all have gone to sleep, and have tidied up after their work (config.idle_after_ns) */
     before = now;
-    usleep(100000);
+    usleep(500000);
     now = count_sleeps(&threads);
   } while (now != before);
   CHECK(&st, threads == 0 || threads == st.threads + 2); /* the timer, the waiter */
