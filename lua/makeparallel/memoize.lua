@@ -119,13 +119,24 @@ local function wait_for(flight)
   waits_for[me] = nil
 end
 
+local ready = {} -- coroutines whose wait is over
+local resuming = false -- somebody empties `ready`
+
+-- One after the other, from here: a chain of a thousand that wait for one another must not nest.
 local function resume_all(waiting)
-  for _, co in ipairs(waiting) do
+  table.move(waiting, 1, #waiting, #ready + 1, ready)
+  if resuming then return end
+  resuming = true
+  local i = 1
+  while ready[i] do
+    local co = ready[i]
+    i = i + 1
     if coroutine.status(co) == "suspended" then
       local ok, err = coroutine.resume(co)
       if not ok then warn(debug.traceback(co, tostring(err))) end
     end
   end
+  ready, resuming = {}, false
 end
 
 local flight_mt = {

@@ -36,6 +36,16 @@ local function is_final(err)
   return type(err) == "table" and (rawget(err, "kind") == "cancelled" or rawget(err, "kind") == "shutdown")
 end
 
+-- A coroutine of mp.go yields; a worker lets another take its seat meanwhile.
+local function pause(seconds)
+  local go = package.loaded["makeparallel.go"]
+  if go and (coroutine.isyieldable() or not core.get_current_task_id()) then
+    go.sleep(seconds)
+  else
+    core.pause(seconds)
+  end
+end
+
 local function log_failure(self, attempt, err, delay)
   local ok, text = pcall(tostring, err)
   text = ok and text:match "^[^\n]*" or "(an error without a text)"
@@ -52,7 +62,7 @@ function retry_mt:__call(...)
     if is_final(err) or core.cancelled() or (self.retry_if and not self.retry_if(err, attempt)) then error(err, 0) end
     local delay = delay_after(self, attempt)
     log_failure(self, attempt, err, delay)
-    if delay > 0 then core.pause(delay) end
+    if delay > 0 then pause(delay) end
   end
   return fn(...)
 end

@@ -109,7 +109,7 @@ describe("mp.retry", function()
       { "jitter must be a number from 0 to 1, got 2", function() mp.retry_backoff(print, { jitter = 2 }) end },
       { "retry_if must be a function, got boolean", function() mp.retry_backoff(print, { retry_if = true }) end },
       { "bad argument #1 to 'retry_cached' (function expected, got nil)", function() mp.retry_cached() end },
-      { "cache_failures must be true or false, got 1", function() mp.retry_cached(print, { cache_failures = 1 }) end },
+      { "cache_failures must be a boolean, got number", function() mp.retry_cached(print, { cache_failures = 1 }) end },
       { "max_attempts must be an integer from 1 to 1000000, got 0", function() mp.retry_cached(print, { max_attempts = 0 }) end },
       { "max must be an integer from 1 to 1125899906842624, got 0", function() mp.retry_cached(print, { max = 0 }) end },
     } do
@@ -172,6 +172,23 @@ describe("mp.retry_backoff", function()
     mp.spawn(math.abs, 1):on_complete(function() done = true end)
     pcall(mp.retry_backoff(error, { max_attempts = 2, initial_delay = 0.1 }), "x")
     assert.is_true(done)
+  end)
+
+  it("yields in a coroutine of mp.go", function()
+    local fn, calls = failing(2)
+    local ticks, done = 0, false
+    mp.run(function()
+      mp.go(function()
+        while not done do
+          ticks = ticks + 1
+          mp.sleep(0.002)
+        end
+      end)
+      mp.retry_backoff(fn, { initial_delay = 0.02, backoff = "fixed" })()
+      done = true
+    end)
+    assert.equal(3, calls.n)
+    assert.is_true(ticks >= 3)
   end)
 
   it("leaves the worker to others while it waits", function()
