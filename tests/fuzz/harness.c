@@ -17,7 +17,7 @@ typedef struct harness {
   size_t bytes, most; /* of Lua memory: now, and at most since it was set */
   size_t clean;       /* bytes after the last collection */
   lmp_context *context;
-  lmp_attachment attachments[4];
+  lmp_attachment attachments[6];
 } harness;
 
 static harness *open_harness; /* the fuzzer has nowhere else to keep it */
@@ -38,7 +38,7 @@ static void collect(harness *h) {
   h->clean = h->bytes;
 }
 
-/* What messages refer to: two functions, a task, a dependency. */
+/* What messages refer to: two functions, a task, a dependency; beside these a cache and a meter. */
 static const char setup[] =
     "local core = ...\n"
     "core.class('point', {__mp_unpack = function(v) return {v} end})\n"
@@ -62,6 +62,15 @@ static void attach_task(harness *h, int i, int index, lmp_attachment_kind kind) 
   h->attachments[i] = (lmp_attachment){kind, false, task};
 }
 
+static void attach_shared(harness *h, int i) {
+  const mp_cache_config config = MP_CACHE_CONFIG_INIT;
+  mp_cache *cache;
+  mp_meter *meter;
+  if (mp_cache_create(&config, &cache) != MP_OK || mp_meter_create(NULL, &meter) != MP_OK) abort();
+  h->attachments[i] = (lmp_attachment){LMP_ATTACH_CACHE, false, cache};
+  h->attachments[i + 1] = (lmp_attachment){LMP_ATTACH_METER, false, meter};
+}
+
 void harness_open(void) {
   if (open_harness != NULL) return;
   harness *h = open_harness = calloc(1, sizeof *h);
@@ -80,6 +89,7 @@ void harness_open(void) {
   attach_code(h, 1, 2);
   attach_task(h, 2, 3, LMP_ATTACH_TASK);
   attach_task(h, 3, 3, LMP_ATTACH_DEPENDENCY);
+  attach_shared(h, 4);
   lua_settop(h->L, 0);
   collect(h);
 }

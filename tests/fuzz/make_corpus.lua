@@ -1,6 +1,6 @@
 -- Writes the seeds of the decoder's fuzzer: one small valid message for each tag and for what is easily got wrong.
 --   lua5.4 tests/fuzz/make_corpus.lua tests/fuzz/corpus
--- The attachments that tags with a number refer to are those of harness.c: 0 and 1 code, 2 a task, 3 a dependency.
+-- The attachments that tags with a number refer to are those of harness.c: 0 and 1 code, 2 a task, 3 a dependency, 4 a cache, 5 a meter.
 local directory = assert(arg[1], "directory expected")
 
 local function u8(n) return string.pack("=I1", n) end
@@ -11,6 +11,7 @@ local tags = {}
 for i, name in ipairs {
   "NIL", "FALSE", "TRUE", "ENV", "I8", "I32", "I64", "F64", "STR8", "STR32", "TABLE", "META", "PACKED", "REF", "IMPORT", "CLASS",
   "FUNCTION", "UPVALUE", "UPVALUE_REF", "SOURCE", "HANDLE", "DEPENDENCY", "POOL_REF",
+  "SHARED_CACHE", "SHARED_METER",
 } do
   tags[name] = u8(i - 1)
 end
@@ -78,5 +79,6 @@ write("source", 0, tags.SOURCE .. u32(12) .. "return 1 + 1")
 write("handle", 0, tags.HANDLE .. u32(2) .. tags.NIL)
 write("handle_named", 0, items(tags.HANDLE .. u32(2) .. str "load"))
 write("dependency", 0, tags.DEPENDENCY .. u32(3))
+write("shared_by_reference", 0, tags.SHARED_CACHE .. u32(4), items(tags.SHARED_METER .. u32(5)))
 write("pool_ref", 0, tags.POOL_REF)
 write("call", 0, tags.NIL, tags.FUNCTION .. u32(0) .. u8(1) .. tags.UPVALUE .. tags.ENV, i8(41), str "x", items(i8(1), i8(2)))
