@@ -309,12 +309,6 @@ static mp_status look(mp_cache *cache, uint64_t hash, const void *key, size_t ke
   return status;
 }
 
-static void count_miss(mp_cache *cache) {
-  pthread_mutex_lock(&cache->lock);
-  cache->misses++;
-  pthread_mutex_unlock(&cache->lock);
-}
-
 mp_status mp_cache_get(mp_cache *cache, const void *key, size_t key_size, uint64_t wait_ns, mp_cache_value **value, mp_flight **flight) {
   if (!mp_os_fork_guard_ok(&cache->fork_guard)) return MP_FORKED;
   uint64_t hash = hash_of(key, key_size), deadline = wait_ns == 0 ? 0 : mp_os_deadline(wait_ns);
@@ -339,7 +333,6 @@ mp_status mp_cache_get(mp_cache *cache, const void *key, size_t key_size, uint64
     }
   }
   if (!taken && mine != NULL) mp_alloc_free(&cache->alloc, mine, sizeof *mine + key_size);
-  if (status == MP_BUSY && wait_ns == 0) count_miss(cache); /* it will compute itself; who waits looks again */
   if (status != MP_OK) return status;
   *value = found;
   *flight = taken ? mine : NULL;

@@ -565,7 +565,7 @@ typedef struct mp_cache_config {
 typedef struct mp_cache_info {
   size_t size;           /* sizeof(mp_cache_info) */
   size_t entries, bytes; /* held now */
-  uint64_t hits, misses; /* of mp_cache_get: found; a flight given, or MP_BUSY for one that would not wait */
+  uint64_t hits, misses; /* values found, flights given */
   uint64_t evicted, expired;
 } mp_cache_info;
 

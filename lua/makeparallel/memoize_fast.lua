@@ -26,13 +26,24 @@ local function call_and_keep(self, key, ...)
   return keep(self, key, self.fn(...))
 end
 
+-- Between two looks at what another state computes: lets other coroutines of mp.go run, or hears of a cancel and delivers callbacks.
+-- Returns how long the next look may wait.
+local function rest()
+  local go = package.loaded["makeparallel.go"]
+  if go and coroutine.isyieldable() then
+    go.sleep(SLICE / 10)
+    return 0
+  end
+  core.sleep(0)
+  return SLICE
+end
+
 -- As core.cache_get, but never nil.
 local function look(self, key)
-  local found, grant = core.cache_get(self.cache, key, SLICE)
+  local found, grant = core.cache_get(self.cache, key, 0)
   local deadline = found == nil and core.now() + WAIT_MAX
   while found == nil and core.now() < deadline do
-    core.sleep(0)
-    found, grant = core.cache_get(self.cache, key, SLICE)
+    found, grant = core.cache_get(self.cache, key, rest())
   end
   return found or false, grant
 end

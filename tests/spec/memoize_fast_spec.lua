@@ -56,6 +56,29 @@ describe("mp.memoize_fast", function()
     assert.equal(".", file:read())
   end)
 
+  it("lets coroutines of mp.go run while a worker computes", function()
+    local memo <const> = mp.memoize_fast(function(x)
+      mp.sleep(0.1)
+      return x
+    end)
+    local handle <const> = mp.spawn(memo, 1)
+    support.wait_until(function() return memo:cache_info().misses == 1 end)
+    local ticks, got = 0, nil
+    mp.run(function()
+      mp.go(function()
+        while not got do
+          ticks = ticks + 1
+          mp.sleep(0.002)
+        end
+      end)
+      got = memo(1)
+    end)
+    assert.equal(1, got)
+    assert.is_true(ticks >= 3)
+    assert.equal(1, handle:get())
+    assert.same({ 1, 1 }, { memo:cache_info().misses, memo:cache_info().hits })
+  end)
+
   it("handles recursion, here and in several workers", function()
     local fib
     fib = mp.memoize_fast(function(n) return n < 2 and n or fib(n - 1) + fib(n - 2) end)

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 typedef struct fixture {
   fault_alloc memory;
@@ -266,6 +267,30 @@ static void test_cache_create_wrong_size_is_invalid(void **state) {
   assert_true(fault_is_clean(&f.memory));
 }
 
+static void test_cache_in_a_forked_child_is_forked_and_can_be_let_go(void **state) {
+  fixture f;
+  mp_cache_value *value;
+  mp_flight *flight;
+  (void)state;
+  fixture_open(&f, 0, 0, 0);
+  put(&f, "a", "1");
+  assert_ok(mp_cache_get(f.cache, "b", 1, 0, &value, &flight));
+  pid_t child = fork();
+  if (child == 0) {
+    mp_flight *other;
+    bool right = mp_cache_get(f.cache, "a", 1, MP_FOREVER, &value, &other) == MP_FORKED && mp_cache_put(f.cache, "a", 1, "", 0) == MP_FORKED;
+    mp_cache_clear(f.cache);
+    mp_flight_end(flight);
+    mp_cache_release(f.cache);
+    _exit(right ? 0 : 1);
+  }
+  int status;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_int_equal(status, 0);
+  mp_flight_end(flight);
+  fixture_close(&f);
+}
+
 /* All a cache does that needs memory. */
 static mp_status use(mp_cache *cache) {
   char key[16];
@@ -366,6 +391,7 @@ int main(void) {
       cmocka_unit_test(test_cache_waiters_receive_what_the_flight_put),
       cmocka_unit_test(test_cache_abandoned_flight_goes_to_one_of_the_waiters),
       cmocka_unit_test(test_cache_create_wrong_size_is_invalid),
+      cmocka_unit_test(test_cache_in_a_forked_child_is_forked_and_can_be_let_go),
       cmocka_unit_test(test_cache_each_allocation_failing_leaves_nothing),
       cmocka_unit_test(test_cache_several_threads_one_flight_a_key_and_right_values),
   };
