@@ -324,7 +324,7 @@ describe("mp.memoize", function()
       { "max must be an integer from 1 to 1125899906842624, got 0", function() mp.memoize(print, { max = 0 }) end },
       { "max_bytes must be an integer from 1 to 1125899906842624, got 1.5", function() mp.memoize(print, { max_bytes = 1.5 }) end },
       { "ttl must be a finite number of seconds from 0 to 1e9, got inf", function() mp.memoize(print, { ttl = 1 / 0 }) end },
-      { "cache_errors must be a boolean, got string", function() mp.memoize(print, { cache_errors = "yes" }) end },
+      { "cache_errors must be true or false, got yes", function() mp.memoize(print, { cache_errors = "yes" }) end },
     } do
       local message, place = refusal(call[2])
       assert.equal(call[1], message)

@@ -109,7 +109,7 @@ describe("mp.retry", function()
       { "jitter must be a number from 0 to 1, got 2", function() mp.retry_backoff(print, { jitter = 2 }) end },
       { "retry_if must be a function, got boolean", function() mp.retry_backoff(print, { retry_if = true }) end },
       { "bad argument #1 to 'retry_cached' (function expected, got nil)", function() mp.retry_cached() end },
-      { "cache_failures must be a boolean, got number", function() mp.retry_cached(print, { cache_failures = 1 }) end },
+      { "cache_failures must be true or false, got 1", function() mp.retry_cached(print, { cache_failures = 1 }) end },
       { "max_attempts must be an integer from 1 to 1000000, got 0", function() mp.retry_cached(print, { max_attempts = 0 }) end },
       { "max must be an integer from 1 to 1125899906842624, got 0", function() mp.retry_cached(print, { max = 0 }) end },
     } do
