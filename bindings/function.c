@@ -64,6 +64,10 @@ static code *push_code(lua_State *L, lmp_context *context, mp_pool *pool, int in
 
 void lmp_describe_function(lua_State *L, int index, char *text, size_t size) {
   lua_Debug ar;
+  if (!lua_isfunction(L, index)) {
+    snprintf(text, size, "a %s", luaL_typename(L, index));
+    return;
+  }
   lua_pushvalue(L, index);
   lua_getinfo(L, ">S", &ar);
   if (*ar.what == 'C')

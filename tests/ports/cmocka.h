@@ -14,9 +14,11 @@
 struct CMUnitTest {
   const char *name;
   void (*function)(void **state);
+  int (*teardown)(void **state); /* or NULL */
 };
 
-#define cmocka_unit_test(function) {#function, function}
+#define cmocka_unit_test(function) {#function, function, NULL}
+#define cmocka_unit_test_teardown(function, teardown) {#function, function, teardown}
 #define cmocka_run_group_tests(tests, setup, teardown) \
   cmocka_run(tests, sizeof(tests) / sizeof(tests)[0], (setup) == NULL && (teardown) == NULL)
 
@@ -29,6 +31,7 @@ static inline int cmocka_run(const struct CMUnitTest *tests, size_t n, int no_fi
     printf("[ RUN      ] %s\n", tests[i].name);
     fflush(stdout);
     if (setjmp(cmocka_skipped) == 0) tests[i].function(&state);
+    if (tests[i].teardown != NULL && tests[i].teardown(&state) != 0) abort();
   }
   printf("[==========] %u test(s) run.\n", (unsigned)n);
   return 0;

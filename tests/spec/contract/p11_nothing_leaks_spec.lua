@@ -55,7 +55,7 @@ describe("nothing leaks", function()
       collectgarbage()
       return pool:info().bytes <= bytes + SLACK and collectgarbage "count" <= heap + SLACK / 1024
     end)
-    if not support.sanitized then assert.equal(threads, threads_but_spares(pool)) end
+    if not support.sanitized then assert.is_true(threads_but_spares(pool) <= threads) end -- one of an earlier spec may have gone
   end)
 
   it("when pools come and go", function()
