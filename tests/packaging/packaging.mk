@@ -11,11 +11,11 @@ rockspecs: ## write the rockspecs
 ROCK_TREE := $(CURDIR)/build/rock
 
 # The specs against the installed rock: nothing of the checkout's module is on the paths.
-check-rock: deps check-rockspecs ## lint, make, pack and install the rock offline; the specs against it
+check-rock: deps check-rockspecs $(BUILD)/tests/process.so ## lint, make, pack and install the rock offline; the specs against it
 	$(call install,$(PACKAGES_PACKAGING))
 	@sh tests/packaging/rock.sh $(ROCK_TREE)
 	@LUA_PATH='$(ROCK_TREE)/share/lua/5.4/?.lua;$(ROCK_TREE)/share/lua/5.4/?/init.lua;$(CURDIR)/tests/spec/?.lua;'\
-	'$(CURDIR)/tests/support/?.lua;;' LUA_CPATH='$(ROCK_TREE)/lib/lua/5.4/?.so;;' TEST_LUA='$(shell command -v $(LUA))' $(LUA) $(BUSTED) --pattern=_spec $(SPEC)
+	'$(CURDIR)/tests/support/?.lua;;' LUA_CPATH='$(ROCK_TREE)/lib/lua/5.4/?.so;$(CURDIR)/$(BUILD)/tests/?.so;;' TEST_LUA='$(shell command -v $(LUA))' $(LUA) $(BUSTED) --pattern=_spec $(SPEC)
 
 check-install: deps-build ## install into an empty folder; build with pkg-config, CMake and as C++, run as a user without rights
 	$(call install,$(PACKAGES_PACKAGING))

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "admit.h"
+#include "os.h"
 
 static void open_limited(world *w, unsigned workers, mp_limits limits) {
   mp_pool_config config = world_config(w, workers);
@@ -50,12 +51,15 @@ static void test_admission_never_exceeds_and_gives_back_all_or_nothing(void **st
 
 static void test_admission_memory_is_a_share_of_what_there_is(void **state) {
   mp_admission a;
+  uint64_t available, total;
   bool counted;
   (void)state;
   memset(&a, 0, sizeof a);
   assert_status(mp_admission_set(&a, &(mp_limits){.memory_percent = 101}), MP_INVALID);
   assert_ok(mp_admission_set(&a, &(mp_limits){.memory_percent = 100}));
   assert_ok(mp_admit(&a, 1, 1, &counted));
+  mp_os_memory(&available, &total);
+  if (total == 0) skip(); /* a system that does not say */
   assert_ok(mp_admission_set(&a, &(mp_limits){.memory_percent = 1})); /* the tests themselves need more */
   assert_status(mp_admit(&a, 1, 1, &counted), MP_MEMORY);
   assert_false(mp_admission_has_room(&a, 1));
