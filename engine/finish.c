@@ -68,13 +68,20 @@ static void finish_one(mp_pool *pool, mp_worker *self, mp_task *task, uint32_t b
     mp_event_signal(&pool->event);
     if (pool->scheduler.owner != NULL) mp_park_poke(&pool->scheduler.park, &pool->scheduler.owner->parker);
   }
-  if (task->bytes != 0 && mp_admission_end(&pool->admission, 1)) mp_event_signal(&pool->event);
   mp_pool_count(pool, self, settled);
 }
 
-static void count_end(mp_pool *pool, mp_worker *self, const mp_task *task, uint32_t before) {
+/* It counts no longer among the pool's tasks. A body that returns gives its place back before its end can be seen, so that whoever waited
+   for it finds room; a deadline may do it too. */
+static void leave_limits(mp_pool *pool, mp_task *task) {
+  if (task->bytes == 0 || mp_swap_acq_rel(&task->counted, 0) == 0) return;
+  if (mp_admission_end(&pool->admission, 1)) mp_event_signal(&pool->event);
+}
+
+static void count_end(mp_pool *pool, mp_worker *self, mp_task *task, uint32_t before) {
   mp_pool_count(pool, self, ended[mp_task_state(task) - MP_STATE_DONE]);
   if (mp_word_state(before) != MP_STATE_RUNNING) mp_pool_count(pool, self, skipped);
+  leave_limits(pool, task);
 }
 
 static void finish_counted(mp_pool *pool, mp_worker *self, mp_task *task, uint32_t before, bool tail) {
@@ -112,6 +119,7 @@ static void end_body(mp_pool *pool, mp_worker *worker, mp_task *task, bool tail)
   mp_state state = state_of_status(task->status);
   _Atomic uint64_t *ended = &worker->counters.ended[state - MP_STATE_DONE];
   mp_bump(ended);
+  leave_limits(pool, task);
   if (mp_task_end(task, state, false, &before))
     finish_counted(pool, worker, task, before, tail);
   else

@@ -352,7 +352,7 @@ mp_status mp_submit(mp_pool *pool, const mp_task_desc *desc, mp_task **out) {
     status = MP_NOMEM;
     goto fail_task;
   }
-  if (counted) task->bytes = cost(desc);
+  if (counted) mp_pool_count_in(task, cost(desc));
   if ((status = make_listeners(pool, task, desc, notices)) != MP_OK) goto fail_listeners;
   task->id = mp_add_relaxed(&pool->next_id, 1) + 1;
   if (out != NULL) add_handle(pool, task);
@@ -407,7 +407,7 @@ mp_status mp_submit_batch(mp_pool *pool, const mp_task_desc *desc, size_t n, siz
       break;
     }
     if (each.arg != NULL) each.arg = (char *)each.arg + stride;
-    if (counted) task->bytes = cost(desc);
+    if (counted) mp_pool_count_in(task, cost(desc));
     mp_store_relaxed(&task->word, MP_STATE_QUEUED);
     mp_store_relaxed(&task->joins, 0);
     if (first == NULL)

@@ -79,6 +79,11 @@ mp_worker *mp_pool_self(mp_pool *pool);
   ((self) != NULL ? mp_store_seq(&(self)->counters.field, mp_load_relaxed(&(self)->counters.field) + 1) \
                   : (void)mp_add_seq(&(pool)->outside.field, 1))
 
+/* A new task counts in the limits. */
+static inline void mp_pool_count_in(mp_task *task, size_t bytes) {
+  task->bytes = bytes;
+  mp_store_relaxed(&task->counted, 1);
+}
 /* A task that counts in the limits leaves its queue, for good or for bad: once, with the engine's reference. */
 void mp_pool_leave_queue(mp_pool *pool, const mp_task *task);
 

@@ -77,6 +77,7 @@ mp_task *mp_task_create(mp_pool *pool, const mp_task_desc *desc, mp_task_lists *
   task->status = MP_OK;
   task->id = 0;
   task->bytes = 0;
+  mp_store_relaxed(&task->counted, 0);
   task->timing = NULL;
   task->size = (uint32_t)size;
   task->own = (desc->drop != NULL ? MP_OWN_ARG : 0u) | (desc->done != NULL ? MP_OWN_DONE : 0u);

@@ -97,6 +97,7 @@ struct mp_task {
   uint32_t size; /* of the allocation, arg included */
   uint64_t id;
   size_t bytes;      /* what it counts for in the pool's limits; 0: nothing */
+  _Atomic uint32_t counted; /* atomic: it counts among the pool's tasks still */
   mp_timing *timing; /* behind the task, or NULL: neither a timeout nor MP_TASK_TIMED */
   /* the thread that runs it, until it is terminal; then constant */
   void *result;

@@ -244,6 +244,20 @@ static void test_limit_worker_runs_its_child_itself(void **state) {
   world_close(&w);
 }
 
+static void test_limit_has_room_as_soon_as_the_end_is_seen(void **state) {
+  world w;
+  (void)state;
+  open_limited(&w, 2, (mp_limits){.tasks = 1});
+  for (int i = 0; i < 5000; i++) {
+    probe p = {0};
+    mp_task *task;
+    assert_ok(try_submit(&w, &p, 0, &task));
+    while (!mp_state_is_terminal(mp_task_state(task))) continue;
+    mp_task_release(task);
+  }
+  world_close(&w);
+}
+
 static void *shut_down(void *pool) {
   usleep(2000);
   assert_ok(mp_pool_shutdown(pool, 0, MP_SHUTDOWN_CANCEL_ALL, NULL));
@@ -318,6 +332,7 @@ int main(void) {
       cmocka_unit_test(test_limit_worker_runs_its_child_itself),
       cmocka_unit_test(test_wait_for_room_ends_when_the_pool_shuts_down),
       cmocka_unit_test(test_limit_peak_is_never_above_it),
+      cmocka_unit_test(test_limit_has_room_as_soon_as_the_end_is_seen),
   };
   return unit_main(tests);
 }

@@ -25,6 +25,7 @@ end
 describe("a shutdown", function()
   it(("at any moment ends everything (seed %d)"):format(support.seed), function()
     math.randomseed(support.seed)
+    mp.spawn(math.abs, 1):get() -- the default pool's threads are there from the start
     collectgarbage()
     local threads <const> = support.threads()
     for _ = 1, support.scaled(60) do
