@@ -808,6 +808,10 @@ function compat.gather(handles, on_error, timeout) end
 ---@param stack_size? integer
 function compat.configure_thread_pool(workers, stack_size) end
 
+---With the package's fields, too: `configured`, `current_num_threads`.
+---@return makeparallel.Info
+function compat.get_thread_pool_info() end
+
 ---@param timeout? number
 ---@param cancel_pending? boolean
 ---@return makeparallel.Report
