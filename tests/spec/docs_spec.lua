@@ -6,7 +6,9 @@ local support = require "support"
 
 local README <const>, GUIDE <const> = "README.md", "lua/GUIDE.md"
 local PAGES <const> = {}
-for path in assert(io.popen "find . -name '*.md' -not -path './build/*' -not -path './.*/*' | sort"):lines() do PAGES[#PAGES + 1] = path:sub(3) end
+for path in assert(io.popen "find . -name '*.md' -not -path './build/*' -not -path './.*/*' | sort"):lines() do
+  PAGES[#PAGES + 1] = path:sub(3)
+end
 
 local text_of <const> = {}
 for _, page in ipairs(PAGES) do text_of[page] = support.read(page) end

@@ -5,8 +5,8 @@
 --   --> 1
 --   --> 2
 --
--- A comment belongs to the nearest line at or above it that printed something (or to a worker, whose prints have no line); several have what
--- was printed there line by line. Blanks count as one. A block that begins with "```lua fragment" is no program.
+-- A comment belongs to the nearest line at or above it that printed something (or to a worker, whose prints have no line); several have
+-- what was printed there line by line. Blanks count as one. A block that begins with "```lua fragment" is no program.
 local support = require "support"
 
 local docs = {}
