@@ -39,7 +39,7 @@ end
 
 local workers = mp.get_thread_pool_info().workers
 local started = mp.now()
-local picture = table.concat(mp.map(row, rows, { progress = true }))
+local picture = table.concat((mp.map(row, rows, { progress = true })))
 local parallel_time = mp.now() - started
 
 started = mp.now()
