@@ -183,6 +183,12 @@ describe("the README", function()
     end
   end)
 
+  it("names every function", function()
+    for name in meta:gmatch "\nfunction mp%.([%a_]+)" do
+      assert.is_truthy(text_of[README]:find("%f[%a_]mp%." .. name .. "%f[^%w_]"), "mp." .. name)
+    end
+  end)
+
   it("names every option of a task", function()
     local listed <const> = assert(text_of[README]:match "Options are `([^`]+)`")
     local names = {}
