@@ -96,8 +96,10 @@ static int current(lua_State *L) {
 
 static int get_current_task_id(lua_State *L) {
   const lmp_run *run = current_run(lmp_context_of(L));
-  if (run == NULL) return 0;
-  lua_pushinteger(L, (lua_Integer)mp_task_id(run->task));
+  if (run == NULL)
+    lua_pushnil(L);
+  else
+    lua_pushinteger(L, (lua_Integer)mp_task_id(run->task));
   return 1;
 }
 

@@ -37,11 +37,26 @@ for y = 0, height - 1 do
   rows[y + 1] = y
 end
 
+local workers = mp.get_thread_pool_info().workers
 local started = mp.now()
-local picture = mp.map(row, rows, { progress = true })
-print(("%d x %d points in %.2f s on %d workers"):format(width, height, mp.now() - started, mp.get_thread_pool_info().workers))
+local picture = table.concat((mp.map(row, rows, { progress = true })))
+local parallel_time = mp.now() - started
+
+started = mp.now()
+local serial = {}
+for i, y in ipairs(rows) do
+  serial[i] = row(y)
+end
+local serial_time = mp.now() - started
+
+print(("%d x %d points: one core %.2f s, %d workers %.2f s: %.2f times as fast"):format(
+  width, height, serial_time, workers, parallel_time, serial_time / parallel_time))
+if picture ~= table.concat(serial) then
+  io.stderr:write "the two pictures differ\n"
+  os.exit(1)
+end
 
 local file = assert(io.open(path, "wb"))
-file:write(("P6\n%d %d\n255\n"):format(width, height), table.concat(picture))
+file:write(("P6\n%d %d\n255\n"):format(width, height), picture)
 file:close()
 print("written to " .. path)

@@ -37,10 +37,21 @@ function compat.gather(handles, on_error, timeout)
   return mp.gather(handles, options)
 end
 
+local configured = false
+
 --- configure_thread_pool(num_threads, stack_size)
 function compat.configure_thread_pool(workers, stack_size)
-  if type(workers) == "table" then return mp.configure_thread_pool(workers) end
-  return mp.configure_thread_pool { workers = workers, stack_size = stack_size }
+  local options = type(workers) == "table" and workers or { workers = workers, stack_size = stack_size }
+  local ok, refusal = pcall(mp.configure_thread_pool, options)
+  if not ok then error(refusal, 2) end
+  configured = true
+end
+
+--- With the package's fields, too: configured, current_num_threads.
+function compat.get_thread_pool_info()
+  local info = mp.get_thread_pool_info()
+  info.configured, info.current_num_threads = configured, info.workers
+  return info
 end
 
 --- shutdown(timeout_secs, cancel_pending)
@@ -78,9 +89,12 @@ function compat.get_metrics(name)
   return with_python_names(mp.get_metrics(name))
 end
 
+--- With the package's counts of all: _global_total, _global_completed, _global_failed.
 function compat.get_all_metrics()
   local all = mp.get_all_metrics()
   for _, metrics in pairs(all) do with_python_names(metrics) end
+  local whole = mp.get_metrics()
+  all._global_total, all._global_completed, all._global_failed = whole.total, whole.completed, whole.failed
   return all
 end
 

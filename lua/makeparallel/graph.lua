@@ -6,7 +6,7 @@ local wrap = require "makeparallel.wrap"
 
 local graph = {}
 
-local RUN_OPTIONS <const> = { "timeout", "pool", "on_error" }
+local RUN_OPTIONS <const> = { "timeout", "pool", "on_error", "results" }
 local ON_ERROR <const> = { "raise", "none" }
 
 local graph_methods = {}
@@ -143,27 +143,45 @@ local function take(report, results, name, ok, value, ...)
   end
 end
 
--- In the order in which they end; the first failure is raised, if so wanted, and the rest cancelled.
-local function await(sorted, list, on_error)
+-- In the order in which they end; the first failure is raised, if so wanted, and the rest cancelled. Values that nobody wants stay encoded.
+local function await(sorted, list, on_error, wanted)
   local results, report = {}, { done = {}, failed = {}, skipped = {}, errors = {} }
   for handle, i in gather.as_completed(list) do
     if on_error == "raise" and handle:status() ~= "done" then
       local _, err = handle:pget()
       return nil, err
     end
-    take(report, results, sorted[i].name, handle:pget())
+    local name = sorted[i].name
+    if wanted and not wanted[name] and handle:status() == "done" then
+      report.done[#report.done + 1] = name
+    else
+      take(report, results, name, handle:pget())
+    end
   end
   return results, report
 end
 
+-- The names in the option `results` as a set; nil: all.
+local function wanted_results(self, list)
+  if list == nil then return nil end
+  local wanted = {}
+  for _, name in ipairs(names_in(list, "results")) do
+    if not self.nodes[name] then error(("results: '%s' is not in the graph"):format(name), 0) end
+    wanted[name] = true
+  end
+  return wanted
+end
+
 --- Runs all: returns the results by name (several values as a packed table) and {done, failed, skipped: lists of names; errors: by name}.
--- timeout: seconds for all; pool; on_error: "raise" the first failure and cancel the rest, or "none": what does not depend on it goes on.
+-- timeout: seconds for all; pool; results: the names of those to return, in place of all; on_error: "raise" the first failure and cancel
+-- the rest, or "none": what does not depend on it goes on.
 function graph_methods:run(options)
   check_graph(self, "run")
   options = check.options(options, RUN_OPTIONS)
   local on_error = check.choice(options.on_error, "on_error", ON_ERROR)
   check.seconds(options.timeout, "timeout")
   check.pool(options.pool)
+  local wanted = wrap.checked(pcall(wanted_results, self, options.results))
   self.sorted = self.sorted or wrap.checked(pcall(sort, self))
   local list = {}
   local ok, refusal = pcall(submit_all, self.sorted, options, list, {})
@@ -171,7 +189,7 @@ function graph_methods:run(options)
     for _, handle in ipairs(list) do handle:cancel() end
     error(refusal, 2)
   end
-  local results, report = await(self.sorted, list, on_error)
+  local results, report = await(self.sorted, list, on_error, wanted)
   if results then return results, report end
   gather.wait_all(list)
   error(report, 0)

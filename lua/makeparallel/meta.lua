@@ -381,8 +381,14 @@ function graph:add(name, fn, options) end
 ---@field skipped string[] because something they need failed
 ---@field errors table<string, makeparallel.Error> of those that failed
 
+---@class makeparallel.RunOptions
+---@field timeout? number seconds for all
+---@field pool? makeparallel.Pool
+---@field on_error? "raise"|"none" raise the first failure and cancel the rest (default); go on with what does not depend on it
+---@field results? string[] names of those whose values are returned; default: all. The others are never copied into this state
+
 ---Results by name; several values as a packed table. A cycle or an unknown name is an error before anything runs.
----@param options? { timeout?: number, pool?: makeparallel.Pool, on_error?: "raise"|"none" }
+---@param options? makeparallel.RunOptions
 ---@return table<string, any> results
 ---@return makeparallel.GraphReport report
 function graph:run(options) end
@@ -807,6 +813,10 @@ function compat.gather(handles, on_error, timeout) end
 ---@param workers? integer
 ---@param stack_size? integer
 function compat.configure_thread_pool(workers, stack_size) end
+
+---With the package's fields, too: `configured`, `current_num_threads`.
+---@return makeparallel.Info
+function compat.get_thread_pool_info() end
 
 ---@param timeout? number
 ---@param cancel_pending? boolean

@@ -145,6 +145,24 @@ describe("mp.graph", function()
   end)
 end)
 
+describe("a graph's option results", function()
+  local function run(names)
+    return mp.graph()
+      :add("a", function() return 1 end)
+      :add("b", function(a) return a + 1 end, { needs = { "a" } })
+      :add("c", function() error("broken", 0) end)
+      :run { results = names, on_error = "none" }
+  end
+
+  it("says whose values are returned; the report is of all", function()
+    local results, report = run { "b" }
+    assert.same({ b = 2 }, results)
+    assert.same({ { "c" }, "broken", 2 }, { report.failed, report.errors.c.message, #report.done })
+    assert.same({}, (run {}))
+    assert.same({ a = 1, b = 2 }, (run(nil)))
+  end)
+end)
+
 describe("a graph that cannot run", function()
   it("names the cycle", function()
     local g <const> = mp.graph():add("x", list, { needs = { "a" } }):add("a", list, { needs = { "b" } }):add("b", list, { needs = { "a" } })
@@ -198,6 +216,8 @@ describe("a graph that cannot run", function()
       { "on_error must be 'raise', 'none', got skip", function() g:run { on_error = "skip" } end },
       { "timeout must be a finite number of seconds from 0 to 1e9, got x", function() g:run { timeout = "x" } end },
       { "pool must be a pool, got number", function() g:run { pool = 1 } end },
+      { "results must be a list of names, got string", function() g:run { results = "a" } end },
+      { "results: 'nobody' is not in the graph", function() g:run { results = { "nobody" } } end },
       { "bad argument #1 to 'export' ('dot' or 'mermaid' expected, got svg)", function() g:export "svg" end },
     } do
       local message, place = refusal(call[2])

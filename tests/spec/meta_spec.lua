@@ -1,4 +1,4 @@
--- The types in meta.lua, the module and the README name the same things.
+-- The types in meta.lua and the module name the same things. (What the documents name: docs_spec.lua.)
 local mp = require "makeparallel"
 
 local function read(path)
@@ -60,32 +60,5 @@ describe("the declaration of types", function()
       local _, message = pcall(mp.parallel, print, { [name] = 0 / 0 })
       assert.is_nil(tostring(message):find("unknown option", 1, true), name)
     end
-  end)
-end)
-
-describe("the README", function()
-  it("names only what there is", function()
-    for name in read("README.md"):gmatch "mp%.([%a_]+)" do
-      assert.is_not_nil(mp[name], name)
-    end
-  end)
-
-  it("shows programs that run", function()
-    local count = 0
-    for code in read("README.md"):gmatch "```lua\n(.-)```" do
-      local lines = {}
-      local environment = setmetatable({
-        print = function(...)
-          lines[#lines + 1] = table.concat(table.pack(...), "\t")
-        end,
-      }, { __index = _G })
-      local chunk = assert(load((count == 0 and "" or 'local mp = require "makeparallel"\n') .. code, "=README", "t", environment))
-      chunk()
-      assert.equal(1, #lines)
-      local expected = code:match "%-%->%s*(%S+)"
-      if expected then assert.equal(expected, lines[1]) end
-      count = count + 1
-    end
-    assert.equal(2, count)
   end)
 end)

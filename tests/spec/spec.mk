@@ -18,6 +18,7 @@ PRELOAD := $(if $(and $(SAN_RUNTIME),$(filter lua%,$(notdir $(TEST_LUA)))),$(if 
 
 SPEC_ENV = LUA_PATH='$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$(CURDIR)/tests/spec/?.lua;$(CURDIR)/tests/support/?.lua;;' \
   LUA_CPATH='$(CURDIR)/$(BUILD)/lua/?.so;$(CURDIR)/$(BUILD)/tests/?.so;;' TEST_LUA='$(abspath $(shell command -v $(TEST_LUA) || echo $(TEST_LUA)))' TEST_SAN='$(SAN)' \
+  TEST_CC='$(CC) $(CFLAGS)' TEST_LIB='$(LIB) $(LDFLAGS)' \
   $(if $(PRELOAD),LD_PRELOAD='$(PRELOAD)')
 SPEC_LUA = $(RUN) timeout $(SPEC_SECONDS) $(TEST_LUA)
 
@@ -25,7 +26,7 @@ $(BUILD)/tests/process.so: tests/support/process.c
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS) $(LUA_CFLAGS) -shared -o $@ $< $(LDFLAGS)
 
-spec: module $(BUILD)/tests/process.so $(filter $(BUILD)/%,$(TEST_LUA)) ## the specs in Lua
+spec: module lib $(BUILD)/tests/process.so $(filter $(BUILD)/%,$(TEST_LUA)) ## the specs in Lua
 	@$(SPEC_ENV) $(SPEC_LUA) $(BUSTED) --pattern=_spec $(SPEC)
 
 stress-lua: module $(filter $(BUILD)/%,$(TEST_LUA)) ## the stress programs in Lua

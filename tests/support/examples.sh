@@ -5,17 +5,19 @@ lua=$1
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
+times='[0-9.]+ s, [0-9]+ workers [0-9.]+ s: [0-9.]+ times as fast$'
 mkdir "$folder/texts"
 printf 'one two Two three three THREE\n' >"$folder/texts/a.txt"
 printf 'two three\n' >"$folder/texts/it'\''s b.txt"
 printf 'bin\000ary one\n' >"$folder/texts/binary"
 "$lua" examples/wordcount.lua "$folder/texts" >"$folder/out"
-for line in '8 words, 3 different' '4  three' '3  two' '1  one' "$folder/texts/binary (binary)" 'both results are the same'; do
+for line in '8 words, 3 different' '4  three' '3  two' '1  one' "$folder/texts/binary (binary)" 'both results are the same' ' times as fast'; do
   grep -qF "$line" "$folder/out" || { echo "wordcount.lua does not print: $line" >&2; cat "$folder/out" >&2; exit 1; }
 done
 echo "wordcount.lua: ok"
 
-"$lua" examples/mandelbrot.lua 64 "$folder/picture.ppm" >/dev/null
+"$lua" examples/mandelbrot.lua 64 "$folder/picture.ppm" >"$folder/out"
+grep -qE "$times" "$folder/out" || { echo "mandelbrot.lua does not print its times" >&2; exit 1; }
 "$lua" - "$folder/picture.ppm" <<'LUA'
 local text = assert(io.open(arg[1], "rb")):read "a"
 assert(text:sub(1, 13) == "P6\n64 48\n255\n", "header")
@@ -38,11 +40,13 @@ prints() { # command, pattern...
   echo "${name%% *}: ok"
 }
 
-times='[0-9.]+ s, [0-9]+ workers [0-9.]+ s: [0-9.]+ times as fast$'
 printf '%s\n' '10.0.0.1 - - [t] "GET /a HTTP/1.1" 200 6000 "x"' 'no request' '10.0.0.2 - - [t] "GET /b HTTP/1.1" 500 1 "x"' >"$folder/log"
 prints "examples/loggrep.lua $folder/log" '^1: slow 10.0.0.1 /a 6000 ms' '^3: failed 10.0.0.2 /b 1 ms' '^2 of 3 lines' '^both results are the same$' "$times"
 prints "examples/montecarlo.lua 200000 7" '^1 workers: pi = 3.1[34]' '^the same digits at any number of workers$' "$times"
 prints "examples/testrunner.lua" '^FAIL file 9: adds$' '1 \+ 1 is not 3' '^16 passed, 1 failed$' "$times"
+prints "examples/etl.lua 500" '^loaded north: 500 rows, [0-9.]+ sold, best is item[0-9]+$' '^extracted south at attempt 3$' \
+  "^failed: clean west: row 250: quantity 'n/a' is no number$" '^skipped: summarise west$' '^both results are the same$' "$times"
+prints "examples/etl.lua --dot" '^digraph' '"clean west" -> "summarise west";$'
 prints "examples/progress.lua 0.4" '^4 parts done' '^the doomed one: cancelled at less than 50 %$' '^one after the other [0-9.]+ s, side by side [0-9.]+ s$'
 grep -qE '^parts: 100%  4/4' "$folder/err" || { echo "progress.lua does not show its progress" >&2; cat "$folder/err" >&2; exit 1; }
 if "$lua" -e 'require "luv"' 2>/dev/null; then
