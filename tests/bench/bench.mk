@@ -12,8 +12,7 @@ $(BUILD)/bench/lua/clock.so: tests/bench/lua/clock.c
 
 bench-programs: module bench-engine-programs $(BUILD)/bench/lua/clock.so
 
-BENCH_RUN = eval "$$($(MAKE) -s env)"; LUA_PATH="$$LUA_PATH;tests/bench/lua/?.lua" LUA_CPATH="$$LUA_CPATH;$(BUILD)/bench/lua/?.so" \
-  $(LUA) tests/bench/run.lua $(BUILD)
+BENCH_RUN = $(LUA) tests/bench/run.lua $(BUILD)
 
 bench: ## figures beside peers: BENCH_ARGS="--suite lua --case trip --reps 9"
 	$(call install,$(PACKAGES_BUILD) $(PACKAGES_BENCH))

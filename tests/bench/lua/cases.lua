@@ -16,8 +16,14 @@ case("fib", "x", ">= 1.95", "8 x fib(30) on two workers, times as fast as serial
 case("fib_timeout", "x", "within 1 % of fib", "the same with a timeout on every task")
 case("map", "ms", "<= 15", "map of 100,000 items, x*2+1")
 case("map_us", "x", ">= 1.6", "map of 100,000 items of 1 us, times as fast as serial")
+case("imap", "x", "> 1", "100,000 lines of a file through imap, their words counted, times as fast as serial")
 case("start", "us", "<= 400", "require to first result, two workers")
 case("memory", "kB", "<= 3400", "resident memory with two idle workers that have run a task")
 case("pipeline", "us", "<= 1.5 x trip", "three tasks, each depending on the one before, last result read")
+
+case("live_1k", "us", "", "1,000 tasks submitted up front, every result read, again and again; per task")
+case("live_100k", "us", "live_1k within 20 %", "the same with 100,000")
+case("live_1m", "us", "live_1k within 20 %", "the same with 1,000,000")
+case("pending", "B", "engine <= 256 + argument", "memory of a task that waits: the engine's, and the owner's with its handle")
 
 return cases
