@@ -1,5 +1,5 @@
--- The programs' options: parse(arg, from, { reps = 5, suite = "", quick = false }) gives the defaults with what was set. A number stands for
--- a number, false for an option without a value.
+-- The programs' options: (arg, from, { reps = 5, suite = "", quick = false }) gives the defaults with what was set from arg[from] on.
+-- A number stands for a number, false for an option without a value.
 return function(arguments, from, defaults)
   local options = {}
   for name, value in pairs(defaults) do

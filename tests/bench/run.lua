@@ -57,11 +57,15 @@ local function ratio(entry, ours)
   return value and ("%.2f"):format(value) or ""
 end
 
+local function shown(value)
+  return (math.abs(value) < 1e4 and "%.4g" or "%.0f"):format(value)
+end
+
 local function print_row(suite, subjects, entry, goal)
   local cells = {}
   for i, subject in ipairs(subjects) do
     local values = entry.values[subject.name]
-    cells[i] = ("%12s"):format(values and ("%.4g"):format(stats.median(values)) or "-")
+    cells[i] = ("%12s"):format(values and shown(stats.median(values)) or "-")
   end
   say(("%-18s %-4s%s  %6s  %s"):format(entry.name, entry.unit, table.concat(cells), ratio(entry, suite.ours), goal))
 end
@@ -94,6 +98,7 @@ end
 
 local function run_suite(suite)
   local subjects, heads, missing = find_subjects(suite)
+  if #subjects == 0 or subjects[1].name ~= suite.ours then error(("'%s' of suite '%s' cannot be started"):format(suite.ours, suite.name), 0) end
   say(("\n%-18s unit%s   ratio  goal (ratio: ours to the best peer, below 1 is better)"):format(suite.name, table.concat(heads)))
   for _, case in ipairs(suite.cases) do
     if options.case == "" or options.case == case.name then

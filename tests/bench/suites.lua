@@ -14,42 +14,15 @@ local function quoted(text)
   return "'" .. text:gsub("'", "'\\''") .. "'"
 end
 
--- A suite whose subjects are programs in a folder; a missing one is named with what it needs.
+-- A suite whose subjects are programs that bench.mk builds, where it finds what they need: `program CASE SCALE`.
 local function programs(suite, folder)
   function suite.find(subject)
-    return exists(folder .. subject) and folder .. subject or nil
+    local program = folder .. (suite.files and suite.files[subject] or subject)
+    return exists(program:match "^%S+") and succeeds(program) and program or nil
   end
-  return suite
-end
-
-local function engine(build)
-  local suite = programs({
-    name = "engine",
-    ours = "ours",
-    subjects = { "ours", "tbb", "libuv", "libgomp", "libomp" },
-    cases = require "engine.cases",
-  }, build .. "/bench/")
   function suite.command(program, case, scale)
     return ("%s %s %g"):format(program, case, scale)
   end
-  return suite
-end
-
-local function transfer(build)
-  local folder <const> = build .. "/bench/transfer/"
-  local suite = programs({
-    name = "transfer",
-    ours = "ours",
-    subjects = { "ours", "msgpack-c", "cjson", "MessagePack" },
-    cases = require "transfer.cases",
-  }, folder)
-  local find_program = suite.find
-  function suite.find(subject)
-    local modules = folder .. "modules"
-    if subject == "ours" or subject == "msgpack-c" then return find_program(subject) end
-    return exists(modules) and succeeds(modules .. " " .. subject) and modules .. " " .. subject or nil
-  end
-  suite.command = engine(build).command
   return suite
 end
 
@@ -83,7 +56,24 @@ local suites = {}
 
 --- All of them, for the checkout at `root`, built in `build`; `here` is the folder of this file.
 function suites.of(build, root, here)
-  return { engine(build), transfer(build), lua(build, root, here) }
+  local bench <const> = build .. "/bench/"
+  return {
+    programs({
+      name = "engine",
+      ours = "ours",
+      subjects = { "ours", "tbb", "libuv", "libgomp", "libomp" },
+      cases = require "engine.cases",
+    }, bench),
+    programs({ name = "growth", ours = "growth", subjects = { "growth" }, cases = require "engine.growth_cases" }, bench),
+    programs({
+      name = "transfer",
+      ours = "ours",
+      subjects = { "ours", "msgpack-c", "cjson", "MessagePack" },
+      files = { cjson = "modules cjson", MessagePack = "modules MessagePack" },
+      cases = require "transfer.cases",
+    }, bench .. "transfer/"),
+    lua(build, root, here),
+  }
 end
 
 --- One repetition: {name, value, unit} of each line printed; nil if the subject has no such case.

@@ -22,10 +22,5 @@ case("priority_high", "<= 20")
 case("priority_low", "<= 2")
 case("idle", "<= 0.2")
 case("wave_memory", "<= 90")
-case("growth_1k", "")
-case("growth_100k", "within 20 %")
-case("growth_1m", "within 20 %")
-case("pending_bytes", "<= 256")
-case("timeouts", "")
 
 return cases

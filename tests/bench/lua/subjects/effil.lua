@@ -5,22 +5,19 @@ local effil = require "effil"
 
 local requests, results = effil.channel(), effil.channel()
 
-local function plain(x)
-  return type(x) == "userdata" and effil.dump(x) or x
-end
-
 local function worker(from, to)
   local shared = require "effil"
   local tasks = require "tasks"
   while true do
     local name, x = from:pop()
+    if not name then return end
     if type(x) == "userdata" then x = shared.dump(x) end
     to:push(tasks[name](x))
   end
 end
 
 local runner = effil.thread(worker)
-local _threads = { runner(requests, results), runner(requests, results) } -- kept from the collector
+local one, two = runner(requests, results), runner(requests, results)
 
 return require "peer" {
   began = began,
@@ -28,6 +25,13 @@ return require "peer" {
     requests:push(name, x)
   end,
   receive = function()
-    return plain(results:pop())
+    local x = results:pop()
+    return type(x) == "userdata" and effil.dump(x) or x
+  end,
+  stop = function()
+    requests:push(false)
+    requests:push(false)
+    one:wait()
+    two:wait()
   end,
 }

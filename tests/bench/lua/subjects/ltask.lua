@@ -1,5 +1,5 @@
--- ltask: two workers, each of which has a service that runs tasks; a third service runs the case, as a program of ltask's must. LUA_PATH has
--- to name the folders lualib and service of its sources.
+-- ltask: two workers, each of which has a service that runs tasks; a third service runs the case, as a program of ltask's must.
+-- LUA_PATH has to name the folders lualib and service of its sources.
 local began = require "clock"()
 local boot = require "ltask.bootstrap"
 

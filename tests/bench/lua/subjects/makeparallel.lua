@@ -177,9 +177,10 @@ function subject.pending(scale)
     handles[i] = held(i)
   end
   collectgarbage()
-  local bytes = { engine = mp.get_thread_pool_info().bytes - engine, owner = collectgarbage "count" * 1024 - owner }
+  engine, owner = mp.get_thread_pool_info().bytes - engine, collectgarbage "count" * 1024 - owner
   gate:cancel()
-  return { engine = bytes.engine / (n - 1), owner = bytes.owner / (n - 1) }
+  mp.wait_all(handles)
+  return { engine = engine / (n - 1), owner = owner / (n - 1) }
 end
 
 function subject.pipeline(scale)
