@@ -20,7 +20,7 @@ bench: ## figures beside peers: BENCH_ARGS="--suite lua --case trip --reps 9"
 bench-quick: bench-programs ## every benchmark once, small: does it run?
 	@$(LUA) tests/bench/run.lua $(BUILD) --quick
 
-bench-compare: ## two revisions alternately, ratio and spread a case: BASE=rev CASES="tiny trip" COMPARE_ARGS="--reps 9"
+bench-compare: ## two revisions by turns, ratio and spread: BASE=HEAD~1 CASES="tiny engine:fib" COMPARE_ARGS="--reps 9"
 	$(call install,$(PACKAGES_BUILD) git)
 	@$(MAKE) --no-print-directory bench-programs
 	@$(LUA) tests/bench/compare.lua $(BUILD) "$(BASE)" "$(CASES)" $(COMPARE_ARGS)

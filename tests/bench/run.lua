@@ -98,7 +98,9 @@ end
 
 local function run_suite(suite)
   local subjects, heads, missing = find_subjects(suite)
-  if #subjects == 0 or subjects[1].name ~= suite.ours then error(("'%s' of suite '%s' cannot be started"):format(suite.ours, suite.name), 0) end
+  if #subjects == 0 or subjects[1].name ~= suite.ours then
+    error(("'%s' of suite '%s' cannot be started"):format(suite.ours, suite.name), 0)
+  end
   say(("\n%-18s unit%s   ratio  goal (ratio: ours to the best peer, below 1 is better)"):format(suite.name, table.concat(heads)))
   for _, case in ipairs(suite.cases) do
     if options.case == "" or options.case == case.name then
