@@ -3,6 +3,11 @@
 PACKAGES_BENCH := lua-luv lua-cjson lua-messagepack libmsgpack-dev libtbb-dev libuv1-dev libomp-14-dev g++ clang
 BENCH_ARGS ?=
 
+COMMA := ,
+# Debian's interpreter and shared library have no symbols for a profile, its static one has.
+LUA_ARCHIVE := $(filter /%,$(shell $(CC) -print-file-name=liblua5.4.a))
+LUA_WHOLE := $(if $(LUA_ARCHIVE),-Wl$(COMMA)--whole-archive $(LUA_ARCHIVE) -Wl$(COMMA)--no-whole-archive,$(LUA_LIBS)) -lm -ldl
+
 -include tests/bench/engine/engine.mk tests/bench/transfer/transfer.mk tests/bench/profile/profile.mk
 
 $(BUILD)/bench/lua/clock.so: tests/bench/lua/clock.c

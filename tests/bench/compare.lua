@@ -68,6 +68,15 @@ local function is_wanted(suite, case)
   return wanted:match "^%s*$" or names:find(" " .. case .. " ", 1, true) or names:find((" %s:%s "):format(suite, case), 1, true)
 end
 
+-- The lines of one run; nil if the revision has no such case, or fails in it: an older one need not know what is measured.
+local function run_once(which, case, must)
+  if not which.program or which.fails == case then return nil end
+  local ok, lines = pcall(suites.run_once, which.suite.command(which.program, case, options.scale))
+  if ok then return lines end
+  if must then error(lines, 0) end
+  which.fails = case
+end
+
 -- { name = {unit, ratios, old, new} } of one case, and the names in order; the revisions go first by turns.
 local function compare(old, new, case)
   local found, order = {}, {}
@@ -75,7 +84,7 @@ local function compare(old, new, case)
     local values = {}
     for turn = 1, 2 do
       local which = (i + turn) % 2 == 0 and old or new
-      local lines = which.program and suites.run_once(which.suite.command(which.program, case, options.scale))
+      local lines = run_once(which, case, which == new)
       for _, line in ipairs(lines or {}) do
         values[line.name] = values[line.name] or { unit = line.unit }
         values[line.name][which] = line.value

@@ -27,7 +27,7 @@ local function programs(suite, folder)
 end
 
 -- `root` is the checkout whose Lua files are measured, `build` what was built of it; the cases are ours, whatever the checkout has.
-local function lua(build, root, here)
+local function lua(build, root, here, interpreter)
   local function path(name, ours)
     return name .. "=" .. quoted(ours .. ";" .. (os.getenv(name) or "")) .. "';;'"
   end
@@ -41,9 +41,9 @@ local function lua(build, root, here)
   }
   -- effil does not know Lua 5.4: a peer may have an interpreter of its own.
   function suite.find(subject)
-    for _, interpreter in ipairs { arg[-1], "lua5.3" } do
-      local probe = ("%s%s -e 'require \"subjects.%s\"'"):format(env, interpreter, subject)
-      if succeeds(probe) then return ("%s %s/lua/run_case.lua %s"):format(interpreter, here, subject) end
+    for _, each in ipairs { interpreter, "lua5.3" } do
+      local probe = ("%s%s -e 'require \"subjects.%s\"'"):format(env, each, subject)
+      if succeeds(probe) then return ("%s %s/lua/run_case.lua %s"):format(each, here, subject) end
     end
   end
   function suite.command(program, case, scale)
@@ -54,8 +54,8 @@ end
 
 local suites = {}
 
---- All of them, for the checkout at `root`, built in `build`; `here` is the folder of this file.
-function suites.of(build, root, here)
+--- All of them, for the checkout at `root`, built in `build`; `here` is the folder of this file. What runs Lua: by default what runs this.
+function suites.of(build, root, here, interpreter)
   local bench <const> = build .. "/bench/"
   return {
     programs({
@@ -72,7 +72,7 @@ function suites.of(build, root, here)
       files = { cjson = "modules cjson", MessagePack = "modules MessagePack" },
       cases = require "transfer.cases",
     }, bench .. "transfer/"),
-    lua(build, root, here),
+    lua(build, root, here, interpreter or arg[-1]),
   }
 end
 
