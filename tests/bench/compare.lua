@@ -106,17 +106,6 @@ local function compare(old, new, case)
   return found, order
 end
 
--- Outside noise is what all pairs, but for one in ten, agree on: with seven pairs chance does that once in 64.
-local function verdict(ratios)
-  local better, worse = 0, 0
-  for _, ratio in ipairs(ratios) do
-    if ratio < 1 then better = better + 1 end
-    if ratio > 1 then worse = worse + 1 end
-  end
-  local enough = #ratios - #ratios // 10
-  return #ratios >= 5 and (better >= enough and "better" or worse >= enough and "WORSE") or ""
-end
-
 local totals = { better = 0, WORSE = 0, [""] = 0 }
 
 local function print_row(name, entry, old, new)
@@ -128,7 +117,7 @@ local function print_row(name, entry, old, new)
     print(("%-24s %-4s %10s %10s"):format(name, entry.unit, median(entry[old]), median(entry[new])))
     return
   end
-  local judged = verdict(ratios)
+  local judged = stats.verdict(ratios)
   totals[judged] = totals[judged] + 1
   print(("%-24s %-4s %10s %10s %8.3f  %.3f..%.3f  %.3f..%.3f  %s"):format(name, entry.unit, median(entry[old]), median(entry[new]),
     stats.median(ratios), stats.quantile(ratios, 0.25), stats.quantile(ratios, 0.75), ratios[1], ratios[#ratios], judged))

@@ -88,8 +88,8 @@ local function draw_key(peers, x, y, height)
   end
   local at = x - width / 2 + 12
   for i, peer in ipairs(peers) do
-    say('set label %d "%s" at screen %g, screen %g left point pt %d ps 1.05 lc rgb "%s" offset 0.7,-0.25 textcolor rgb "#222222"', 10 + i, peer,
-      at / WIDTH, 1 - y / height, MARKS[i][2], MARKS[i][1])
+    local form = 'set label %d "%s" at screen %g, screen %g left point pt %d ps 1.05 lc rgb "%s" offset 0.7,-0.25 textcolor rgb "#222222"'
+    say(form, 10 + i, peer, at / WIDTH, 1 - y / height, MARKS[i][2], MARKS[i][1])
     at = at + #peer * PER_LETTER + MARK
   end
 end
