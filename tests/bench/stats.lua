@@ -8,7 +8,10 @@ function stats.quantile(values, share)
 end
 
 function stats.median(values)
-  --- Of ratios of pairs, below 1 being better: "better" or "WORSE" if that is outside noise, else "". It is when all pairs agree, but for one
+  return stats.quantile(values, 0.5)
+end
+
+--- Of ratios of pairs, below 1 being better: "better" or "WORSE" if that is outside noise, else "". It is when all pairs agree, but for one
 --- in ten: with seven pairs chance does that once in 64.
 function stats.verdict(ratios)
   local better, worse = 0, 0
@@ -17,10 +20,8 @@ function stats.verdict(ratios)
     if ratio > 1 then worse = worse + 1 end
   end
   local enough = #ratios - #ratios // 10
-  return #ratios >= 5 and (better >= enough and "better" or worse >= enough and "WORSE") or ""
-end
-
-return stats.quantile(values, 0.5)
+  if #ratios < 5 then return "" end
+  return better >= enough and "better" or worse >= enough and "WORSE" or ""
 end
 
 return stats

@@ -49,7 +49,7 @@ describe("benchmarks", function()
       end
     end
     package.loaded.work = nil
-    assert.equal(12, played)
+    assert.equal(11, played)
   end)
 
   it("notice a peer whose results are wrong", function()

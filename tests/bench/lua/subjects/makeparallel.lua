@@ -137,6 +137,32 @@ function subject.imap(scale)
   end)
 end
 
+local function hits(memoize, scale)
+  local n <const> = 200000 * scale // 1 | 0
+  local fn = memoize(function(x, point)
+    return x + point.x
+  end)
+  local point <const> = { x = 1, y = 2, z = 3 }
+  for i = 1, 100 do
+    fn(i, point)
+  end
+  local sum, start = 0, mp.now()
+  for i = 1, n do
+    sum = sum + fn(i % 100 + 1, point)
+  end
+  local each = (mp.now() - start) / n * 1e6
+  assert(sum > n)
+  return each
+end
+
+function subject.memoize(scale)
+  return hits(mp.memoize, scale)
+end
+
+function subject.memoize_fast(scale)
+  return hits(mp.memoize_fast, scale)
+end
+
 -- Per task, when n have been submitted before the first result is read; the median of so many rounds that 1,000,000 are run.
 local function live(n, scale)
   local double, times = mp.parallel(work.double), {}
