@@ -1,66 +1,24 @@
 -- Runs the benchmarks: every case for every subject that is there, subjects taking turns, and prints a table a suite.
---   lua5.4 tests/bench/run.lua BUILD [--suite engine|lua] [--case NAME] [--reps N] [--quick]
--- Writes BUILD/bench.json: [{"suite","case","subject","value","unit","n","min","max"}], value being the median.
+--   lua5.4 tests/bench/run.lua BUILD [--suite engine|transfer|lua] [--case NAME] [--reps N] [--quick]
+-- A run of everything writes BUILD/bench.json, [{"suite","case","subject","value","unit","n","min","max"}] with medians as values, and
+-- BUILD/bench.txt, the machine and what was printed. A part, or a quick run, writes BUILD/bench-part.json and .txt instead.
 local here <const> = arg[0]:match "^(.*)/" or "."
 package.path = here .. "/?.lua;" .. here .. "/lua/?.lua;" .. package.path
 
+local stats = require "stats"
+local suites = require "suites"
+
 local build = arg[1]
-local only = { reps = 5 }
-local quick = false
-for i = 2, #arg do
-  if arg[i] == "--quick" then
-    quick = true
-  elseif arg[i]:match "^%-%-" then
-    only[arg[i]:sub(3)] = arg[i + 1]
-  end
-end
-local REPS <const> = quick and 1 or math.tointeger(only.reps)
-local SCALE <const> = quick and 0.01 or 1
+local options = require "options"(arg, 2, { suite = "", case = "", reps = 5, quick = false })
+local REPS <const> = options.quick and 1 or options.reps
+local SCALE <const> = options.quick and 0.01 or 1
+local whole = options.suite == "" and options.case == "" and not options.quick
 
-local function exists(path)
-  local file <close> = io.open(path)
-  return file ~= nil
-end
+local printed = {}
 
-local suites = {
-  {
-    name = "engine",
-    ours = "ours",
-    subjects = { "ours", "tbb", "libuv", "libgomp", "libomp" },
-    cases = require "engine.cases",
-    available = function(subject)
-      return exists(build .. "/bench/" .. subject)
-    end,
-    command = function(subject, case)
-      return ("%s/bench/%s %s %g"):format(build, subject, case, SCALE)
-    end,
-  },
-  {
-    name = "lua",
-    ours = "makeparallel",
-    subjects = { "makeparallel", "luv", "serial" },
-    cases = require "cases",
-    available = function()
-      return true
-    end,
-    command = function(subject, case)
-      local pinned = case == "trip_pinned" and "taskset -c 0 " or ""
-      return ("UV_THREADPOOL_SIZE=2 %slua5.4 %s/lua/run_case.lua %s %s %g"):format(pinned, here, subject, case, SCALE)
-    end,
-  },
-}
-
--- One repetition: {name, value, unit} of each line printed; nil if the subject has no such case.
-local function run_once(suite, subject, case)
-  local pipe = assert(io.popen(suite.command(subject, case) .. " 2>&1"))
-  local lines, text = {}, pipe:read "a"
-  local ok, _, code = pipe:close()
-  if code == 3 then return nil end
-  if not ok then error(("%s %s failed:\n%s"):format(subject, case, text), 0) end
-  for name, value, unit in text:gmatch "(%S+) (%S+) (%S+)\n" do
-    lines[#lines + 1] = { name = name, value = tonumber(value), unit = unit }
-  end
-  return lines
+local function say(line)
+  print(line)
+  printed[#printed + 1] = line
 end
 
 local function add(found, order, line, subject)
@@ -75,13 +33,13 @@ local function add(found, order, line, subject)
 end
 
 local function run_case(suite, subjects, case)
-  local found, order, missing = {}, {}, {}
+  local found, order, lacks = {}, {}, {}
   for _ = 1, REPS do
     for _, subject in ipairs(subjects) do
-      local lines = not missing[subject] and run_once(suite, subject, case.name)
-      missing[subject] = not lines
+      local lines = not lacks[subject.name] and suites.run_once(suite.command(subject.program, case.name, SCALE))
+      lacks[subject.name] = not lines
       for _, line in ipairs(lines or {}) do
-        add(found, order, line, subject)
+        add(found, order, line, subject.name)
       end
     end
   end
@@ -91,67 +49,80 @@ local function run_case(suite, subjects, case)
   return order
 end
 
-local function median(values)
-  table.sort(values)
-  return values[(#values + 1) // 2]
+-- Ours over the best peer.
+local function ratio(entry, ours)
+  local best = suites.best(entry.values, ours, entry.unit)
+  local mine = entry.values[ours]
+  local value = best and mine and suites.ratio(stats.median(mine), best, entry.unit)
+  return value and ("%.2f"):format(value) or ""
 end
 
--- In these units more is better.
-local MORE <const> = { x = true, ["%"] = true }
-
--- Ours over the best peer, so that below 1 is always better.
-local function ratio(entry, ours)
-  local best
-  for subject, values in pairs(entry.values) do
-    local value = median(values)
-    if subject ~= ours and subject ~= "serial" and value then
-      if not best or (MORE[entry.unit] and value > best) or (not MORE[entry.unit] and value < best) then best = value end
-    end
-  end
-  local mine = entry.values[ours] and median(entry.values[ours])
-  if not best or not mine or mine == 0 or best == 0 then return "" end
-  return ("%.2f"):format(MORE[entry.unit] and best / mine or mine / best)
+local function shown(value)
+  return (math.abs(value) < 1e4 and "%.4g" or "%.0f"):format(value)
 end
 
 local function print_row(suite, subjects, entry, goal)
   local cells = {}
   for i, subject in ipairs(subjects) do
-    local values = entry.values[subject]
-    cells[i] = ("%12s"):format(values and ("%.4g"):format(median(values)) or "-")
+    local values = entry.values[subject.name]
+    cells[i] = ("%12s"):format(values and shown(stats.median(values)) or "-")
   end
-  print(("%-18s %-4s%s  %6s  %s"):format(entry.name, entry.unit, table.concat(cells), ratio(entry, suite.ours), goal or ""))
+  say(("%-18s %-4s%s  %6s  %s"):format(entry.name, entry.unit, table.concat(cells), ratio(entry, suite.ours), goal))
 end
 
 local rows = {}
 
 local function keep_rows(suite, entry)
-  for subject, values in pairs(entry.values) do
-    rows[#rows + 1] = ('{"suite":"%s","case":"%s","subject":"%s","value":%.6g,"unit":"%s","n":%d,"min":%.6g,"max":%.6g}'):format(
-      suite.name, entry.name, subject, median(values), entry.unit, #values, values[1], values[#values])
+  for _, subject in ipairs(suite.subjects) do
+    local values = entry.values[subject]
+    if values then
+      rows[#rows + 1] = ('{"suite":"%s","case":"%s","subject":"%s","value":%.6g,"unit":"%s","n":%d,"min":%.6g,"max":%.6g}'):format(
+        suite.name, entry.name, subject, stats.median(values), entry.unit, #values, values[1], values[#values])
+    end
   end
 end
 
-local function run_suite(suite)
-  local subjects, heads = {}, {}
-  for _, subject in ipairs(suite.subjects) do
-    if suite.available(subject) then
-      subjects[#subjects + 1] = subject
-      heads[#heads + 1] = ("%12s"):format(subject)
+local function find_subjects(suite)
+  local subjects, heads, missing = {}, {}, {}
+  for _, name in ipairs(suite.subjects) do
+    local program = suite.find(name)
+    if program then
+      subjects[#subjects + 1] = { name = name, program = program }
+      heads[#heads + 1] = ("%12s"):format(name)
+    else
+      missing[#missing + 1] = name
     end
   end
-  print(("\n%-18s unit%s   ratio  goal (ratio: ours to the best peer, below 1 is better)"):format(suite.name, table.concat(heads)))
+  return subjects, heads, missing
+end
+
+local function run_suite(suite)
+  local subjects, heads, missing = find_subjects(suite)
+  if #subjects == 0 or subjects[1].name ~= suite.ours then
+    error(("'%s' of suite '%s' cannot be started"):format(suite.ours, suite.name), 0)
+  end
+  say(("\n%-18s unit%s   ratio  goal (ratio: ours to the best peer, below 1 is better)"):format(suite.name, table.concat(heads)))
   for _, case in ipairs(suite.cases) do
-    if not only.case or only.case == case.name then
+    if options.case == "" or options.case == case.name then
       for i, entry in ipairs(run_case(suite, subjects, case)) do
         print_row(suite, subjects, entry, i == 1 and case.goal or "")
         keep_rows(suite, entry)
       end
     end
   end
+  if #missing > 0 then say("not on this machine: " .. table.concat(missing, ", ")) end
 end
 
-for _, suite in ipairs(suites) do
-  if not only.suite or only.suite == suite.name then run_suite(suite) end
+local function write(name, ...)
+  local file <close> = assert(io.open(build .. name, "w"))
+  file:write(...)
 end
-local file <close> = assert(io.open(build .. "/bench.json", "w"))
-file:write("[\n  ", table.concat(rows, ",\n  "), "\n]\n")
+
+say(require "machine"())
+for _, suite in ipairs(suites.of(build, ".", here)) do
+  if options.suite == "" or options.suite == suite.name then run_suite(suite) end
+end
+if #rows == 0 then error(("no suite '%s' has a case '%s'"):format(options.suite, options.case), 0) end
+local name <const> = whole and "/bench" or "/bench-part"
+write(name .. ".json", "[\n  ", table.concat(rows, ",\n  "), "\n]\n")
+write(name .. ".txt", table.concat(printed, "\n"), "\n")

@@ -13,7 +13,7 @@ define peer
 	fi
 endef
 
-$(BENCH_OUT)/ours: tests/bench/engine/ours.c tests/bench/engine/bench.h $(LIB)
+$(BENCH_OUT)/ours $(BENCH_OUT)/growth: $(BENCH_OUT)/%: tests/bench/engine/%.c tests/bench/engine/ours.h tests/bench/engine/bench.h $(LIB)
 	@mkdir -p $(@D)
 	@echo "  CC  $@"
 	@$(CC) -std=c11 $(BENCH_FLAGS) -Iengine $< -o $@ $(LIB) -pthread
@@ -27,4 +27,4 @@ $(BENCH_OUT)/libgomp: tests/bench/engine/openmp.c tests/bench/engine/bench.h
 $(BENCH_OUT)/libomp: tests/bench/engine/openmp.c tests/bench/engine/bench.h
 	$(call peer,clang,c,omp.h,-std=c11 -fopenmp -Wno-sign-compare) # of what it makes of a taskloop itself
 
-bench-engine-programs: $(addprefix $(BENCH_OUT)/,ours tbb libuv libgomp libomp)
+bench-engine-programs: $(addprefix $(BENCH_OUT)/,ours growth tbb libuv libgomp libomp)

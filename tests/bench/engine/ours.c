@@ -1,34 +1,7 @@
 /*
 ** ours.c - the engine: one worker, and the main thread, which runs tasks while it waits.
 */
-#include "bench.h"
-#include "makeparallel.h"
-
-static mp_pool *pool;
-
-static void check(mp_status status) {
-  if (status == MP_OK) return;
-  fprintf(stderr, "%s\n", mp_status_text(status));
-  exit(1);
-}
-
-static void open_pool(unsigned workers, int owner_works) {
-  mp_pool_config config = mp_pool_config_default();
-  config.workers = workers;
-  config.owner_works = owner_works;
-  check(mp_pool_create(&config, &pool));
-}
-
-static void open_default(void) { open_pool(1, 1); }
-
-static mp_task_desc describe(mp_task_run *run, void *arg) {
-  mp_task_desc desc = MP_TASK_DESC_INIT;
-  desc.run = run;
-  desc.arg = arg;
-  return desc;
-}
-
-static void drain(void) { check(mp_pool_drain(pool, MP_FOREVER)); }
+#include "ours.h"
 
 static void finish(mp_task *task) {
   check(mp_wait(task, MP_FOREVER));
@@ -38,20 +11,9 @@ static void finish(mp_task *task) {
 /*
 ** Throughput.
 */
-static mp_status count(mp_worker *worker, void *arg) {
-  (void)worker;
-  (void)arg;
-  bench_tick();
-  return MP_OK;
-}
-
 static mp_status one_us(mp_worker *worker, void *arg) {
   bench_work_us(1);
   return count(worker, arg);
-}
-
-static void submit_each(const mp_task_desc *desc, long n) {
-  for (long i = 0; i < n; i++) check(mp_submit(pool, desc, NULL));
 }
 
 /* Tasks one by one, after a first round that makes the memory; returns when the second began. */
@@ -223,12 +185,6 @@ static void case_wave(void) {
   run_wave(side);
   bench_report_each("wave", started, side * side);
   bench_expect(side * side);
-}
-
-static mp_status hold(mp_worker *worker, void *arg) {
-  (void)worker;
-  while (!__atomic_load_n((int *)arg, __ATOMIC_ACQUIRE)) bench_sleep_ms(1);
-  return MP_OK;
 }
 
 /* All tasks exist at once: the first waits until the last was submitted. */
@@ -418,72 +374,11 @@ static void case_idle(void) {
   bench_idle();
 }
 
-/*
-** Growth.
-*/
-/* Tasks that are all alive before the first runs. */
-static void grow(const char *name, long n) {
-  int open = 0;
-  mp_task_desc gate = describe(hold, &open), desc = describe(count, NULL);
-  mp_task *first;
-  open_pool(2, 0);
-  check(mp_submit(pool, &gate, &first));
-  desc.after = &first;
-  desc.after_count = 1;
-  uint64_t started = bench_now();
-  submit_each(&desc, n);
-  uint64_t built = bench_now() - started;
-  __atomic_store_n(&open, 1, __ATOMIC_RELEASE);
-  check(mp_wait(first, MP_FOREVER));
-  started = bench_now();
-  drain();
-  bench_report(name, (double)(built + bench_now() - started) / (double)n, "ns");
-  bench_expect(n);
-}
-
-static void case_growth_1k(void) { grow("growth_1k", 1000); }
-static void case_growth_100k(void) { grow("growth_100k", bench_sized(100000)); }
-static void case_growth_1m(void) { grow("growth_1m", bench_sized(1000000)); }
-
-static size_t bytes_held(void) {
-  mp_pool_info info = MP_POOL_INFO_INIT;
-  mp_pool_get_info(pool, &info);
-  return info.bytes;
-}
-
-static void case_pending_bytes(void) {
-  long n = bench_sized(1000000);
-  int open = 0;
-  mp_task_desc gate = describe(hold, &open), desc = describe(count, NULL);
-  open_pool(1, 0);
-  check(mp_submit(pool, &gate, NULL));
-  size_t before = bytes_held();
-  submit_each(&desc, n);
-  bench_report("pending_bytes", (double)(bytes_held() - before) / (double)n, "B");
-  __atomic_store_n(&open, 1, __ATOMIC_RELEASE);
-  drain();
-}
-
-/* A million tasks with a timeout each that never fires. */
-static void case_timeouts(void) {
-  long n = bench_sized(1000000);
-  mp_task_desc desc = describe(count, NULL);
-  desc.timeout_ns = (uint64_t)3600 * 1000000000u;
-  open_default();
-  uint64_t started = bench_now();
-  submit_each(&desc, n);
-  drain();
-  bench_report_each("timeouts", started, n);
-  bench_expect(n);
-}
-
 static const bench_case cases[] = {
     {"empty", case_empty}, {"batch", case_batch}, {"loop", case_loop}, {"fib", case_fib}, {"spawn_chain", case_spawn_chain},
     {"chain", case_chain}, {"chain_graph", case_chain_graph}, {"wave", case_wave}, {"wave_graph", case_wave_graph},
     {"one_us", case_one_us}, {"from_idle", case_from_idle}, {"start_delay", case_start_delay}, {"frame", case_frame},
     {"priority_high", case_priority_high}, {"priority_low", case_priority_low}, {"idle", case_idle}, {"wave_memory", case_wave_memory},
-    {"growth_1k", case_growth_1k}, {"growth_100k", case_growth_100k}, {"growth_1m", case_growth_1m},
-    {"pending_bytes", case_pending_bytes}, {"timeouts", case_timeouts},
 };
 
 BENCH_MAIN(cases)

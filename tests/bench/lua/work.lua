@@ -38,6 +38,10 @@ function work.records()
   return list
 end
 
+function work.double(x)
+  return x * 2
+end
+
 local function fib(n)
   if n < 2 then return n end
   return fib(n - 1) + fib(n - 2)
@@ -51,6 +55,42 @@ function work.microsecond(x)
     x = x * 1.0000001 + 1
   end
   return x
+end
+
+function work.list_to(n)
+  local list = {}
+  for i = 1, n do
+    list[i] = i
+  end
+  return list
+end
+
+--- How long a plain loop takes for what a map does, by `now` (seconds).
+function work.serial_map(now, fn, list)
+  local results, start = {}, now()
+  for i = 1, #list do
+    results[i] = fn(list[i])
+  end
+  assert(#results == #list)
+  return now() - start
+end
+
+--- Calls fn with the name of a file of n lines, which is gone afterwards.
+function work.with_lines(n, fn)
+  local path = os.tmpname()
+  local file = assert(io.open(path, "w"))
+  for i = 1, n do
+    file:write("the quick brown fox ", i, " jumps over the lazy dog and writes it down here\n")
+  end
+  file:close()
+  local value = fn(path)
+  os.remove(path)
+  return value
+end
+
+function work.words(line)
+  local _, n = line:gsub("%S+", "")
+  return n
 end
 
 function work.resident_kb()
