@@ -17,7 +17,8 @@ case("fib_timeout", "with timeouts", "x", "within 1 % of fib", "the same with a 
 case("map", "map, 100,000 items", "ms", "<= 15", "map of 100,000 items, x*2+1")
 case("map_us", "map, items of 1 us", "x", ">= 1.6", "map of 100,000 items of 1 us, times as fast as serial")
 case("imap", "imap, lines of a file", "x", "> 1", "100,000 lines of a file through imap, their words counted, times as fast as serial")
-case("memoize", "memoize, a hit", "us", "< tiny", "a call whose result memoize has, in this state; number and a table of three as arguments")
+case("memoize", "memoize, a hit", "us", "< tiny",
+  "a call whose result memoize has, in this state; number and a table of three as arguments")
 case("memoize_fast", "memoize_fast, a hit", "us", "< tiny", "the same from the cache that all workers share")
 case("start", "require to first result", "us", "<= 400", "require to first result, two workers")
 case("memory", "memory, 2 idle workers", "kB", "<= 3400", "resident memory with two idle workers that have run a task")
