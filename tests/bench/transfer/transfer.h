@@ -57,10 +57,10 @@ static void transfer_check(const char *source) {
 }
 
 static void transfer_measure(const char *name, const char *source, long n) {
-  double ns[15];
+  double ns[9];
   transfer_run(sender, source, 0);
   transfer_check(source);
-  for (int batch = 0; batch < 15; batch++) {
+  for (int batch = 0; batch < 9; batch++) {
     uint64_t began = bench_clock(CLOCK_THREAD_CPUTIME_ID);
     for (long i = 0; i < n; i++) {
       lua_settop(receiver, 0);
@@ -68,13 +68,13 @@ static void transfer_measure(const char *name, const char *source, long n) {
     }
     ns[batch] = (double)(bench_clock(CLOCK_THREAD_CPUTIME_ID) - began) / (double)n;
   }
-  qsort(ns, 15, sizeof *ns, bench_compare);
-  bench_report(name, ns[7], "ns");
+  qsort(ns, 9, sizeof *ns, bench_compare);
+  bench_report(name, ns[4], "ns");
 }
 
-static void transfer_floats(void) { transfer_measure("floats", transfer_make_floats, bench_sized(500)); }
-static void transfer_records(void) { transfer_measure("records", transfer_make_records, bench_sized(100)); }
-static void transfer_small(void) { transfer_measure("small", transfer_make_small, bench_sized(20000)); }
+static void transfer_floats(void) { transfer_measure("floats", transfer_make_floats, bench_sized(200)); }
+static void transfer_records(void) { transfer_measure("records", transfer_make_records, bench_sized(50)); }
+static void transfer_small(void) { transfer_measure("small", transfer_make_small, bench_sized(10000)); }
 
 #define TRANSFER_CASES \
   { {"floats", transfer_floats}, {"records", transfer_records}, {"small", transfer_small} }
