@@ -32,11 +32,21 @@ local function add(found, order, line, subject)
   table.insert(entry.values[subject], line.value)
 end
 
+local failures = {}
+
+-- A peer that fails does not end the run; it is as if it had no such case.
+local function run_once(suite, subject, case)
+  local ok, lines = pcall(suites.run_once, suite.command(subject.program, case.name, SCALE))
+  if ok then return lines end
+  if subject.name == suite.ours then error(lines, 0) end
+  failures[#failures + 1] = lines
+end
+
 local function run_case(suite, subjects, case)
   local found, order, lacks = {}, {}, {}
   for _ = 1, REPS do
     for _, subject in ipairs(subjects) do
-      local lines = not lacks[subject.name] and suites.run_once(suite.command(subject.program, case.name, SCALE))
+      local lines = not lacks[subject.name] and run_once(suite, subject, case)
       lacks[subject.name] = not lines
       for _, line in ipairs(lines or {}) do
         add(found, order, line, subject.name)
@@ -123,6 +133,10 @@ for _, suite in ipairs(suites.of(build, ".", here)) do
   if options.suite == "" or options.suite == suite.name then run_suite(suite) end
 end
 if #rows == 0 then error(("no suite '%s' has a case '%s'"):format(options.suite, options.case), 0) end
+for _, text in ipairs(failures) do
+  io.stderr:write(text, "\n")
+end
 local name <const> = whole and "/bench" or "/bench-part"
 write(name .. ".json", "[\n  ", table.concat(rows, ",\n  "), "\n]\n")
 write(name .. ".txt", table.concat(printed, "\n"), "\n")
+os.exit(#failures == 0) -- after all was written
