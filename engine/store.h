@@ -17,7 +17,7 @@
 #define MP_STORE_SLAB_BLOCKS 256
 #define MP_STORE_LARGE_FROM 4096 /* blocks in all, from which on slabs are larger: each costs a system call or two */
 #define MP_STORE_LARGE_SLAB_BLOCKS 4096
-#define MP_STORE_SPARE_BLOCKS 6144 /* kept in empty slabs */
+#define MP_STORE_SPARE_BLOCKS 131072 /* kept in empty slabs while workers are busy; idle, they give all of them back */
 
 typedef struct mp_slab mp_slab;
 

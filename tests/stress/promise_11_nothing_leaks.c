@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define ROUNDS 10
-#define KEPT_BYTES ((size_t)6144 * (256 + 512) + (1 << 20)) /* blocks kept of each size (store.h), slabs begun, heaps grown */
+#define KEPT_BYTES ((size_t)131072 * (256 + 512) + (1 << 20)) /* blocks kept of each size (store.h), slabs begun, heaps grown */
 
 static unsigned count_threads(void) {
   char line[128];
