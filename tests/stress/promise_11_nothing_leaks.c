@@ -6,6 +6,7 @@
 #include "stress.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #define ROUNDS 10
 #define KEPT_BYTES ((size_t)1 << 20) /* slabs begun, heaps grown */
