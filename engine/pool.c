@@ -512,10 +512,9 @@ static uint64_t minus(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 
 void mp_pool_get_info(mp_pool *pool, mp_pool_info *info) {
   totals sum = sum_counters(pool);
-  uint32_t slots = mp_load_acquire(&pool->scheduler.slots);
-  unsigned workers = pool->scheduler.config.workers, base = workers + (pool->scheduler.owner != NULL);
+  unsigned workers = pool->scheduler.config.workers, alive = mp_scheduler_alive(&pool->scheduler);
   info->workers = workers;
-  info->workers_extra = slots > base ? slots - base : 0;
+  info->workers_extra = alive > workers ? alive - workers : 0;
   info->submitted = sum.submitted;
   info->done = sum.ended[0];
   info->failed = sum.ended[1];

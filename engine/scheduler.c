@@ -493,13 +493,17 @@ void mp_scheduler_stop(mp_scheduler *scheduler) {
   mp_park_wake_all(&scheduler->park);
 }
 
+unsigned mp_scheduler_alive(mp_scheduler *scheduler) {
+  pthread_mutex_lock(&scheduler->lock);
+  unsigned alive = scheduler->alive;
+  pthread_mutex_unlock(&scheduler->lock);
+  return alive;
+}
+
 unsigned mp_scheduler_join(mp_scheduler *scheduler, uint64_t deadline) {
   for (;;) {
     uint32_t seen = mp_event_seen(scheduler->changed);
-    pthread_mutex_lock(&scheduler->lock);
-    unsigned alive = scheduler->alive;
-    pthread_mutex_unlock(&scheduler->lock);
-    if (alive == 0 || mp_os_now() >= deadline) break;
+    if (mp_scheduler_alive(scheduler) == 0 || mp_os_now() >= deadline) break;
     (void)!mp_event_wait(scheduler->changed, seen, deadline);
   }
   /* ended threads are joined; the others find their way out alone and free what they held (thread_gone) */

@@ -137,6 +137,8 @@ struct mp_scheduler {
 /* Starts the threads. With fewer than asked for, but at least one, it succeeds. Errors: NOMEM, NOTHREAD, SYSTEM. */
 MP_CHECKED mp_status mp_scheduler_init(mp_scheduler *scheduler, mp_alloc *alloc, mp_log *log, mp_event *changed,
                                        const mp_scheduler_config *config);
+/* Threads whose loop has not ended. Any thread. */
+unsigned mp_scheduler_alive(mp_scheduler *scheduler);
 /* Tells the threads to end when they have returned from what they run. Any thread. */
 void mp_scheduler_stop(mp_scheduler *scheduler);
 /* Waits until no thread is left, at most until deadline, and joins; returns how many stay behind. Once; any thread but a worker. */
