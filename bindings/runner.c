@@ -63,7 +63,8 @@ static void add_dependencies(lua_State *L, const lmp_message *m, mp_task_desc *d
   desc->after_count = n;
 }
 
-mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp_payload *payload, mp_task_desc *desc, int handle) {
+mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp_payload *payload, mp_task_desc *desc, int handle,
+                     bool listens) {
   union {
     lmp_payload payload;
     char space[LMP_INLINE_MAX];
@@ -71,6 +72,7 @@ mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp
   mp_task *few[8];
   local.payload = *payload;
   add_dependencies(L, &buffer->message, desc, few, sizeof few / sizeof few[0]);
+  if (listens) lmp_listen_begin(L, handle, pool, desc); /* the last that may raise before the message is ours */
   size_t size = pack_small(buffer, &local.payload, sizeof local);
   if (size == 0) {
     size = sizeof local.payload;
@@ -86,6 +88,7 @@ mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp
   bool raised;
   mp_status status = lmp_submit_waiting(L, pool, desc, &task, &raised);
   if (status != MP_OK) lmp_drop_payload(&local.payload);
+  if (status != MP_OK && listens) lmp_listen_undo(L, handle);
   if (raised) lua_error(L);
   if (status == MP_OK) lmp_handle_set(lua_touserdata(L, handle), task);
   lua_settop(L, handle);

@@ -18,7 +18,7 @@ FAULTS += $(UNIT_LUA_OUT)/test_memory $(UNIT_LUA_OUT)/test_memory_stopping
 run-faults: $(FAULTS)
 	@for program in $(FAULTS); do \
 	  if $(RUNNER) $$program >$$program.log 2>&1; then \
-	    printf '%-24s %s\n' "$${program##*/}" "$$(sed -n 's/^failed: \|^swept: //p' $$program.log) failed"; \
+	    printf '%-24s failed %s\n' "$${program##*/}" "$$(sed -n 's/^failed: //p; s/^swept: \(.*\) of failure/\1/p' $$program.log)"; \
 	  else \
 	    cat $$program.log; exit 1; \
 	  fi; \

@@ -314,6 +314,6 @@ int main(void) {
   for (size_t i = 0; i < MP_FAULT_POINTS; i++)
     tests[i] = (struct CMUnitTest){fault_text((mp_fault_point)i), fail_each, NULL, NULL, (void *)(uintptr_t)i};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
-  printf("failed: %zu points of failure\n", points);
+  printf("failed: %zu points\n", points);
   return failed;
 }

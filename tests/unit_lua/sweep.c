@@ -63,7 +63,7 @@ static const char still_works[] =
 static bool is_about_that(lua_State *L, int status) {
   static const char *const parts[] = {"not enough memory", "stack overflow", "cannot create a thread",
 #if defined(MP_FAULTS)
-                                      "the operating system refused a resource", "invalid argument", "timed out",
+                                      "the operating system refused a resource", "invalid argument", "timed out", "queue full",
 #endif
   };
   if (status == LUA_ERRMEM) return true;

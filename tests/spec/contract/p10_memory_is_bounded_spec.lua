@@ -37,6 +37,20 @@ describe("a full pool", function()
     assert.is_true(pool:info().peak <= 2)
   end)
 
+  it("can be run by a callback while a submission waits, itself with a callback", function()
+    local pool <close> = mp.pool { workers = 1, max_concurrent_tasks = 1 }
+    local called = 0
+    local task <const> = pool:parallel(mp.sleep, {
+      on_complete = function()
+        called = called + 1
+        mp.run()
+      end,
+    })
+    for _ = 1, 10 do task(0.0005) end
+    mp.run()
+    assert.equal(10, called)
+  end)
+
   it("with when_full = 'error' raises at once", function()
     local pool <close> = mp.pool { workers = 1, max_queue = 1, when_full = "error" }
     local first <const> = occupy(pool)
