@@ -3,6 +3,7 @@
 */
 #include <string.h>
 
+#include "bug.h"
 #include "errors.h"
 #include "handle.h"
 
@@ -73,7 +74,7 @@ static int deliver_end(lua_State *L) {
   lua_getiuservalue(L, 3, LMP_HANDLE_EXTRA);
   lua_rawgeti(L, 4, ended);      /* 5 */
   lua_rawgeti(L, 4, LMP_ON_END); /* 6 */
-  for (int event = LMP_ON_COMPLETE; event <= LMP_ON_END; event++) {
+  for (int event = LMP_ON_COMPLETE; event <= LMP_ON_END && !MP_BUGGY(CALLED_AGAIN); event++) {
     lua_pushnil(L);
     lua_rawseti(L, 4, event);
   }

@@ -1,6 +1,7 @@
 #include "interrupt.h"
 
 #include "compat.h"
+#include "bug.h"
 #include "errors.h"
 
 #define LOOK_EVERY 1000            /* instructions between two looks of the permanent hook */
@@ -47,7 +48,7 @@ static void arm(lua_State *L, int instructions) {
 }
 
 void lmp_interrupt_disarm(lmp_vm *vm, lua_State *L) {
-  if (vm->host->cancel_mode == LMP_CANCEL_HOOK)
+  if (vm->host->cancel_mode == LMP_CANCEL_HOOK || MP_BUGGY(HOOK_STAYS))
     arm(L, LOOK_EVERY);
   else
     lua_sethook(L, NULL, 0, 0);
@@ -103,7 +104,7 @@ void lmp_interrupt_leave(lmp_vm *vm, lua_State *L, lua_State *before) {
 
 static int finish_pcall(lua_State *L, int status, lua_KContext extra) {
   if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - (int)extra;
-  if (lmp_vm_caught(lmp_vm_of(L))) return lmp_raise_stop(L);
+  if (lmp_vm_caught(lmp_vm_of(L)) && !(MP_BUGGY(PCALL_EATS_LIMIT) && lmp_vm_of(L)->run->stop == LMP_STOPS_MEMORY)) return lmp_raise_stop(L);
   lua_pushboolean(L, 0);
   lua_insert(L, -2);
   return 2;
@@ -160,7 +161,7 @@ static int resume(lua_State *L, lua_State *co, int n) {
     return -1;
   }
   lua_xmove(L, co, n);
-  lua_State *before = lmp_interrupt_enter(vm, co);
+  lua_State *before = lmp_interrupt_enter(vm, MP_BUGGY(COROUTINE_UNSEEN) ? L : co);
   int status = lua_resume(co, L, n, &results);
   lmp_interrupt_leave(vm, co, before);
   if (status != LUA_OK && status != LUA_YIELD) {
