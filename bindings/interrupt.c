@@ -48,7 +48,7 @@ static void arm(lua_State *L, int instructions) {
 }
 
 void lmp_interrupt_disarm(lmp_vm *vm, lua_State *L) {
-  if (vm->host->cancel_mode == LMP_CANCEL_HOOK || MP_BUGGY(HOOK_STAYS))
+  if (vm->host->cancel_mode == LMP_CANCEL_HOOK)
     arm(L, LOOK_EVERY);
   else
     lua_sethook(L, NULL, 0, 0);
@@ -104,7 +104,7 @@ void lmp_interrupt_leave(lmp_vm *vm, lua_State *L, lua_State *before) {
 
 static int finish_pcall(lua_State *L, int status, lua_KContext extra) {
   if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - (int)extra;
-  if (lmp_vm_caught(lmp_vm_of(L)) && !(MP_BUGGY(PCALL_EATS_LIMIT) && lmp_vm_of(L)->run->stop == LMP_STOPS_MEMORY)) return lmp_raise_stop(L);
+  if (lmp_vm_caught(lmp_vm_of(L))) return lmp_raise_stop(L);
   lua_pushboolean(L, 0);
   lua_insert(L, -2);
   return 2;
@@ -281,5 +281,5 @@ void lmp_interrupt_open(lua_State *L, lmp_vm *vm) {
     replace(L, guards[i].library, guards[i].field, guards[i].function);
     lua_settop(L, top);
   }
-  if (vm->host->cancel_mode == LMP_CANCEL_HOOK) arm(L, LOOK_EVERY);
+  if (vm->host->cancel_mode == LMP_CANCEL_HOOK || MP_BUGGY(HOOK_FROM_START)) arm(L, LOOK_EVERY);
 }

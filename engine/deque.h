@@ -59,6 +59,7 @@ static inline mp_job *mp_deque_pop_owner(mp_deque *deque) {
   mp_job *job = NULL;
   if (top <= bottom) {
     job = mp_load_relaxed(&deque->slot[bottom & (MP_DEQUE_CAPACITY - 1)]);
+    MP_BUG_GAP(POP_TAKES_LAST);
     if (top < bottom || MP_BUGGY(POP_TAKES_LAST)) return job;
     if (!mp_cas_seq(&deque->top, &top, top + 1)) job = NULL; /* the last one: race the thieves for it */
   }

@@ -42,6 +42,7 @@ static void tell_successor(mp_pool *pool, mp_worker *self, mp_task *parent, mp_t
     mp_task *none = NULL;
     uint32_t before;
     if (MP_BUGGY(CAUSE_AFTER_END) && mp_task_end(child, MP_STATE_FAILED, true, &before)) worklist_push(failed, child, before);
+    MP_BUG_GAP(CAUSE_AFTER_END);
     mp_task_retain(parent);
     /* the cause is set before the state that makes it readable */
     if (!mp_cas_acq_rel(&child->cause, &none, parent)) mp_task_release(parent);
@@ -49,6 +50,7 @@ static void tell_successor(mp_pool *pool, mp_worker *self, mp_task *parent, mp_t
   }
   /* acq_rel: whoever is last has seen all parents' results */
   uint32_t left = mp_sub_acq_rel(&child->joins, 1) - 1;
+  MP_BUG_GAP(JOIN_READ_AGAIN);
   if (MP_BUGGY(JOIN_READ_AGAIN)) left = mp_load_acquire(&child->joins);
   if (left == 0) mp_pool_make_ready(pool, self, child, tail);
 }
@@ -118,6 +120,7 @@ static void end_body(mp_pool *pool, mp_worker *worker, mp_task *task, bool tail)
   _Atomic uint64_t *ended = &worker->counters.ended[state - MP_STATE_DONE];
   mp_bump(ended);
   bool won = mp_task_end(task, state, false, &before);
+  MP_BUG_GAP(DROP_AFTER_END);
   if (MP_BUGGY(DROP_AFTER_END) && !(task->own & MP_OWN_DONE)) mp_task_drop_arg(task);
   if (won)
     finish_counted(pool, worker, task, before, tail);
@@ -138,7 +141,7 @@ bool mp_pool_execute(mp_worker *worker, mp_task *task, bool tail) {
     mp_bump(&worker->counters.started);
     if (task->timing != NULL && task->timing->submitted_ns != 0) mp_store_relaxed(&task->timing->started_ns, mp_os_now());
     /* after the frame is published, as a shutdown stores STOP before it looks at frames: it ends this one, or the body does not begin */
-    bool late = mp_load_seq(&pool->closing) == MP_CLOSING_STOP && !MP_BUGGY(LATE_START);
+    bool late = mp_load_seq(&pool->closing) == MP_CLOSING_STOP;
     task->status = late ? MP_CANCELLED : task->run(worker, task->arg);
     mp_bump(&worker->counters.returned);
   }

@@ -476,6 +476,7 @@ static totals sum_counters(mp_pool *pool) {
   totals sum;
   memset(&sum, 0, sizeof sum);
   if (MP_BUGGY(QUIET_BACKWARDS)) for_each_counters(pool, &sum, add_submitted);
+  MP_BUG_GAP(QUIET_BACKWARDS);
   for_each_counters(pool, &sum, add_counters);
   if (!MP_BUGGY(QUIET_BACKWARDS)) for_each_counters(pool, &sum, add_submitted);
   return sum;

@@ -43,6 +43,7 @@ void mp_scheduler_push(mp_scheduler *scheduler, mp_worker *self, mp_ordered_job 
 
 void mp_scheduler_push_bare(mp_scheduler *scheduler, mp_worker *self, mp_job *job) {
   if (MP_BUGGY(NOTIFY_FIRST)) mp_park_notify(&scheduler->park);
+  MP_BUG_GAP(NOTIFY_FIRST);
   if (self != NULL && mp_deque_push_owner(&self->deque, job)) {
     int64_t at = mp_deque_bottom(&self->deque) - 1;
     if (at < self->floor) self->floor = at;

@@ -28,7 +28,9 @@ static bool is_asked(const mp_pool *pool, const mp_task *task) {
 static const mp_frame *watch(mp_pool *pool, mp_worker *worker) {
   pthread_mutex_lock(&pool->running_lock);
   mp_store_seq(&worker->watched, 1);
-  return mp_load_seq(&worker->frame);
+  const mp_frame *frame = mp_load_seq(&worker->frame);
+  MP_BUG_GAP(NOT_WATCHED);
+  return frame;
 }
 
 static void unwatch(mp_pool *pool, mp_worker *worker) {

@@ -177,6 +177,7 @@ bool mp_task_end(mp_task *task, mp_state state, bool unstarted, uint32_t *before
   do {
     mp_state now = mp_word_state(word);
     if (mp_state_is_terminal(now) || (unstarted && now == MP_STATE_RUNNING)) return false;
+    MP_BUG_GAP(END_CHECKED_THEN_SET);
     if (MP_BUGGY(END_CHECKED_THEN_SET)) {
       mp_store_release(&task->word, (word & ~MP_WORD_STATE) | state);
       break;

@@ -92,6 +92,7 @@ static mp_status sleep_until_ready(mp_pool *pool, const wait_set *set, uint64_t 
       status = MP_TIMEOUT;
       break;
     }
+    MP_BUG_GAP(SEEN_TOO_LATE);
     if (MP_BUGGY(SEEN_TOO_LATE)) seen = mp_event_seen(&pool->event);
     status = mp_event_wait(&pool->event, seen, next_look(set, deadline));
   }

@@ -199,6 +199,8 @@ describe("a memory limit", function()
     local pool <close> = mp.pool { workers = 1 }
     local big <const> = pool:parallel(function(n) return #("x"):rep(n) end, { memory_limit = 1 << 20 })
     for _ = 1, 10 do assert.equal(500000, big(500000):get()) end
+    pool:spawn(function() _G.held = ("x"):rep(3 << 20) end):get() -- its worker holds more than the task may need
+    assert.equal(500000, big(500000):get())
     assert.equal("memory", support.failure(big(2 << 20)).kind)
     local outer <const> = pool:parallel(function()
       return mp.spawn(function() return #("x"):rep(4 << 20) end):pget()
