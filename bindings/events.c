@@ -3,6 +3,7 @@
 */
 #include <string.h>
 
+#include "bug.h"
 #include "errors.h"
 #include "handle.h"
 
@@ -73,7 +74,7 @@ static int deliver_end(lua_State *L) {
   lua_getiuservalue(L, 3, LMP_HANDLE_EXTRA);
   lua_rawgeti(L, 4, ended);      /* 5 */
   lua_rawgeti(L, 4, LMP_ON_END); /* 6 */
-  for (int event = LMP_ON_COMPLETE; event <= LMP_ON_END; event++) {
+  for (int event = LMP_ON_COMPLETE; event <= LMP_ON_END && !MP_BUGGY(CALLED_AGAIN); event++) {
     lua_pushnil(L);
     lua_rawseti(L, 4, event);
   }
@@ -307,6 +308,15 @@ static int wait_mail(lua_State *L) {
   return 1;
 }
 
+/* A task whose end somebody wants to hear of, or NULL. A handle without one is being submitted, by whoever called us. stack: watched */
+static const mp_task *find_watched(lua_State *L) {
+  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+    const lmp_handle *handle = lua_touserdata(L, -1);
+    if (handle->task != NULL) return handle->task;
+  }
+  return NULL;
+}
+
 /* next_mail(deadline) -> how many callbacks were delivered, 0 at the deadline; nil if none can come any more */
 static int next_mail(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
@@ -316,10 +326,9 @@ static int next_mail(lua_State *L) {
   lua_settop(L, 0);
   if (lmp_poll(L, context, MP_FOREVER, NULL) == 0) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, context->watched);
-    lua_pushnil(L);
-    if (!lua_next(L, 1)) return 0;
-    const lmp_handle *handle = lua_touserdata(L, 3);
-    (void)lmp_wait(L, context, mp_task_pool(handle->task), NULL, 0, true, deadline, &index);
+    const mp_task *task = find_watched(L); /* its handle stays on the stack */
+    if (task == NULL) return 0;
+    (void)lmp_wait(L, context, mp_task_pool(task), NULL, 0, true, deadline, &index);
   }
   lua_pushinteger(L, context->delivered - before);
   return 1;

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bug.h"
+
 /*
 ** {======================================================
 ** Code
@@ -107,7 +109,7 @@ static bool encode_upvalue(lua_State *L, lmp_context *context, lmp_buffer *buffe
   uint32_t seen = lmp_identify(buffer, lua_upvalueid(L, function, n), buffer->upvalues);
   bool ok;
   if (buffer->memory) return false;
-  if (seen != UINT32_MAX) {
+  if (seen != UINT32_MAX && !MP_BUGGY(UPVALUES_APART)) {
     buffer->shared = true;
     ok = lmp_put_tag_u32(buffer, LMP_UPVALUE_REF, seen);
   } else {

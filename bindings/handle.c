@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "bug.h"
 #include "errors.h"
 #include "ledger.h"
 
@@ -277,7 +278,7 @@ static void cancel_until(lua_State *L, const lmp_handle *handle, double deadline
 static int handle_cancel(lua_State *L) {
   lmp_handle *handle = lmp_check_handle(L, 1);
   cancel_until(L, handle, lua_isnoneornil(L, 2) ? 0 : lmp_now() + lmp_to_seconds(L, 2, "grace"));
-  lua_pushboolean(L, mp_task_state(handle->task) == MP_STATE_CANCELLED);
+  lua_pushboolean(L, mp_task_state(handle->task) == MP_STATE_CANCELLED || (MP_BUGGY(CANCEL_LIES) && mp_task_cancel_requested(handle->task)));
   return 1;
 }
 

@@ -1,6 +1,7 @@
 #include "interrupt.h"
 
 #include "compat.h"
+#include "bug.h"
 #include "errors.h"
 
 #define LOOK_EVERY 1000            /* instructions between two looks of the permanent hook */
@@ -160,7 +161,7 @@ static int resume(lua_State *L, lua_State *co, int n) {
     return -1;
   }
   lua_xmove(L, co, n);
-  lua_State *before = lmp_interrupt_enter(vm, co);
+  lua_State *before = lmp_interrupt_enter(vm, MP_BUGGY(COROUTINE_UNSEEN) ? L : co);
   int status = lua_resume(co, L, n, &results);
   lmp_interrupt_leave(vm, co, before);
   if (status != LUA_OK && status != LUA_YIELD) {
@@ -280,5 +281,5 @@ void lmp_interrupt_open(lua_State *L, lmp_vm *vm) {
     replace(L, guards[i].library, guards[i].field, guards[i].function);
     lua_settop(L, top);
   }
-  if (vm->host->cancel_mode == LMP_CANCEL_HOOK) arm(L, LOOK_EVERY);
+  if (vm->host->cancel_mode == LMP_CANCEL_HOOK || MP_BUGGY(HOOK_FROM_START)) arm(L, LOOK_EVERY);
 }

@@ -1,5 +1,6 @@
 #include "ledger.h"
 
+#include "bug.h"
 #include "handle.h"
 
 #define ENSURE_EVERY 16 /* handles: how many results may be kept too long after a finaliser that failed */
@@ -43,7 +44,7 @@ static void release_dropped(lua_State *L, lmp_ledger *ledger) {
   lua_pop(L, 1);
   for (uint32_t i = 1; i <= ledger->used; i++) {
     struct lmp_entry *entry = &ledger->entries[i];
-    bool gone = entry->used && !entry->seen;
+    bool gone = entry->used && !entry->seen && !MP_BUGGY(HANDLES_KEPT);
     entry->seen = false;
     if (!gone) continue;
     mp_task_release(entry->task);

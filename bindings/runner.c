@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bug.h"
 #include "errors.h"
 #include "function.h"
 #include "handle.h"
@@ -63,7 +64,8 @@ static void add_dependencies(lua_State *L, const lmp_message *m, mp_task_desc *d
   desc->after_count = n;
 }
 
-mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp_payload *payload, mp_task_desc *desc, int handle) {
+mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp_payload *payload, mp_task_desc *desc, int handle,
+                     bool listens) {
   union {
     lmp_payload payload;
     char space[LMP_INLINE_MAX];
@@ -71,6 +73,7 @@ mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp
   mp_task *few[8];
   local.payload = *payload;
   add_dependencies(L, &buffer->message, desc, few, sizeof few / sizeof few[0]);
+  if (listens) lmp_listen_begin(L, handle, pool, desc); /* the last that may raise before the message is ours */
   size_t size = pack_small(buffer, &local.payload, sizeof local);
   if (size == 0) {
     size = sizeof local.payload;
@@ -86,6 +89,7 @@ mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp
   bool raised;
   mp_status status = lmp_submit_waiting(L, pool, desc, &task, &raised);
   if (status != MP_OK) lmp_drop_payload(&local.payload);
+  if (status != MP_OK && listens) lmp_listen_undo(L, handle);
   if (raised) lua_error(L);
   if (status == MP_OK) lmp_handle_set(lua_touserdata(L, handle), task);
   lua_settop(L, handle);
@@ -273,6 +277,7 @@ static lua_State *state_for(lmp_vm *vm) {
 /* What the state may grow to while the task runs; tasks that it waits for run within its limit. */
 static size_t ceiling_for(const lmp_vm *vm, const lmp_payload *payload) {
   size_t limit = (size_t)payload->memory_kib << 10;
+  if (MP_BUGGY(LIMIT_FROM_ZERO) && limit != 0) return limit;
   return limit == 0 || limit > vm->ceiling - vm->bytes || vm->bytes > vm->ceiling ? vm->ceiling : vm->bytes + limit;
 }
 
@@ -297,7 +302,7 @@ static void run_on(lua_State *L, lmp_run *run) {
     run->status = MP_CANCELLED;
   else if (status != LUA_OK)
     fail_outside(L, run, status);
-  if (run->stop != LMP_GOES_ON) vm->damaged = true;
+  if (run->stop != LMP_GOES_ON && !MP_BUGGY(STATE_KEPT)) vm->damaged = true;
   vm->depth--;
   vm->run = run->outer;
   vm->ceiling = ceiling;
@@ -326,7 +331,7 @@ static lmp_message *plain_failure(mp_pool *pool, const char *kind, const char *t
 static void borrow_own_task(lmp_message *result, mp_task *task) {
   for (uint32_t i = 0; i < result->attachment_count; i++) {
     lmp_attachment *a = &result->attachments[i];
-    if (a->object != task) continue;
+    if (a->object != task || MP_BUGGY(OWN_TASK_KEPT)) continue;
     a->borrowed = true;
     mp_task_release(task);
   }

@@ -35,9 +35,11 @@ void lmp_run_chunk(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t co
 
 /*
 ** Submits what was encoded: takes the buffer's message. desc holds everything but run, arg, drop and what the message depends on;
-** `payload` everything but the message. The handle userdata at stack index `handle` receives the task. On failure nothing is left behind.
+** `payload` everything but the message. The handle userdata at stack index `handle` receives the task, and if it listens (lmp_listen_add)
+** its news. On failure nothing is left behind.
 */
-mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp_payload *payload, mp_task_desc *desc, int handle);
+mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp_payload *payload, mp_task_desc *desc, int handle,
+                     bool listens);
 
 /* task.c: submits the function and arguments from stack index `first` on, for a program in C; *task is a reference. May raise. */
 mp_status lmp_submit_values(lua_State *L, lmp_context *context, const mp_lua_task *options, int first, mp_task **task);

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "bug.h"
 #include "compat.h"
 #include "function.h"
 #include "handle.h"
@@ -101,7 +102,7 @@ static void decode_ref(lua_State *L, lmp_decoder *decoder) {
 
 static int clamp(uint32_t count, size_t bytes, size_t least) {
   size_t most = bytes / least;
-  if (most > INT32_MAX) most = INT32_MAX;
+  if (most > INT32_MAX || MP_BUGGY(COUNT_TRUSTED)) most = INT32_MAX;
   return count < most ? (int)count : (int)most;
 }
 
@@ -116,7 +117,7 @@ static void decode_table(lua_State *L, lmp_decoder *decoder, int depth) {
   uint32_t items = lmp_take_u32(L, decoder), pairs = lmp_take_u32(L, decoder);
   size_t left = (size_t)(decoder->end - decoder->at), outer = decoder->claimed, rest = items + 2 * (size_t)pairs;
   left = left > outer ? left - outer : 0; /* what is around this table needs the others */
-  if (rest > left) lmp_corrupt(L, decoder, "more items than bytes");
+  if (rest > left && !MP_BUGGY(COUNT_TRUSTED)) lmp_corrupt(L, decoder, "more items than bytes");
   luaL_checkstack(L, 8, "message nested too deeply");
   lua_createtable(L, clamp(items, left, ITEM_BYTES_MIN), clamp(pairs, left, PAIR_BYTES_MIN));
   lmp_remember(L, decoder);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bug.h"
 #include "function.h"
 #include "handle.h"
 #include "shared.h"
@@ -163,7 +164,7 @@ void lmp_encode_separate(lmp_buffer *buffer) {
 }
 
 void lmp_encode_rewind(lmp_buffer *buffer, uint32_t size, uint32_t objects, uint32_t upvalues) {
-  lmp_encode_separate(buffer);
+  if (!MP_BUGGY(IDENTITY_KEPT)) lmp_encode_separate(buffer);
   buffer->message.size = size;
   buffer->objects = objects;
   buffer->upvalues = upvalues;

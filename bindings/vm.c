@@ -9,6 +9,7 @@
 #endif
 
 #include "compat.h"
+#include "bug.h"
 #include "errors.h"
 #include "interrupt.h"
 
@@ -24,7 +25,7 @@
 /* The innermost task goes, whatever it catches. */
 static void end_for_memory(lmp_vm *vm) {
   vm->refused = 0;
-  if (vm->run == NULL || vm->run->stop != LMP_GOES_ON) return;
+  if (vm->run == NULL || vm->run->stop != LMP_GOES_ON || MP_BUGGY(LIMIT_FORGIVES)) return;
   lmp_interrupt_for_memory(vm);
   vm->ceiling += LIMIT_SLACK;
 }

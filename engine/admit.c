@@ -1,5 +1,6 @@
 #include "admit.h"
 
+#include "bug.h"
 #include "os.h"
 
 #define MEMORY_EVERY_NS ((uint64_t)10000000) /* between two looks: one costs some 50 us */
@@ -21,6 +22,8 @@ static bool take(_Atomic size_t *count, size_t n, const _Atomic size_t *limit) {
   size_t now = mp_load_relaxed(count), max = mp_load_relaxed(limit);
   do {
     if (!fits(now, n, max)) return false;
+    MP_BUG_GAP(ROOM_CHECKED_THEN_TAKEN);
+    if (MP_BUGGY(ROOM_CHECKED_THEN_TAKEN)) return (void)mp_add_relaxed(count, n), true;
   } while (!mp_cas_relaxed(count, &now, now + n));
   return true;
 }

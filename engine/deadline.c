@@ -4,6 +4,7 @@
 **
 ** A parked worker could not do it: all may be stuck. One thread serves any number of deadlines.
 */
+#include "bug.h"
 #include "pool.h"
 
 /* The next thing to do and leave the lock for; false: nothing, until *next. */
@@ -61,7 +62,7 @@ mp_status mp_pool_arm(mp_pool *pool, mp_task *task) {
   mp_status status = pool->timer_stop ? MP_SHUTDOWN : start_locked(pool);
   bool first = false;
   if (status == MP_OK) {
-    first = deadline < mp_timers_next(&pool->timers);
+    first = deadline < mp_timers_next(&pool->timers) && !MP_BUGGY(TIMER_SLEEPS_ON);
     mp_task_retain(task);
     task->timing->armed = true;
     mp_timers_arm(&pool->timers, &task->timing->timer, deadline);

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "atomic.h"
+#include "bug.h"
 #include "makeparallel.h"
 
 #ifndef MP_DEQUE_CAPACITY
@@ -58,7 +59,8 @@ static inline mp_job *mp_deque_pop_owner(mp_deque *deque) {
   mp_job *job = NULL;
   if (top <= bottom) {
     job = mp_load_relaxed(&deque->slot[bottom & (MP_DEQUE_CAPACITY - 1)]);
-    if (top < bottom) return job;
+    MP_BUG_GAP(POP_TAKES_LAST);
+    if (top < bottom || MP_BUGGY(POP_TAKES_LAST)) return job;
     if (!mp_cas_seq(&deque->top, &top, top + 1)) job = NULL; /* the last one: race the thieves for it */
   }
   mp_store_release(&deque->bottom, bottom + 1); /* thieves may read this value of bottom; pairs as in push */

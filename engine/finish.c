@@ -3,10 +3,12 @@
 */
 #include <assert.h>
 
+#include "bug.h"
 #include "pool.h"
 
 /* Only a task that never ran is ended by others while its arg is certain not to be in use. */
 static void drop_unused_arg(mp_task *task, mp_state before) {
+  if (before != MP_STATE_RUNNING && MP_BUGGY(DROP_NEVER)) task->own &= ~(uint32_t)MP_OWN_ARG;
   if (before != MP_STATE_RUNNING && !(task->own & MP_OWN_DONE)) mp_task_drop_arg(task);
 }
 
@@ -36,21 +38,26 @@ static void worklist_push(worklist *list, mp_task *task, uint32_t before) {
 
 /* One dependency of `child` has ended. */
 static void tell_successor(mp_pool *pool, mp_worker *self, mp_task *parent, mp_task *child, bool tail, worklist *failed) {
-  if (mp_task_state(parent) != MP_STATE_DONE) {
+  if (mp_task_state(parent) != MP_STATE_DONE && !MP_BUGGY(FAILURE_STAYS)) {
     mp_task *none = NULL;
     uint32_t before;
+    if (MP_BUGGY(CAUSE_AFTER_END) && mp_task_end(child, MP_STATE_FAILED, true, &before)) worklist_push(failed, child, before);
+    MP_BUG_GAP(CAUSE_AFTER_END);
     mp_task_retain(parent);
     /* the cause is set before the state that makes it readable */
     if (!mp_cas_acq_rel(&child->cause, &none, parent)) mp_task_release(parent);
     if (mp_task_end(child, MP_STATE_FAILED, true, &before)) worklist_push(failed, child, before);
   }
   /* acq_rel: whoever is last has seen all parents' results */
-  if (mp_sub_acq_rel(&child->joins, 1) == 1) mp_pool_make_ready(pool, self, child, tail);
+  uint32_t left = mp_sub_acq_rel(&child->joins, 1) - 1;
+  MP_BUG_GAP(JOIN_READ_AGAIN);
+  if (MP_BUGGY(JOIN_READ_AGAIN)) left = mp_load_acquire(&child->joins);
+  if (left == 0) mp_pool_make_ready(pool, self, child, tail);
 }
 
 static void end_timing(mp_pool *pool, mp_task *task) {
   mp_timing *timing = task->timing;
-  if (timing->timeout_ns != 0) mp_pool_disarm(pool, task);
+  if (timing->timeout_ns != 0 && !MP_BUGGY(TIMER_STAYS)) mp_pool_disarm(pool, task);
   if (timing->submitted_ns != 0) mp_store_relaxed(&timing->ended_ns, mp_os_now());
 }
 
@@ -114,13 +121,16 @@ static mp_state state_of_status(mp_status status) {
 static void end_body(mp_pool *pool, mp_worker *worker, mp_task *task, bool tail) {
   uint32_t before;
   /* before the end is published: whoever waits may free what `drop` touches */
-  if (!(task->own & MP_OWN_DONE)) mp_task_drop_arg(task);
+  if (!(task->own & MP_OWN_DONE) && !MP_BUGGY(DROP_AFTER_END)) mp_task_drop_arg(task);
   /* counted before the end is published, so that whoever sees the end finds it in the counters; taken back if a deadline was quicker */
   mp_state state = state_of_status(task->status);
   _Atomic uint64_t *ended = &worker->counters.ended[state - MP_STATE_DONE];
   mp_bump(ended);
   leave_limits(pool, task);
-  if (mp_task_end(task, state, false, &before))
+  bool won = mp_task_end(task, state, false, &before);
+  MP_BUG_GAP(DROP_AFTER_END);
+  if (MP_BUGGY(DROP_AFTER_END) && !(task->own & MP_OWN_DONE)) mp_task_drop_arg(task);
+  if (won)
     finish_counted(pool, worker, task, before, tail);
   else
     mp_store_relaxed(ended, mp_load_relaxed(ended) - 1);

@@ -3,11 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "os.h"
+
 mp_status mp_log_init(mp_log *log, mp_log_sink *sink, void *ud, mp_log_level level) {
   log->sink = sink;
   log->ud = ud;
   log->level = level;
-  return pthread_mutex_init(&log->lock, NULL) == 0 ? MP_OK : MP_SYSTEM;
+  return mp_os_lock_init(&log->lock);
 }
 
 void mp_log_close(mp_log *log) { pthread_mutex_destroy(&log->lock); }

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "atomic.h"
+#include "fault.h"
 
 #if defined(MP_OS_LINUX)
 #include <linux/futex.h>
@@ -38,7 +39,7 @@
 uint64_t mp_os_now(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * NS_PER_SECOND + (uint64_t)t.tv_nsec + 1;
+  return mp_fault_clock((uint64_t)t.tv_sec * NS_PER_SECOND + (uint64_t)t.tv_nsec + 1);
 }
 
 uint64_t mp_os_deadline(uint64_t duration_ns) {
@@ -73,6 +74,7 @@ static long futex(mp_os_gate *gate, int op, uint32_t value, const struct timespe
 }
 
 mp_status mp_os_gate_init(mp_os_gate *gate) {
+  if (MP_FAULT(GATE)) return MP_SYSTEM;
   atomic_init(&gate->word, 0);
   return MP_OK;
 }
@@ -80,11 +82,14 @@ mp_status mp_os_gate_init(mp_os_gate *gate) {
 void mp_os_gate_close(mp_os_gate *gate) { (void)gate; }
 
 mp_status mp_os_gate_wait(mp_os_gate *gate, uint32_t expected, uint64_t deadline) {
+  if (MP_FAULT(SPURIOUS)) return MP_OK;
+  if (MP_FAULT(INTERRUPTED)) return MP_INTERRUPTED;
   if (deadline == MP_FOREVER) deadline = mp_os_now() + FAR_AWAY;
-  struct timespec t = to_timespec(deadline);
-  if (futex(gate, FUTEX_WAIT_BITSET, expected, &t) == 0) return MP_OK;
-  if (errno == ETIMEDOUT) return MP_TIMEOUT;
-  return errno == EINTR ? MP_INTERRUPTED : MP_OK;
+  struct timespec t = to_timespec(mp_fault_true_time(deadline));
+  int error = futex(gate, FUTEX_WAIT_BITSET, expected, &t) == 0 ? 0 : errno;
+  (void)MP_FAULT(LATE);
+  if (error == ETIMEDOUT) return MP_TIMEOUT;
+  return error == EINTR ? MP_INTERRUPTED : MP_OK;
 }
 
 void mp_os_gate_wake_one(mp_os_gate *gate) { futex(gate, FUTEX_WAKE, 1, NULL); }
@@ -93,6 +98,7 @@ void mp_os_gate_wake_all(mp_os_gate *gate) { futex(gate, FUTEX_WAKE, INT_MAX, NU
 #else
 
 mp_status mp_os_gate_init(mp_os_gate *gate) {
+  if (MP_FAULT(GATE)) return MP_SYSTEM;
   atomic_init(&gate->word, 0);
   pthread_condattr_t attr;
   if (pthread_condattr_init(&attr) != 0) return MP_SYSTEM;
@@ -115,7 +121,7 @@ static void sleep_locked(mp_os_gate *gate, uint64_t ns) {
   struct timespec t = to_timespec(ns);
   pthread_cond_timedwait_relative_np(&gate->changed, &gate->lock, &t);
 #else
-  struct timespec t = to_timespec(mp_os_now() + ns);
+  struct timespec t = to_timespec(mp_fault_true_time(mp_os_now() + ns));
   pthread_cond_timedwait(&gate->changed, &gate->lock, &t);
 #endif
 }
@@ -143,6 +149,8 @@ static bool has_pending_signal(const sigset_t *blocked) {
 #define SLICE_NS ((uint64_t)50 * 1000000)
 
 mp_status mp_os_gate_wait(mp_os_gate *gate, uint32_t expected, uint64_t deadline) {
+  if (MP_FAULT(SPURIOUS)) return MP_OK;
+  if (MP_FAULT(INTERRUPTED)) return MP_INTERRUPTED;
   uint64_t now = mp_os_now();
   if (now >= deadline) return MP_TIMEOUT;
   sigset_t all, before;
@@ -154,6 +162,7 @@ mp_status mp_os_gate_wait(mp_os_gate *gate, uint32_t expected, uint64_t deadline
   pthread_mutex_unlock(&gate->lock);
   bool interrupted = has_pending_signal(&before);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
+  (void)MP_FAULT(LATE);
   if (interrupted) return MP_INTERRUPTED;
   return mp_os_now() >= deadline ? MP_TIMEOUT : MP_OK;
 }
@@ -179,6 +188,7 @@ void mp_os_gate_wake_all(mp_os_gate *gate) {
 mp_status mp_os_thread_start(mp_os_thread *thread, size_t stack_size, void *(*entry)(void *), void *arg) {
   pthread_attr_t attr;
   sigset_t all, before;
+  if (MP_FAULT(THREAD)) return MP_NOTHREAD;
   if (pthread_attr_init(&attr) != 0) return MP_NOTHREAD;
   mp_status status = MP_NOTHREAD;
   if (pthread_attr_setstacksize(&attr, stack_size) == 0) {
@@ -196,6 +206,7 @@ void mp_os_thread_join(mp_os_thread thread) { pthread_join(thread, NULL); }
 void mp_os_thread_detach(mp_os_thread thread) { pthread_detach(thread); }
 
 void mp_os_thread_name(const char *name) {
+  (void)MP_FAULT(LATE); /* the first that each thread of ours does */
 #if defined(MP_OS_LINUX)
   prctl(PR_SET_NAME, name, 0, 0, 0);
 #else
@@ -210,6 +221,7 @@ void *mp_os_thread_tag(void) {
 
 mp_status mp_os_lock_init(pthread_mutex_t *lock) {
   pthread_mutexattr_t attr;
+  if (MP_FAULT(LOCK)) return MP_SYSTEM;
   if (pthread_mutexattr_init(&attr) != 0) return MP_SYSTEM;
 #if defined(__GLIBC__) && !defined(MP_PORTABLE)
   pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
@@ -301,7 +313,7 @@ static mp_status install_locked(int signal, mp_os_interrupted *handle) {
 }
 
 mp_status mp_os_interrupt_open(int signal, mp_os_interrupted *handle) {
-  if (signal <= 0 || signal >= SIGNALS) return MP_INVALID;
+  if (signal <= 0 || signal >= SIGNALS || MP_FAULT(HANDLER)) return MP_INVALID;
   mp_status status = MP_OK;
   pthread_mutex_lock(&interrupts.lock);
   if (!interrupts.of[signal].installed) status = install_locked(signal, handle);
@@ -327,7 +339,9 @@ void mp_os_interrupt_listen(int signal) {
   pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-void mp_os_interrupt(mp_os_thread thread, int signal) { pthread_kill(thread, signal); }
+void mp_os_interrupt(mp_os_thread thread, int signal) {
+  if (!MP_FAULT(SIGNAL)) pthread_kill(thread, signal);
+}
 
 /* }====================================================== */
 
@@ -338,6 +352,7 @@ void mp_os_interrupt(mp_os_thread thread, int signal) { pthread_kill(thread, sig
 */
 
 mp_status mp_os_event_fd_open(mp_os_event_fd *event) {
+  if (MP_FAULT(EVENT_FD)) return MP_SYSTEM;
 #if defined(MP_OS_LINUX)
   int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (fd < 0) return MP_SYSTEM;
@@ -387,7 +402,7 @@ void mp_os_event_fd_close(mp_os_event_fd *event) {
 
 /* Reads a small file as a string; 0 if it cannot. */
 static int read_file(const char *path, char *text, size_t size) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  int fd = MP_FAULT(FILE) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return 0;
   ssize_t n = read(fd, text, size - 1);
   close(fd);
@@ -486,6 +501,7 @@ void mp_os_fork_guard_open(mp_os_fork_guard *guard) {
   guard->pid = (long)getpid();
 #if defined(MADV_WIPEONFORK) && !defined(MP_PORTABLE)
   size_t size = (size_t)sysconf(_SC_PAGESIZE);
+  if (MP_FAULT(FORK_GUARD)) return;
   uint32_t *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) return;
   /* an emulator (qemu-user) takes any advice and follows none */
@@ -521,6 +537,7 @@ void mp_os_fork_guard_close(mp_os_fork_guard *guard) {
 #endif
 
 void *mp_os_pages_get(size_t size) {
+  if (MP_FAULT(PAGES)) return NULL;
   void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
   return pages == MAP_FAILED ? NULL : pages;
 }

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "bug.h"
+
 mp_status mp_park_init(mp_park *park) {
   memset(park, 0, sizeof *park);
   return mp_os_lock_init(&park->lock);
@@ -100,7 +102,10 @@ mp_status mp_park_sleep(mp_park *park, mp_parker *parker, uint64_t deadline) {
 void mp_park_retract(mp_park *park, mp_parker *parker) {
   pthread_mutex_lock(&park->lock);
   bool claimed = !parker->listed;
-  if (!claimed) claim_locked(park, parker);
+  if (!claimed && MP_BUGGY(RETRACT_FORGETS))
+    unlist_locked(park, parker);
+  else if (!claimed)
+    claim_locked(park, parker);
   pthread_mutex_unlock(&park->lock);
   if (claimed) /* a waker was quicker: its token is on the way */
     while (!take_token(parker)) (void)!mp_os_gate_wait(&parker->gate, 0, MP_FOREVER);

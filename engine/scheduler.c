@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bug.h"
+
 #define PROBE_EVERY 32 /* looks, of which one may take all of spin_free_ns */
 #define FAIR_EVERY 64 /* picks between two looks at the lowest level first */
 #define OWNER_STACK ((size_t)1 << 20)
@@ -40,13 +42,15 @@ void mp_scheduler_push(mp_scheduler *scheduler, mp_worker *self, mp_ordered_job 
 }
 
 void mp_scheduler_push_bare(mp_scheduler *scheduler, mp_worker *self, mp_job *job) {
+  if (MP_BUGGY(NOTIFY_FIRST)) mp_park_notify(&scheduler->park);
+  MP_BUG_GAP(NOTIFY_FIRST);
   if (self != NULL && mp_deque_push_owner(&self->deque, job)) {
     int64_t at = mp_deque_bottom(&self->deque) - 1;
     if (at < self->floor) self->floor = at;
   } else {
     mp_inbox_push(&scheduler->inbox, job, job, 1);
   }
-  mp_park_notify(&scheduler->park);
+  if (!MP_BUGGY(NOTIFY_FIRST)) mp_park_notify(&scheduler->park);
 }
 
 void mp_scheduler_push_chain(mp_scheduler *scheduler, mp_job *head, mp_job *tail, size_t n) {
@@ -86,7 +90,7 @@ static mp_job *pick_local(mp_worker *worker, bool fair) {
 }
 
 /* Is the next pick the one that looks at the lowest level first? Only what was found counts, not how often one looked. */
-static bool is_fair_next(const mp_worker *worker) { return (worker->picks + 1) % FAIR_EVERY == 0; }
+static bool is_fair_next(const mp_worker *worker) { return (worker->picks + 1) % FAIR_EVERY == 0 && !MP_BUGGY(LOW_STARVES); }
 
 static mp_job *find_local(mp_worker *worker) {
   mp_job *job = pick_local(worker, is_fair_next(worker));
@@ -232,7 +236,7 @@ static void park(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
   mp_park_announce(&scheduler->park, &worker->parker);
   scheduler->config.idle(scheduler->config.ud);
-  if (mp_scheduler_has_work(scheduler) || mp_load_seq(&scheduler->stop)) {
+  if ((!MP_BUGGY(NO_RECHECK) && mp_scheduler_has_work(scheduler)) || mp_load_seq(&scheduler->stop)) {
     mp_park_retract(&scheduler->park, &worker->parker);
     return;
   }
@@ -457,7 +461,7 @@ void mp_scheduler_unblock(mp_worker *worker) {
   if (worker == scheduler->owner) return;
   pthread_mutex_lock(&scheduler->lock);
   worker->blocked = false;
-  if (!mp_load_relaxed(&worker->stuck)) mp_add_relaxed(&scheduler->running, 1);
+  if (!mp_load_relaxed(&worker->stuck) && !MP_BUGGY(UNBLOCK_FORGETS)) mp_add_relaxed(&scheduler->running, 1);
   pthread_mutex_unlock(&scheduler->lock);
 }
 
@@ -543,7 +547,7 @@ void mp_scheduler_drain(mp_scheduler *scheduler, bool (*take)(mp_job *job, void 
   mp_job *job;
   refused back = {NULL, NULL, 0};
   while (mp_inbox_grab(&scheduler->inbox, &job, 1, 1) == 1) offer(&back, job, take, ud);
-  for (int level = 0; level < MP_LEVELS; level++)
+  for (int level = 0; level < MP_LEVELS && !MP_BUGGY(DRAIN_FORGETS); level++)
     while ((job = mp_inbox_pop_ordered(&scheduler->inbox, (mp_level)level)) != NULL) offer(&back, job, take, ud);
   uint32_t slots = mp_load_acquire(&scheduler->slots);
   for (uint32_t i = 0; i < slots; i++) {

@@ -14,6 +14,7 @@
 ** Either the looker sees that the frame is gone, or the worker sees that it is watched, and waits for running_lock before it lets go of
 ** it. So a frame seen under the lock is alive, its task too, and its worker's thread.
 */
+#include "bug.h"
 #include "pool.h"
 
 #define TICK_MIN_NS ((uint64_t)1000000)
@@ -27,7 +28,9 @@ static bool is_asked(const mp_pool *pool, const mp_task *task) {
 static const mp_frame *watch(mp_pool *pool, mp_worker *worker) {
   pthread_mutex_lock(&pool->running_lock);
   mp_store_seq(&worker->watched, 1);
-  return mp_load_seq(&worker->frame);
+  const mp_frame *frame = mp_load_seq(&worker->frame);
+  MP_BUG_GAP(NOT_WATCHED);
+  return frame;
 }
 
 static void unwatch(mp_pool *pool, mp_worker *worker) {
@@ -36,11 +39,11 @@ static void unwatch(mp_pool *pool, mp_worker *worker) {
 }
 
 void mp_pool_returned(mp_pool *pool, mp_worker *worker) {
-  if (mp_load_seq(&worker->watched)) {
+  if (mp_load_seq(&worker->watched) && !MP_BUGGY(NOT_WATCHED)) {
     pthread_mutex_lock(&pool->running_lock);
     pthread_mutex_unlock(&pool->running_lock);
   }
-  if (mp_load_relaxed(&worker->stuck)) {
+  if (mp_load_relaxed(&worker->stuck) && !MP_BUGGY(NEVER_BACK)) {
     mp_scheduler_come_back(worker);
     mp_log_write(&pool->log, MP_LOG_INFO, "pool", "worker %u, set aside before, is back", worker->index);
   }
@@ -72,7 +75,8 @@ static bool stop_body(mp_pool *pool, mp_worker *worker, const mp_task *task, uin
     worker->stopping_id = task->id;
     worker->stopping_ns = now;
   }
-  if (pool->config.worker_interrupt != NULL && worker != pool->scheduler.owner)
+  bool sent = MP_BUGGY(SENT_ONCE) && worker->stopping_ns != now;
+  if (pool->config.worker_interrupt != NULL && worker != pool->scheduler.owner && !sent)
     mp_os_interrupt(worker->thread, pool->config.interrupt_signal);
   return mp_state_is_terminal(mp_task_state(task)) && now - worker->stopping_ns >= pool->config.stuck_grace_ns &&
          mp_scheduler_set_aside(worker);
@@ -133,10 +137,11 @@ int mp_cancel(mp_task *task) {
 
 bool mp_pool_end_now(mp_pool *pool, mp_task *task, mp_state state) {
   uint32_t before;
-  mp_or_acq_rel(&task->word, MP_WORD_CANCEL); /* before its end can be seen: what runs is asked to stop; as in mp_cancel */
+  if (!MP_BUGGY(ASKED_AFTER_END)) mp_or_acq_rel(&task->word, MP_WORD_CANCEL); /* before its end can be seen: what runs is asked to stop; as in mp_cancel */
   if (!mp_task_end(task, state, false, &before)) return false;
   mp_pool_finish(pool, mp_pool_self(pool), task, before, false);
   if (mp_word_state(before) == MP_STATE_RUNNING) mp_pool_stop_bodies(pool);
+  if (MP_BUGGY(ASKED_AFTER_END)) mp_or_acq_rel(&task->word, MP_WORD_CANCEL);
   return true;
 }
 

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "bug.h"
 #include "pool.h"
 
 /*
@@ -125,7 +126,7 @@ void mp_task_discard(mp_task *task, mp_task_lists *local) {
 
 void mp_task_drop_arg(mp_task *task) {
   if (!(task->own & MP_OWN_ARG)) return;
-  task->own &= ~(uint32_t)MP_OWN_ARG;
+  if (!MP_BUGGY(DROP_TWICE)) task->own &= ~(uint32_t)MP_OWN_ARG;
   task->drop(task->arg);
 }
 
@@ -159,7 +160,7 @@ static bool move(mp_task *task, mp_state from, mp_state to, uint32_t *before) {
   uint32_t word = mp_load_relaxed(&task->word);
   do {
     if (mp_word_state(word) != from) return false;
-  } while (!mp_cas_acq_rel(&task->word, &word, (word & ~MP_WORD_STATE) | to));
+  } while (!mp_cas_acq_rel(&task->word, &word, (MP_BUGGY(FLAGS_LOST) ? 0 : word & ~MP_WORD_STATE) | to));
   *before = word;
   return true;
 }
@@ -181,6 +182,11 @@ bool mp_task_end(mp_task *task, mp_state state, bool unstarted, uint32_t *before
   do {
     mp_state now = mp_word_state(word);
     if (mp_state_is_terminal(now) || (unstarted && now == MP_STATE_RUNNING)) return false;
+    MP_BUG_GAP(END_CHECKED_THEN_SET);
+    if (MP_BUGGY(END_CHECKED_THEN_SET)) {
+      mp_store_release(&task->word, (word & ~MP_WORD_STATE) | state);
+      break;
+    }
     /* release: publishes result, status and cause; pairs with acquire in mp_task_state */
   } while (!mp_cas_acq_rel(&task->word, &word, (word & ~MP_WORD_STATE) | state));
   *before = word;
@@ -258,7 +264,7 @@ mp_link *mp_task_close_links(mp_task *task) {
 static void mark_told(mp_task *task, const mp_mailbox *mailbox) {
   mp_progress_target *target = mp_load_acquire(&task->progress_targets); /* pairs with the push in mp_task_on_progress */
   for (; target != NULL; target = target->next)
-    if (target->mailbox == mailbox) mp_store_relaxed(&target->told, true);
+    if (target->mailbox == mailbox && !MP_BUGGY(PROGRESS_AFTER_END)) mp_store_relaxed(&target->told, true);
 }
 
 static void deliver_notice(mp_message *message, bool discarded) {
@@ -306,7 +312,7 @@ mp_status mp_task_notify(mp_task *task, mp_mailbox *mailbox, mp_notify *notify, 
   if (mailbox->host != &task->pool->mailbox_host) return MP_FOREIGN;
   mp_status status = mp_notice_create(task, mailbox, notify, ud, &notice);
   if (status != MP_OK) return status;
-  if (!mp_task_link(task, &notice->link)) mp_notice_post(notice, task);
+  if (MP_BUGGY(TOLD_TOO_SOON) || !mp_task_link(task, &notice->link)) mp_notice_post(notice, task);
   return MP_OK;
 }
 

@@ -3,6 +3,7 @@
 */
 #include <assert.h>
 
+#include "bug.h"
 #include "pool.h"
 
 #define MEMORY_LOOK_NS ((uint64_t)10000000) /* between two looks of who waits for memory */
@@ -91,6 +92,8 @@ static mp_status sleep_until_ready(mp_pool *pool, const wait_set *set, uint64_t 
       status = MP_TIMEOUT;
       break;
     }
+    MP_BUG_GAP(SEEN_TOO_LATE);
+    if (MP_BUGGY(SEEN_TOO_LATE)) seen = mp_event_seen(&pool->event);
     status = mp_event_wait(&pool->event, seen, next_look(set, deadline));
   }
   if (set->mailbox != NULL) mp_sub_seq(&set->mailbox->awaited, 1);
@@ -292,7 +295,7 @@ mp_status mp_worker_sleep(mp_worker *worker, uint64_t duration_ns) {
   mp_pool *pool = pool_of(worker);
   mp_task *task = mp_worker_task(worker);
   uint64_t deadline = mp_os_deadline(duration_ns);
-  if (task != NULL) mp_or_seq(&task->word, MP_WORD_WAITED); /* a cancel signals the event from here on */
+  if (task != NULL && !MP_BUGGY(SLEEP_UNSEEN)) mp_or_seq(&task->word, MP_WORD_WAITED); /* a cancel signals the event from here on */
   for (;;) {
     uint32_t seen = mp_event_seen(&pool->event);
     if (mp_worker_cancelled(worker)) return MP_CANCELLED;

@@ -24,7 +24,7 @@ $(BUILD)/tests/lua: tests/support/lua.c
 	@echo "  CC  $@"
 	@$(CC) $(CFLAGS) $(LUA_CFLAGS) $< -o $@ $(LDFLAGS) -Wl,-E $(LUA_LIBS) -lm -ldl
 
--include tests/unit/unit.mk tests/unit_lua/unit_lua.mk tests/spec/spec.mk tests/models/models.mk tests/ports/ports.mk tests/packaging/packaging.mk
+-include tests/unit/unit.mk tests/unit_lua/unit_lua.mk tests/spec/spec.mk tests/models/models.mk tests/ports/ports.mk tests/packaging/packaging.mk tests/faults/faults.mk tests/bugs/bugs.mk
 
 # One build, everything that runs on it.
 check-build: module unit unit-lua spec stress stress-lua
@@ -35,6 +35,7 @@ check: deps ## install what is missing and run every test: gcc, clang, sanitizer
 	@echo "== clang, small capacities" && $(MAKE) --no-print-directory BUILD=build/clang CC=clang EXTRA_CFLAGS="-O1 -DMP_DEQUE_CAPACITY=2" SWEEP_STRIDE=3 check-build
 	@echo "== address, leaks, undefined behaviour" && $(MAKE) --no-print-directory BUILD=build/asan CC=clang SAN=address,undefined check-build
 	@echo "== threads" && $(MAKE) --no-print-directory BUILD=build/tsan CC=clang SAN=thread check-build
+	@echo "== a system that fails" && $(MAKE) --no-print-directory faults bugs-quick
 	@echo "== fuzzing" && $(MAKE) --no-print-directory fuzz
 	@echo "== benchmarks, once each" && $(MAKE) --no-print-directory bench-quick
 	@echo "== other platforms, those that are quick" && $(MAKE) --no-print-directory port-pedantic port-i386 port-fallback

@@ -108,6 +108,19 @@ describe("mp.map", function()
     assert.equal(4, errors[2].index)
   end)
 
+  it("keeps nothing of a result that could not be sent", function()
+    local shared <const> = { "shared" }
+    local results, errors = mp.map(function(i)
+      if i % 2 == 1 then return { { i }, shared, io.stdout } end
+      return { shared, shared, i }
+    end, numbers(40), { on_error = "none", chunk = 40 })
+    assert.equal(20, #errors)
+    for i = 2, 40, 2 do
+      assert.same({ { "shared" }, { "shared" }, i }, results[i])
+      assert.equal(results[i][1], results[i][2])
+    end
+  end)
+
   it("skips failures and nothing else: results that are nil stay", function()
     local results <const> = mp.map(function(i)
       if i == 1 then error "x" end

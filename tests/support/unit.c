@@ -46,7 +46,7 @@ mp_status probe_run(mp_worker *worker, void *arg) {
   if (p->entered != NULL) tally_add(p->entered);
   if (p->hold != NULL) tally_await(p->hold, 1);
   if (p->until_cancelled)
-    while (mp_worker_sleep(worker, SECOND) == MP_OK) continue;
+    while (mp_worker_sleep(worker, HANG_SECONDS * SECOND) == MP_OK) continue;
   return p->outcome;
 }
 

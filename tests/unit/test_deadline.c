@@ -174,6 +174,21 @@ static void test_deadline_timed_out_then_cancel_is_false(void **state) {
   world_close(&w);
 }
 
+static void test_deadline_earlier_than_those_armed_does_not_wait_for_them(void **state) {
+  world w;
+  blockade b;
+  probe later = {0}, sooner = {0};
+  (void)state;
+  world_open(&w, 1);
+  blockade_raise(&b, &w, 1);
+  mp_task *behind = submit_timed(&w, &later, 1000 * SECOND, NULL);
+  for (int i = 0; i < 10; i++) /* from the second on the timer sleeps until `later` */
+    assert_ends_and_release(submit_timed(&w, &sooner, MILLISECOND, NULL), MP_STATE_TIMED_OUT, MP_TIMEOUT);
+  blockade_lift(&b);
+  assert_ends_and_release(behind, MP_STATE_DONE, MP_OK);
+  world_close(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_deadline_queued_ends_without_running),
@@ -184,6 +199,7 @@ int main(void) {
       cmocka_unit_test(test_deadline_least_possible_ends_each_task_exactly_once),
       cmocka_unit_test(test_deadline_cancelled_before_is_not_timed_out),
       cmocka_unit_test(test_deadline_timed_out_then_cancel_is_false),
+      cmocka_unit_test(test_deadline_earlier_than_those_armed_does_not_wait_for_them),
   };
   return unit_main(tests);
 }

@@ -104,6 +104,27 @@ static void test_deque_owner_beside_thieves_each_job_is_taken_once(void **state)
   for (int i = 0; i < ROUNDS; i++) assert_int_equal(mp_load_relaxed(&c.jobs[i].done), 1);
 }
 
+/* One job at a time: the owner and a thief race for the last one. */
+static void test_deque_last_job_is_taken_once_and_none_is_lost(void **state) {
+  enum { TIMES = 10 };
+  static contest c;
+  pthread_t thief;
+  (void)state;
+  for (int time = 0; time < TIMES; time++) {
+    memset(&c, 0, sizeof c);
+    assert_int_equal(pthread_create(&thief, NULL, thief_main, &c), 0);
+    for (int i = 0; i < ROUNDS; i++) {
+      assert_true(mp_deque_push_owner(&c.deque, &c.jobs[i]));
+      for (int pauses = i % 16; pauses > 0; pauses--) mp_pause();
+      took(mp_deque_pop_owner(&c.deque));
+    }
+    mp_store_release(&c.over, true);
+    pthread_join(thief, NULL);
+    assert_true(mp_deque_empty(&c.deque));
+    for (int i = 0; i < ROUNDS; i++) assert_int_equal(mp_load_relaxed(&c.jobs[i].done), 1);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_deque_fresh_is_empty),
@@ -112,6 +133,7 @@ int main(void) {
       cmocka_unit_test(test_deque_push_full_is_refused_until_one_is_taken),
       cmocka_unit_test(test_deque_push_pop_many_times_wraps),
       cmocka_unit_test(test_deque_owner_beside_thieves_each_job_is_taken_once),
+      cmocka_unit_test(test_deque_last_job_is_taken_once_and_none_is_lost),
   };
   return unit_main(tests);
 }

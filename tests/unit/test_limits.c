@@ -300,6 +300,71 @@ static void *submit_many(void *arg) {
   return NULL;
 }
 
+typedef struct contender {
+  mp_admission *admission;
+  size_t max;
+  unsigned times;
+  bool exceeded;
+  pthread_t thread;
+} contender;
+
+static void *contend(void *arg) {
+  contender *c = arg;
+  for (unsigned i = 0; i < c->times; i++) {
+    bool counted;
+    if (mp_admit(c->admission, 1, 1, &counted) != MP_OK) continue;
+    if (mp_load_relaxed(&c->admission->tasks) > c->max) c->exceeded = true;
+    mp_admission_leave_queue(c->admission, 1, 1);
+    mp_admission_end(c->admission, 1);
+  }
+  return NULL;
+}
+
+static void test_admission_beside_others_never_exceeds(void **state) {
+  mp_admission a;
+  enum { THREADS = 3, MAX = 2 };
+  contender contenders[THREADS];
+  const mp_limits limits = {.tasks = MAX};
+  (void)state;
+  memset(&a, 0, sizeof a);
+  assert_ok(mp_admission_set(&a, &limits));
+  for (int i = 0; i < THREADS; i++) {
+    contenders[i] = (contender){.admission = &a, .max = MAX, .times = 300000};
+    assert_int_equal(pthread_create(&contenders[i].thread, NULL, contend, &contenders[i]), 0);
+  }
+  for (int i = 0; i < THREADS; i++) {
+    pthread_join(contenders[i].thread, NULL);
+    assert_false(contenders[i].exceeded);
+  }
+  assert_int_equal(a.tasks + a.queue + a.queue_bytes, 0);
+  assert_true(a.tasks_peak <= MAX);
+}
+
+static void test_limit_submission_that_fails_leaves_its_room(void **state) {
+  world w;
+  char large[1000] = {0};
+  probe p = {0};
+  (void)state;
+  open_limited(&w, 1, (mp_limits){.tasks = 2, .queue = 2, .queue_bytes = 10000});
+  mp_task_desc desc = probe_desc(&p);
+  desc.run = run_nothing;
+  desc.drop = NULL;
+  desc.arg = large;
+  desc.arg_size = sizeof large;
+  for (int i = 0; i < 5; i++) {
+    fault_arm(&w.memory, 1, true);
+    assert_status(mp_submit(w.pool, &desc, NULL), MP_NOMEM);
+    assert_status(mp_submit_batch(w.pool, &desc, 2, 0, NULL), MP_NOMEM);
+    fault_disarm(&w.memory);
+  }
+  assert_int_equal(world_info(&w).queue + world_info(&w).queue_bytes, 0);
+  for (int i = 0; i < 5; i++) {
+    assert_ok(mp_submit_batch(w.pool, &desc, 2, 0, NULL));
+    world_drain(&w);
+  }
+  world_close(&w);
+}
+
 static void test_limit_peak_is_never_above_it(void **state) {
   world w;
   submitter submitters[2];
@@ -333,6 +398,8 @@ int main(void) {
       cmocka_unit_test(test_wait_for_room_ends_when_the_pool_shuts_down),
       cmocka_unit_test(test_limit_peak_is_never_above_it),
       cmocka_unit_test(test_limit_has_room_as_soon_as_the_end_is_seen),
+      cmocka_unit_test(test_admission_beside_others_never_exceeds),
+      cmocka_unit_test(test_limit_submission_that_fails_leaves_its_room),
   };
   return unit_main(tests);
 }

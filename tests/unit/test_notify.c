@@ -263,6 +263,65 @@ static void test_progress_end_told_elsewhere_first_is_still_delivered(void **sta
   world_close(&w);
 }
 
+/* An allocator that keeps a thread waiting between its look at the task's state and its message. */
+typedef struct slow_memory {
+  mp_allocator rest;
+  pthread_t slow;
+  _Atomic bool on;
+  tally reached, go;
+} slow_memory;
+
+static void *slow_realloc(void *ud, void *block, size_t size_old, size_t size_new) {
+  slow_memory *m = ud;
+  if (mp_load_acquire(&m->on) && size_new != 0 && pthread_equal(pthread_self(), m->slow)) {
+    tally_add(&m->reached);
+    tally_await(&m->go, 1);
+  }
+  return m->rest.realloc(m->rest.ud, block, size_old, size_new);
+}
+
+typedef struct outsider {
+  slow_memory *memory;
+  mp_task *task;
+} outsider;
+
+static void *report_slowly(void *arg) {
+  outsider *o = arg;
+  o->memory->slow = pthread_self();
+  mp_store_release(&o->memory->on, true);
+  assert_ok(mp_task_report(o->task, 0.5, NULL, 0));
+  return NULL;
+}
+
+static void test_progress_that_comes_after_the_end_was_told_is_not_delivered(void **state) {
+  world w = {.memory = FAULT_ALLOC_INIT};
+  slow_memory memory = {.rest = fault_allocator(&w.memory), .reached = TALLY_INIT, .go = TALLY_INIT};
+  tally hold = TALLY_INIT;
+  probe p = {.hold = &hold};
+  listener l = {0};
+  pthread_t thread;
+  (void)state;
+  mp_pool_config config = world_config(&w, 1);
+  config.allocator = (mp_allocator){slow_realloc, &memory};
+  assert_ok(mp_pool_create(&config, &w.pool));
+  mp_task *task = probe_submit(&w, &p);
+  outsider o = {&memory, task};
+  assert_ok(mp_task_on_progress(task, mp_pool_mailbox(w.pool), on_progress, &l));
+  assert_ok(mp_task_notify(task, mp_pool_mailbox(w.pool), on_end, &l));
+  assert_int_equal(pthread_create(&thread, NULL, report_slowly, &o), 0);
+  tally_await(&memory.reached, 1);
+  tally_add(&hold);
+  world_drain(&w);
+  mp_poll(w.pool, MP_FOREVER, 0);
+  assert_int_equal(l.ends, 1);
+  tally_add(&memory.go);
+  pthread_join(thread, NULL);
+  mp_poll(w.pool, MP_FOREVER, 0);
+  assert_int_equal(l.reports + l.late, 0);
+  mp_task_release(task);
+  world_close(&w);
+}
+
 static void test_progress_two_subscribers_both_hear(void **state) {
   world w;
   blockade b;
@@ -367,6 +426,7 @@ int main(void) {
       cmocka_unit_test(test_notify_mailbox_closed_is_told_so),
       cmocka_unit_test(test_progress_arrives_in_order_before_the_end),
       cmocka_unit_test(test_progress_end_told_elsewhere_first_is_still_delivered),
+      cmocka_unit_test(test_progress_that_comes_after_the_end_was_told_is_not_delivered),
       cmocka_unit_test(test_progress_two_subscribers_both_hear),
       cmocka_unit_test(test_progress_full_mailbox_drops_and_counts_but_tells_the_end),
       cmocka_unit_test(test_progress_invalid_value_is_refused_and_the_old_one_stays),

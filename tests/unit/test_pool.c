@@ -297,6 +297,31 @@ static void test_pool_drain_and_shutdown_on_a_worker_are_invalid(void **state) {
   world_close(&w);
 }
 
+/* Each submits the next before it ends: there is always one, but for an instant's look at the counters. */
+static mp_status run_link(mp_worker *worker, void *arg) {
+  _Atomic unsigned *left = arg;
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  desc.run = run_link;
+  desc.arg = arg;
+  return mp_sub_relaxed(left, 1) == 1 ? MP_OK : mp_submit(mp_worker_pool(worker), &desc, NULL);
+}
+
+static void test_pool_drain_beside_a_chain_returns_when_it_is_over(void **state) {
+  world w;
+  (void)state;
+  world_open(&w, 2);
+  for (int chain = 0; chain < 20; chain++) {
+    _Atomic unsigned left = 10000;
+    mp_task_desc desc = MP_TASK_DESC_INIT;
+    desc.run = run_link;
+    desc.arg = &left;
+    assert_ok(mp_submit(w.pool, &desc, NULL));
+    while (mp_pool_drain(w.pool, 0) == MP_TIMEOUT) continue;
+    assert_int_equal(left, 0);
+  }
+  world_close(&w);
+}
+
 static void test_pool_destroy_null_is_ignored(void **state) {
   (void)state;
   mp_pool_destroy(NULL);
@@ -317,6 +342,7 @@ int main(void) {
       cmocka_unit_test(test_pool_info_waiting_and_running_are_told_apart),
       cmocka_unit_test(test_pool_drain_timeout_while_a_task_runs),
       cmocka_unit_test(test_pool_drain_and_shutdown_on_a_worker_are_invalid),
+      cmocka_unit_test(test_pool_drain_beside_a_chain_returns_when_it_is_over),
       cmocka_unit_test(test_pool_destroy_null_is_ignored),
   };
   return unit_main(tests);

@@ -158,6 +158,31 @@ static void shut_down_stuck(uint64_t task_timeout_ns, mp_state end, mp_status st
   assert_int_equal(child.ran, 0);
 }
 
+static void test_shutdown_body_stuck_what_is_queued_behind_it_is_cancelled(void **state) {
+  world w;
+  blockade b;
+  probe probes[6];
+  mp_task *tasks[LENGTH(probes)];
+  (void)state;
+  memset(probes, 0, sizeof probes);
+  world_open(&w, 1);
+  blockade_raise(&b, &w, 1);
+  for (size_t i = 0; i < LENGTH(probes); i++) {
+    mp_task_desc desc = probe_desc(&probes[i]);
+    desc.priority = (int)i % 3 - 1;
+    assert_ok(mp_submit(w.pool, &desc, &tasks[i]));
+  }
+  assert_int_equal(shut_down(&w, MILLISECOND, MP_SHUTDOWN_FINISH).stuck, 1);
+  for (size_t i = 0; i < LENGTH(probes); i++) {
+    assert_int_equal(mp_task_state(tasks[i]), MP_STATE_CANCELLED);
+    mp_task_release(tasks[i]);
+  }
+  assert_dropped_once(probes, LENGTH(probes));
+  mp_pool_destroy(w.pool);
+  blockade_lift(&b);
+  while (!fault_is_clean(&w.memory)) usleep(1000);
+}
+
 static void test_shutdown_body_stuck_its_task_is_cancelled_and_memory_follows(void **state) {
   (void)state;
   shut_down_stuck(0, MP_STATE_CANCELLED, MP_CANCELLED);
@@ -338,6 +363,7 @@ int main(void) {
       cmocka_unit_test(test_shutdown_cancel_all_asks_the_running_at_once),
       cmocka_unit_test(test_shutdown_ends_what_waits_for_dependencies),
       cmocka_unit_test(test_shutdown_deadline_asks_the_running_to_stop),
+      cmocka_unit_test(test_shutdown_body_stuck_what_is_queued_behind_it_is_cancelled),
       cmocka_unit_test(test_shutdown_body_stuck_its_task_is_cancelled_and_memory_follows),
       cmocka_unit_test(test_shutdown_body_stuck_past_its_own_deadline_does_not_hold_it_up),
       cmocka_unit_test(test_shutdown_afterwards_everything_is_refused),

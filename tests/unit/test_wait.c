@@ -189,6 +189,33 @@ static mp_status wait_briefly(mp_worker *worker, void *arg) {
   return mp_wait(arg, MILLISECOND) == MP_TIMEOUT ? MP_OK : MP_FAILED;
 }
 
+static mp_status wait_for_a_child(mp_worker *worker, void *arg) {
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *child;
+  (void)arg;
+  desc.run = run_nothing;
+  mp_status status = mp_submit(mp_worker_pool(worker), &desc, &child);
+  if (status != MP_OK) return status;
+  status = mp_wait(child, HANG_SECONDS * SECOND); /* with a limit it does not help: a replacement does */
+  mp_task_release(child);
+  return status;
+}
+
+static void test_wait_inside_again_and_again_takes_no_more_threads(void **state) {
+  world w;
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *task;
+  (void)state;
+  world_open(&w, 1);
+  desc.run = wait_for_a_child;
+  for (int i = 0; i < 50; i++) {
+    assert_ok(mp_submit(w.pool, &desc, &task));
+    assert_ends_and_release(task, MP_STATE_DONE, MP_OK);
+  }
+  assert_int_equal(world_info(&w).workers_extra, 1);
+  world_close(&w);
+}
+
 static void test_wait_inside_with_a_limit_times_out(void **state) {
   world w;
   tally hold = TALLY_INIT, entered = TALLY_INIT;
@@ -340,6 +367,7 @@ int main(void) {
       cmocka_unit_test(test_wait_any_mailbox_emptied_by_what_ran_in_place_returns),
       cmocka_unit_test(test_wait_nested_never_deadlocks),
       cmocka_unit_test(test_wait_for_what_is_behind_the_waiter_gets_there),
+      cmocka_unit_test(test_wait_inside_again_and_again_takes_no_more_threads),
       cmocka_unit_test(test_wait_inside_with_a_limit_times_out),
       cmocka_unit_test(test_wait_many_tasks_on_one_all_return),
       cmocka_unit_test(test_wait_and_drain_signal_handler_ran_is_interrupted),

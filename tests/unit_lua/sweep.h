@@ -1,6 +1,6 @@
 /*
 ** sweep.h - fails each allocation of an operation in turn, for each supplier of memory: once (Lua then collects garbage and tries
-** again), twice (so that Lua gives up), and for ever.
+** again), twice (so that Lua gives up), and for ever. In a build with MP_FAULTS each call to the system instead.
 */
 #ifndef UNIT_LUA_SWEEP_H
 #define UNIT_LUA_SWEEP_H
@@ -18,7 +18,7 @@ typedef struct sweep {
 
 /* A cmocka test with the sweep as its initial state. */
 void sweep_run(void **state);
-/* The tests of a program that sweeps; prints how many points were failed. */
+/* The tests of a program that sweeps, or the one that SWEEP names; prints how many points were failed. */
 int sweep_main(const char *program, const sweep *sweeps, size_t n);
 
 #endif

@@ -115,6 +115,12 @@ LUA_TEST(test_dropped_handles_give_their_tasks_back,
                "local after = core.get_thread_pool_info().bytes\n"
                "assert(after - before < 1000000, after - before)\n")
 
+/* The laboratory checks that nothing stays. */
+LUA_TEST(test_a_task_may_return_its_own_handle,
+         "local h = core.spawn(function() local own = require('makeparallel.core').current(); return own, {own} end)\n"
+         "local own, list = h:get()\n"
+         "assert(own == h and list[1] == h and own:id() == h:id())\n")
+
 LUA_TEST(test_wait_any_finds_one_that_has_ended,
          SLOW "local hs = {core.spawn(slow, 20), core.spawn(slow, 0)}\n"
               "same(core.wait_any(hs, 2), 2)\n"
@@ -152,6 +158,7 @@ int main(void) {
       cmocka_unit_test(test_handle_in_a_finalizer_still_works),
       cmocka_unit_test(test_handle_in_a_finalizer_at_close_is_refused_or_works),
       cmocka_unit_test(test_dropped_handles_give_their_tasks_back),
+      cmocka_unit_test(test_a_task_may_return_its_own_handle),
       cmocka_unit_test(test_wait_any_finds_one_that_has_ended),
       cmocka_unit_test(test_await_in_a_coroutine_yields_until_the_end),
   };

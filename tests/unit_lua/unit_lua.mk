@@ -12,7 +12,7 @@ SWEEP_STRIDE ?= $(if $(SAN),5,1)
 
 UNIT_LUA_OUT := $(BUILD)/tests/unit_lua
 UNIT_LUA := $(patsubst tests/unit_lua/%.c,$(UNIT_LUA_OUT)/%,$(sort $(wildcard tests/unit_lua/test_*.c)))
-UNIT_LUA_SUPPORT := $(addprefix $(UNIT_LUA_OUT)/,support.o sweep.o support/fault_alloc.o)
+UNIT_LUA_SUPPORT := $(addprefix $(UNIT_LUA_OUT)/,support.o sweep.o support/fault_alloc.o $(if $(findstring MP_FAULTS,$(EXTRA_CFLAGS)),support/faults.o))
 UNIT_LUA_CFLAGS := -D_GNU_SOURCE $(LUA_CFLAGS) -Iengine -Ibindings -Itests/support -Itests/fuzz -MMD -MP
 # Where the tests put allocators of their own: see tests/unit_lua/support.h.
 UNIT_LUA_WRAP := -Wl,--wrap=lua_newstate,--wrap=mp_pool_create,--wrap=calloc

@@ -37,6 +37,20 @@ describe("a full pool", function()
     assert.is_true(pool:info().peak <= 2)
   end)
 
+  it("can be run by a callback while a submission waits, itself with a callback", function()
+    local pool <close> = mp.pool { workers = 1, max_concurrent_tasks = 1 }
+    local called = 0
+    local task <const> = pool:parallel(mp.sleep, {
+      on_complete = function()
+        called = called + 1
+        mp.run()
+      end,
+    })
+    for _ = 1, 10 do task(0.0005) end
+    mp.run()
+    assert.equal(10, called)
+  end)
+
   it("with when_full = 'error' raises at once", function()
     local pool <close> = mp.pool { workers = 1, max_queue = 1, when_full = "error" }
     local first <const> = occupy(pool)
@@ -185,6 +199,8 @@ describe("a memory limit", function()
     local pool <close> = mp.pool { workers = 1 }
     local big <const> = pool:parallel(function(n) return #("x"):rep(n) end, { memory_limit = 1 << 20 })
     for _ = 1, 10 do assert.equal(500000, big(500000):get()) end
+    pool:spawn(function() _G.held = ("x"):rep(3 << 20) end):get() -- its worker holds more than the task may need
+    assert.equal(500000, big(500000):get())
     assert.equal("memory", support.failure(big(2 << 20)).kind)
     local outer <const> = pool:parallel(function()
       return mp.spawn(function() return #("x"):rep(4 << 20) end):pget()
