@@ -1,5 +1,5 @@
 /*
-** pool.c - creating, submitting, counting, shutting down.
+** pool.c - creating, counting, shutting down.
 */
 #include "jobs.h"
 
@@ -199,259 +199,6 @@ void mp_pool_log(mp_pool *pool, mp_log_level level, const char *area, const char
 
 /*
 ** {======================================================
-** Submitting
-** =======================================================
-*/
-
-mp_status mp_pool_status(mp_pool *pool) {
-  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
-  return mp_load_relaxed(&pool->closing) != 0 ? MP_SHUTDOWN : MP_OK;
-}
-
-/* Takes n submissions back that came to nothing. Whoever drains may have seen them and must look again. */
-static void withdraw(mp_pool *pool, mp_worker *self, uint64_t n) {
-  if (self != NULL)
-    mp_store_seq(&self->counters.submitted, mp_load_relaxed(&self->counters.submitted) - n);
-  else
-    mp_sub_seq(&pool->outside.submitted, n);
-  mp_pool_tell_drainers(pool);
-}
-
-/*
-** Counts n submissions, unless the pool closes. shutdown: store closing (seq), then read submitted; here: count (seq), then read
-** closing. So either the shutdown waits for this submission or this submission sees the shutdown.
-*/
-static mp_status enter(mp_pool *pool, mp_worker *self, uint64_t n) {
-  _Atomic uint64_t *submitted = self != NULL ? &self->counters.submitted : &pool->outside.submitted;
-  if (self != NULL)
-    mp_store_seq(submitted, mp_load_relaxed(submitted) + n);
-  else
-    mp_add_seq(submitted, n);
-  if (mp_load_seq(&pool->closing) == 0) return MP_OK;
-  withdraw(pool, self, n);
-  return MP_SHUTDOWN;
-}
-
-/* What a task counts for: the least is itself. */
-static size_t cost(const mp_task_desc *desc) { return sizeof(mp_task) + desc->arg_size + desc->held_bytes; }
-
-mp_status mp_pool_set_limits(mp_pool *pool, const mp_limits *limits) {
-  mp_status status = mp_admission_set(&pool->admission, limits);
-  if (status == MP_OK) mp_event_signal(&pool->event); /* there may be room now */
-  return status;
-}
-
-static void give_room(mp_pool *pool, size_t n, size_t bytes) {
-  bool awaited = mp_admission_leave_queue(&pool->admission, n, bytes);
-  if (mp_admission_end(&pool->admission, n) || awaited) mp_event_signal(&pool->event);
-}
-
-void mp_pool_leave_queue(mp_pool *pool, const mp_task *task) {
-  if (task->bytes != 0 && mp_admission_leave_queue(&pool->admission, 1, task->bytes)) mp_event_signal(&pool->event);
-}
-
-/* A queued task is cancelled. Bare jobs are refused: somebody waits for them to run. */
-static bool cancel_job(mp_job *job, void *ud) {
-  mp_pool *pool = ud;
-  uint32_t before;
-  if (job->run != mp_pool_run_job) return false;
-  mp_task *task = mp_task_of_job(job);
-  mp_pool_leave_queue(pool, task);
-  if (mp_task_end(task, MP_STATE_CANCELLED, true, &before)) mp_pool_finish(pool, NULL, task, before, false);
-  mp_task_release(task);
-  return true;
-}
-
-/*
-** For whoever has queued something: a shutdown whose deadline has passed may have emptied the queues before. It stores STOP (seq), then
-** looks into the queues; here: push (seq), then read closing. So one of the two finds the task.
-*/
-static void cancel_if_late(mp_pool *pool) {
-  if (mp_load_seq(&pool->closing) == MP_CLOSING_STOP) mp_scheduler_drain(&pool->scheduler, cancel_job, pool);
-}
-
-static mp_status check_desc(mp_pool *pool, const mp_task_desc *desc) {
-  if (desc->size != sizeof *desc || desc->run == NULL) return MP_INVALID;
-  if (desc->after_count > INT32_MAX || desc->arg_size > INT32_MAX) return MP_INVALID;
-  if (desc->arg_size > 0 && desc->arg == NULL) return MP_INVALID;
-  if (desc->mailbox != NULL && desc->mailbox->host != &pool->mailbox_host) return MP_FOREIGN;
-  if (desc->after_count > 0 && desc->after == NULL) return MP_INVALID;
-  for (size_t i = 0; i < desc->after_count; i++) {
-    if (desc->after[i] == NULL) return MP_INVALID;
-    if (desc->after[i]->pool != pool) return MP_FOREIGN;
-  }
-  return MP_OK;
-}
-
-/* A dependency that has ended already: nothing to link. */
-static void join_ended(mp_pool *pool, mp_worker *self, mp_task *task, mp_task *parent) {
-  mp_task *none = NULL;
-  uint32_t before;
-  if (mp_task_state(parent) == MP_STATE_DONE) return;
-  mp_task_retain(parent);
-  if (!mp_cas_acq_rel(&task->cause, &none, parent)) mp_task_release(parent);
-  if (mp_task_end(task, MP_STATE_FAILED, true, &before)) mp_pool_finish(pool, self, task, before, false);
-}
-
-/* Makes the task a successor of its dependencies; it may be ready, or ended, before this returns. */
-static void link_after(mp_pool *pool, mp_worker *self, mp_task *task, const mp_task_desc *desc) {
-  uint32_t ended = 0;
-  mp_store_relaxed(&task->joins, (uint32_t)desc->after_count + 1);
-  for (size_t i = 0; i < desc->after_count; i++) {
-    task->links[i].target = (uintptr_t)task;
-    if (mp_task_link(desc->after[i], &task->links[i])) continue;
-    ended++;
-    join_ended(pool, self, task, desc->after[i]);
-  }
-  if (mp_sub_acq_rel(&task->joins, ended + 1) == ended + 1) mp_pool_make_ready(pool, self, task, false);
-}
-
-/* Who wants news of the task, allocated before it can start. On failure no notice is left; the task frees the rest. */
-static mp_status make_listeners(mp_pool *pool, mp_task *task, const mp_task_desc *desc, mp_notice *notices[2]) {
-  mp_mailbox *mailbox = desc->mailbox != NULL ? desc->mailbox : pool->mailbox;
-  mp_status status = MP_OK;
-  notices[0] = notices[1] = NULL;
-  if (desc->progress != NULL) status = mp_task_on_progress(task, mailbox, desc->progress, desc->listener_ud);
-  if (status == MP_OK && desc->done != NULL) status = mp_notice_create(task, mailbox, NULL, NULL, &notices[0]);
-  if (status == MP_OK && desc->notify != NULL) status = mp_notice_create(task, mailbox, desc->notify, desc->listener_ud, &notices[1]);
-  if (status != MP_OK && notices[0] != NULL) mp_notice_free(notices[0]);
-  return status;
-}
-
-static void link_listeners(mp_task *task, mp_notice *notices[2]) {
-  for (int i = 0; i < 2; i++)
-    if (notices[i] != NULL && !mp_task_link(task, &notices[i]->link)) mp_notice_post(notices[i], task);
-}
-
-static void free_listeners(mp_notice *notices[2]) {
-  for (int i = 0; i < 2; i++)
-    if (notices[i] != NULL) mp_notice_free(notices[i]);
-}
-
-/* The caller's reference, while no other thread knows the task; such a task keeps the pool's memory alive. */
-static void add_handle(mp_pool *pool, mp_task *task) {
-  mp_pool_retain(pool);
-  task->own |= MP_OWN_POOL;
-  mp_store_relaxed(&task->references, 2);
-}
-
-mp_status mp_submit(mp_pool *pool, const mp_task_desc *desc, mp_task **out) {
-  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
-  mp_status status = check_desc(pool, desc);
-  if (status != MP_OK) return status;
-  if (mp_load_relaxed(&pool->scheduler.stuck) >= pool->config.stuck_max) return MP_STUCK;
-  mp_worker *self = mp_pool_self(pool);
-  mp_task_lists *local = mp_pool_local_tasks(pool);
-  bool counted, in_caller = false;
-  if ((status = mp_admit(&pool->admission, 1, cost(desc), &counted)) != MP_OK) {
-    in_caller = (desc->flags & MP_TASK_CALLER_RUNS) != 0 && (self != NULL || mp_pool_is_owner(pool));
-    if (!in_caller) return status;
-  }
-  if ((status = enter(pool, self, 1)) != MP_OK) goto fail_enter;
-  mp_notice *notices[2];
-  mp_task *task = mp_task_create(pool, desc, local), *run_here = NULL;
-  if (task == NULL) {
-    status = MP_NOMEM;
-    goto fail_task;
-  }
-  if (counted) mp_pool_count_in(task, cost(desc));
-  if ((status = make_listeners(pool, task, desc, notices)) != MP_OK) goto fail_listeners;
-  task->id = mp_add_relaxed(&pool->next_id, 1) + 1;
-  if (out != NULL) add_handle(pool, task);
-  if (mp_task_timeout(task) != 0 && (status = mp_pool_arm(pool, task)) != MP_OK) goto fail_arm; /* armed, it may end any time */
-  if (out != NULL) *out = task;
-  if (in_caller) mp_task_retain(run_here = task);
-  link_listeners(task, notices);
-  if (desc->after_count > 0) {
-    link_after(pool, self, task, desc);
-  } else {
-    mp_store_relaxed(&task->joins, 0);
-    mp_pool_make_ready(pool, self, task, false);
-  }
-  cancel_if_late(pool);
-  if (run_here != NULL) {
-    mp_pool_work_until(pool, run_here);
-    mp_task_release(run_here);
-  }
-  return MP_OK;
-
-fail_arm:
-  if (out != NULL) mp_pool_release(pool); /* not the last: the caller has one */
-  free_listeners(notices);
-fail_listeners:
-  mp_task_discard(task, local);
-fail_task:
-  withdraw(pool, self, 1);
-fail_enter:
-  if (counted && !MP_BUGGY(ROOM_KEPT)) give_room(pool, 1, cost(desc));
-  return status;
-}
-
-mp_status mp_submit_batch(mp_pool *pool, const mp_task_desc *desc, size_t n, size_t stride, mp_task **tasks) {
-  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
-  if (n == 0) return MP_OK;
-  if (desc->after_count != 0 || desc->timeout_ns != 0 || desc->done != NULL || desc->notify != NULL || desc->progress != NULL)
-    return MP_INVALID;
-  mp_status status = check_desc(pool, desc);
-  if (status != MP_OK) return status;
-  if (mp_load_relaxed(&pool->scheduler.stuck) >= pool->config.stuck_max) return MP_STUCK;
-  bool counted;
-  if (n > SIZE_MAX / cost(desc)) return MP_NOMEM;
-  if ((status = mp_admit(&pool->admission, n, n * cost(desc), &counted)) != MP_OK) return status;
-  mp_worker *self = mp_pool_self(pool);
-  mp_task_lists *local = mp_pool_local_tasks(pool);
-  mp_task *first = NULL, *last = NULL;
-  mp_task_desc each = *desc;
-  for (size_t i = 0; i < n; i++) {
-    mp_task *task = mp_task_create(pool, &each, local);
-    if (task == NULL) {
-      status = MP_NOMEM;
-      break;
-    }
-    if (each.arg != NULL) each.arg = (char *)each.arg + stride;
-    if (counted) mp_pool_count_in(task, cost(desc));
-    mp_store_relaxed(&task->word, MP_STATE_QUEUED);
-    mp_store_relaxed(&task->joins, 0);
-    if (first == NULL)
-      first = task;
-    else
-      last->as.ordered.job.next = &task->as.ordered.job;
-    last = task;
-    last->as.ordered.job.next = NULL;
-  }
-  if (status == MP_OK) status = enter(pool, self, n);
-  if (status != MP_OK) {
-    for (mp_task *next; first != NULL; first = next) {
-      next = mp_task_of_job(first->as.ordered.job.next);
-      mp_task_discard(first, local);
-    }
-    if (counted) give_room(pool, n, n * cost(desc));
-    return status;
-  }
-  uint64_t id = mp_add_relaxed(&pool->next_id, n);
-  size_t i = 0;
-  for (mp_task *task = first; task != NULL; task = mp_task_of_job(task->as.ordered.job.next)) {
-    task->id = ++id;
-    if (tasks == NULL) continue;
-    add_handle(pool, task);
-    tasks[i++] = task;
-  }
-  if (desc->priority == 0) {
-    mp_scheduler_push_chain(&pool->scheduler, &first->as.ordered.job, &last->as.ordered.job, n);
-    first = NULL;
-  }
-  for (mp_task *next; first != NULL; first = next) {
-    next = mp_task_of_job(first->as.ordered.job.next);
-    mp_scheduler_push(&pool->scheduler, self, &first->as.ordered, first->priority);
-  }
-  cancel_if_late(pool);
-  return MP_OK;
-}
-
-/* }====================================================== */
-
-/*
-** {======================================================
 ** Counting and draining
 ** =======================================================
 */
@@ -496,20 +243,6 @@ static totals sum_counters(mp_pool *pool) {
 bool mp_pool_quiet(mp_pool *pool) {
   totals sum = sum_counters(pool);
   return sum.submitted == sum.settled;
-}
-
-mp_status mp_pool_enter(mp_pool *pool, mp_worker *self) {
-  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
-  mp_status status = enter(pool, self, 1);
-  if (status == MP_OK) mp_pool_count(pool, self, started);
-  return status;
-}
-
-void mp_pool_leave(mp_pool *pool, mp_worker *self) {
-  mp_pool_count(pool, self, returned);
-  mp_pool_count(pool, self, ended[MP_STATE_DONE - MP_STATE_DONE]);
-  mp_pool_count(pool, self, settled);
-  if (self == NULL) mp_pool_tell_drainers(pool);
 }
 
 static uint64_t minus(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
@@ -595,7 +328,7 @@ static unsigned join_workers(mp_pool *pool, uint64_t deadline) {
 static void stop_all(mp_pool *pool) {
   close_to(pool, MP_CLOSING_STOP);
   mp_pool_stop_bodies(pool);
-  mp_scheduler_drain(&pool->scheduler, cancel_job, pool);
+  mp_pool_cancel_queued(pool);
 }
 
 static void shut_down_locked(mp_pool *pool, uint64_t deadline, mp_shutdown_mode mode) {
@@ -610,7 +343,7 @@ static void shut_down_locked(mp_pool *pool, uint64_t deadline, mp_shutdown_mode 
   }
   if (!drained) {
     mp_pool_end_running(pool);
-    mp_scheduler_drain(&pool->scheduler, cancel_job, pool);
+    mp_pool_cancel_queued(pool);
   }
   unsigned stuck = join_workers(pool, deadline);
   mp_pool_stop_timer(pool);
@@ -639,7 +372,7 @@ void mp_pool_destroy(mp_pool *pool) {
   if (!mp_os_fork_guard_ok(&pool->fork_guard)) return; /* its locks may be held by threads that do not exist here */
   (void)!mp_pool_shutdown(pool, (uint64_t)1000000000, MP_SHUTDOWN_CANCEL_ALL, NULL);
   /* a task that ended on its way to the queue may lie there still, with nobody to find it, and hold the pool */
-  mp_scheduler_drain(&pool->scheduler, cancel_job, pool);
+  mp_pool_cancel_queued(pool);
   mp_mailbox_close(pool->mailbox); /* its messages hold tasks, which hold the pool */
   mp_pool_release(pool);
 }
@@ -649,7 +382,7 @@ static void free_pool(mp_pool *pool) {
   const mp_pool_config config = pool->config;
   mp_scheduler *scheduler = &pool->scheduler;
   uint32_t slots = mp_load_acquire(&scheduler->slots);
-  mp_scheduler_drain(scheduler, cancel_job, pool);
+  mp_pool_cancel_queued(pool);
   for (uint32_t i = 0; i < slots; i++) mp_task_flush(pool, &mp_load_relaxed(&scheduler->worker[i])->tasks);
   mp_scheduler_close(scheduler);
   mp_task_flush(pool, &pool->owner_tasks);

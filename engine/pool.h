@@ -84,6 +84,8 @@ static inline void mp_pool_count_in(mp_task *task, size_t bytes) {
   task->bytes = bytes;
   mp_store_relaxed(&task->counted, 1);
 }
+/* submit.c: ends what is queued, for a shutdown; jobs that are no tasks stay. */
+void mp_pool_cancel_queued(mp_pool *pool);
 /* A task that counts in the limits leaves its queue, for good or for bad: once, with the engine's reference. */
 void mp_pool_leave_queue(mp_pool *pool, const mp_task *task);
 

@@ -66,6 +66,7 @@ build = {
         "engine/status.c",
         "engine/stop.c",
         "engine/store.c",
+        "engine/submit.c",
         "engine/task.c",
         "engine/timers.c",
         "engine/wait.c",

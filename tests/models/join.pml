@@ -1,6 +1,6 @@
 /*
 ** A child of two parents: it is submitted while they end, well or badly, somebody cancels it, and a worker runs what is queued.
-** Mirrors link_after, join_ended (pool.c), tell_successor, worklist_push, finish_counted, mp_pool_make_ready, mp_pool_run_job (finish.c),
+** Mirrors link_after, join_ended (submit.c), tell_successor, worklist_push, finish_counted, mp_pool_make_ready, mp_pool_run_job (finish.c),
 ** mp_task_link, mp_task_close_links, mp_task_queue, mp_task_end, mp_task_status (task.c).
 **
 ** Holds: it runs at most once, and only after both parents are done; one terminal state; it is finished once; the engine's reference goes

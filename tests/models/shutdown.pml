@@ -1,6 +1,6 @@
 /*
 ** Submissions beside a shutdown: two threads submit a task each, one worker runs them, a shutdown waits, cancels what is queued, ends what
-** runs and does not stop. Mirrors enter, withdraw, cancel_if_late, cancel_job, mp_pool_quiet, drain, shut_down_locked, join_workers (pool.c),
+** runs and does not stop. Mirrors enter, withdraw, cancel_if_late, cancel_job (submit.c), mp_pool_quiet, drain, shut_down_locked, join_workers (pool.c),
 ** mp_pool_execute, mp_pool_run_job (finish.c), watch, mp_pool_returned, mp_pool_end_running (stop.c), the end of a worker's loop and
 ** on_idle (scheduler.c, pool.c).
 **
