@@ -276,7 +276,7 @@ describe("mp.run", function()
       for i = 1, 50 do all[i] = mp.go(mp.sleep, 0.1) end
       for _, r in ipairs(all) do r:await() end
     end)
-    assert.is_true(mp.now() - started < 2)
+    assert.is_true(mp.now() - started < 4) -- one after the other takes 5
   end)
 end)
 

@@ -46,10 +46,15 @@ describe("mp.graph", function()
 
   it("runs what does not depend on each other side by side", function()
     local pool <close> = mp.pool { workers = 2 }
-    local g <const> = mp.graph():add("a", mp.sleep, { args = { 0.2 } }):add("b", mp.sleep, { args = { 0.2 } })
-    local started <const> = mp.now()
-    g:run { pool = pool }
-    assert.is_true(mp.now() - started < 0.39)
+    local function meet(hang) -- ends when both run
+      local deadline <const> = mp.now() + hang
+      while mp.get_thread_pool_info().running < 2 and mp.now() < deadline do mp.sleep(0.001) end
+      mp.sleep(0.05)
+      return mp.now() < deadline
+    end
+    local options <const> = { args = { support.HANG_SECONDS / 2 } }
+    local results <const> = mp.graph():add("a", meet, options):add("b", meet, options):run { pool = pool }
+    assert.is_true(results.a and results.b)
     assert.equal(2, pool:info().done)
   end)
 

@@ -157,11 +157,11 @@ describe("shutdown", function()
 
   it("returns at its deadline with a task that does not stop, which is counted", function()
     local pool <const> = mp.pool { workers = 1 }
-    local h <const> = pool:spawn(os.execute, "sleep 1")
+    local h <const> = pool:spawn(os.execute, "sleep 3")
     support.wait_until(function() return h:status() == "running" end)
     local started <const> = mp.now()
     local report <const> = pool:shutdown { timeout = 0.05 }
-    assert.is_true(mp.now() - started < 0.9 or support.sanitized)
+    assert.is_true(mp.now() - started < 2.5 or support.sanitized)
     assert.equal(1, report.stuck)
     assert.is_true(h:is_ready())
     assert.is_false(h:status() == "done")
