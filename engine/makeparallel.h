@@ -279,7 +279,10 @@ typedef enum mp_state {
 typedef mp_status mp_task_run(mp_worker *worker, void *arg);
 /* Called once when the task is terminal, inside mp_poll of the mailbox it was given. */
 typedef void mp_task_done(mp_task *task, mp_state state, void *arg);
-/* Frees what arg owns: exactly once, whatever happens, as early as nothing can need it. Any thread, under no lock. */
+/*
+** Frees what arg owns: exactly once, whatever happens, as early as nothing can need it. Any thread, under no lock. Before the end of a task
+** that returned can be seen; of one that never ran, or was ended while it ran, it may come a little after.
+*/
 typedef void mp_task_drop(void *arg);
 /* Runs inside mp_mailbox_poll when the task is terminal; task is NULL if the news is discarded instead (its mailbox closed). */
 typedef void mp_notify(mp_task *task, mp_state state, void *ud);
