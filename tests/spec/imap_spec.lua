@@ -230,7 +230,7 @@ describe("mp.imap", function()
       if i == 1 then break end
     end
     support.wait_until(function() return pool:info().finished == pool:info().submitted end)
-    assert.is_true(pool:info().cancelled > 0)
+    assert.equal(1, pool:info().done) -- whatever else was on its way is cancelled
   end)
 
   it("gives up at its timeout with the rest cancelled", function()
