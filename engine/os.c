@@ -261,7 +261,10 @@ static bool is_heard(const struct sigaction *action) {
   return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
 }
 
-/* Who used the signal before us hears it as if we were not there: what came to one of our threads goes to the process's first. */
+/*
+** Who used the signal before us hears it as if we were not there: what came to one of our threads goes to the process's first. Where a
+** thread cannot be reached by the process's number, it is heard on the thread it came to.
+*/
 static void pass_on(int signal, siginfo_t *info, void *context, bool our_thread) {
   const struct sigaction *before = &interrupts.of[signal].before;
   if (!is_heard(before)) return;
@@ -484,7 +487,15 @@ unsigned mp_os_cores(void) {
   return online > 0 ? (unsigned)online : 1;
 }
 
-void mp_os_memory(uint64_t *available, uint64_t *total) { *available = *total = 0; }
+void mp_os_memory(uint64_t *available, uint64_t *total) {
+  *available = *total = 0;
+#if defined(_SC_AVPHYS_PAGES)
+  const long size = sysconf(_SC_PAGESIZE), unused = sysconf(_SC_AVPHYS_PAGES), all = sysconf(_SC_PHYS_PAGES);
+  if (size <= 0 || unused < 0 || all <= 0) return;
+  *available = (uint64_t)unused * (uint64_t)size; /* without what caches would give back */
+  *total = (uint64_t)all * (uint64_t)size;
+#endif
+}
 
 #endif
 

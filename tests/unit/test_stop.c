@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <string.h>
 
+#include "os.h"
+
 #define GRACE (5 * MILLISECOND)
 
 /* A body that looks up only when it is interrupted; what worker_interrupt sees. */
@@ -263,6 +265,7 @@ static void test_interrupt_earlier_handler_still_hears_the_host_and_comes_back(v
   assert_int_equal(heard + heard_elsewhere, 0); /* ours is not the host's */
   raise(SIGURG);
   assert_int_equal(heard, 1);
+#if defined(MP_OS_LINUX) /* elsewhere what comes to a worker is heard there */
   sigset_t urgent;
   sigemptyset(&urgent);
   sigaddset(&urgent, SIGURG);
@@ -276,6 +279,7 @@ static void test_interrupt_earlier_handler_still_hears_the_host_and_comes_back(v
   }
   pthread_sigmask(SIG_UNBLOCK, &urgent, NULL);
   assert_int_equal(heard_elsewhere, 0);
+#endif
   world_close(&w);
   assert_int_equal(sigaction(SIGURG, NULL, &now), 0);
   assert_ptr_equal(now.sa_handler, host_handler);
