@@ -17,14 +17,17 @@ MINOR := $(word 2,$(subst ., ,$(VERSION)))
 SONAME := libmakeparallel.so.$(MAJOR)
 SHARED := $(BUILD)/libmakeparallel.so.$(VERSION)
 
-PUBLIC_HEADERS := $(wildcard engine/makeparallel.h bindings/makeparallel_lua.h)
+LUA_LIB := $(BUILD)/libmakeparallel_lua.a
+
+PUBLIC_HEADERS := engine/makeparallel.h bindings/makeparallel_lua.h
+PC_FILES := makeparallel.pc makeparallel_lua.pc
 # meta.lua declares types for editors and is never loaded.
 LUA_FILES := $(filter-out lua/makeparallel/meta.lua,$(sort $(wildcard lua/makeparallel/*.lua lua/makeparallel/*/*.lua)))
 CMAKE_FILES := makeparallelConfig.cmake makeparallelConfigVersion.cmake
 
 # Everything install puts down, for uninstall: one list, so that neither forgets what the other does.
 INSTALLED_FILES = $(addprefix $(INCLUDEDIR)/,$(notdir $(PUBLIC_HEADERS))) \
-  $(addprefix $(LIBDIR)/,libmakeparallel.a libmakeparallel.so $(SONAME) $(notdir $(SHARED)) pkgconfig/makeparallel.pc) \
+  $(addprefix $(LIBDIR)/,$(notdir $(LIB) $(LUA_LIB) $(SHARED)) libmakeparallel.so $(SONAME) $(PC_FILES:%=pkgconfig/%)) \
   $(addprefix $(LIBDIR)/cmake/makeparallel/,$(CMAKE_FILES)) \
   $(LUA_FILES:lua/%=$(LUA_SHAREDIR)/%) $(LUA_LIBDIR)/makeparallel/core.so $(BINDIR)/makeparallel
 # Folders that are ours alone, deepest first.
@@ -39,16 +42,22 @@ $(SHARED): $(ENGINE_OBJ)
 	@echo "  LD  $@"
 	@$(CC) -shared -o $@ $^ $(LDFLAGS) $(NODELETE) -Wl,-soname,$(SONAME)
 
+# For programs that embed Lua: they link it, an engine in either form, and the Lua that they have.
+$(LUA_LIB): $(BINDINGS_OBJ)
+	@echo "  AR  $@"
+	@rm -f $@
+	@ar rcs $@ $^
+
 shared: $(SHARED) ## the engine as a shared library
 
-install: lib shared module ## install everything: PREFIX=, DESTDIR=
+install: $(LIB) $(LUA_LIB) $(SHARED) $(MODULE) ## install everything: PREFIX=, DESTDIR=
 	@$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)" "$(DESTDIR)$(LIBDIR)/pkgconfig" "$(DESTDIR)$(LIBDIR)/cmake/makeparallel" \
 	  "$(DESTDIR)$(LUA_LIBDIR)/makeparallel" "$(DESTDIR)$(BINDIR)"
 	@$(INSTALL) -m 644 $(PUBLIC_HEADERS) "$(DESTDIR)$(INCLUDEDIR)"
-	@$(INSTALL) -m 644 $(LIB) $(SHARED) "$(DESTDIR)$(LIBDIR)"
+	@$(INSTALL) -m 644 $(LIB) $(LUA_LIB) $(SHARED) "$(DESTDIR)$(LIBDIR)"
 	@ln -sf $(notdir $(SHARED)) "$(DESTDIR)$(LIBDIR)/$(SONAME)"
 	@ln -sf $(SONAME) "$(DESTDIR)$(LIBDIR)/libmakeparallel.so"
-	@$(FILL) engine/install/makeparallel.pc.in >"$(DESTDIR)$(LIBDIR)/pkgconfig/makeparallel.pc"
+	@for file in $(PC_FILES); do $(FILL) engine/install/$$file.in >"$(DESTDIR)$(LIBDIR)/pkgconfig/$$file"; done
 	@for file in $(CMAKE_FILES); do $(FILL) engine/install/$$file.in >"$(DESTDIR)$(LIBDIR)/cmake/makeparallel/$$file"; done
 	@for file in $(LUA_FILES:lua/%=%); do \
 	  $(INSTALL) -D -m 644 lua/$$file "$(DESTDIR)$(LUA_SHAREDIR)/$$file" || exit 1; \
@@ -58,7 +67,7 @@ install: lib shared module ## install everything: PREFIX=, DESTDIR=
 	  -e '2s|.*|package.path = "$(LUA_SHAREDIR)/?.lua;$(LUA_SHAREDIR)/?/init.lua;" .. package.path|' \
 	  -e '3s|.*|package.cpath = "$(LUA_LIBDIR)/?.so;" .. package.cpath|' rockspec/makeparallel >"$(DESTDIR)$(BINDIR)/makeparallel"
 	@chmod 755 "$(DESTDIR)$(BINDIR)/makeparallel"
-	@chmod 644 "$(DESTDIR)$(LIBDIR)/pkgconfig/makeparallel.pc" "$(DESTDIR)$(LIBDIR)/cmake/makeparallel/"*
+	@chmod 644 $(addprefix "$(DESTDIR)$(LIBDIR)"/,$(PC_FILES:%=pkgconfig/%) $(CMAKE_FILES:%=cmake/makeparallel/%))
 	@echo "installed below $(DESTDIR)$(PREFIX)"
 
 uninstall: ## remove what install put down: the same PREFIX= and DESTDIR=

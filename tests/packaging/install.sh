@@ -6,6 +6,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 prefix=$work/prefix
 clients=$PWD/tests/packaging/clients
+host=$PWD/examples/embed/smallest.c
 bad() { echo "check-install: $*" >&2; exit 1; }
 quietly() { "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2; bad "failed: $*"; }; }
 list() { (cd "$1" && find . ! -type d | LC_ALL=C sort); }
@@ -37,22 +38,28 @@ for cxx in g++ clang++; do
   $cxx -std=c++17 -pedantic $strict tests/ports/header.cpp -o "$work/cxx" $(pkg-config --cflags --libs makeparallel)
   "$work/cxx" || bad "the client in C++ by $cxx"
 done
-echo "installed: pkg-config, static, C++17"
+host_says() { [ "$("$1")" = "42 on a worker" ]; }
+gcc -std=c11 -pedantic $strict "$host" -o "$work/host" $(pkg-config --cflags --libs makeparallel_lua lua5.4)
+host_says "$work/host" || bad "the host of Lua with pkg-config"
+echo "installed: pkg-config, static, C++17, a host of Lua"
 
-quietly cmake -S "$clients" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix"
+quietly cmake -S "$clients" -B "$work/cmake" -DHOST="$host" -DCMAKE_PREFIX_PATH="$prefix"
 quietly cmake --build "$work/cmake"
 for client in shared static; do
   env -u LD_LIBRARY_PATH "$work/cmake/$client" | grep -q '^42$' || bad "the $client client with CMake"
 done
+for client in host host_static; do
+  host_says "$work/cmake/$client" || bad "the $client with CMake"
+done
 mv "$prefix" "$work/moved" # what CMake gets does not depend on where it was installed
-quietly cmake -S "$clients" -B "$work/cmake_moved" -DCMAKE_PREFIX_PATH="$work/moved"
+quietly cmake -S "$clients" -B "$work/cmake_moved" -DHOST="$host" -DCMAKE_PREFIX_PATH="$work/moved"
 quietly cmake --build "$work/cmake_moved"
 mv "$work/moved" "$prefix"
 for version in 0.1 "$(pkg-config --modversion makeparallel)"; do
-  quietly cmake -S "$clients" -B "$work/cmake_version" -DCMAKE_PREFIX_PATH="$prefix" -DWANTED="$version"
+  quietly cmake -S "$clients" -B "$work/cmake_version" -DHOST="$host" -DCMAKE_PREFIX_PATH="$prefix" -DWANTED="$version"
 done
 for version in 0.0 0.2 1.0; do
-  ! cmake -S "$clients" -B "$work/cmake_other" -DCMAKE_PREFIX_PATH="$prefix" -DWANTED="$version" >/dev/null 2>&1 || bad "CMake takes it for $version"
+  ! cmake -S "$clients" -B "$work/cmake_other" -DHOST="$host" -DCMAKE_PREFIX_PATH="$prefix" -DWANTED="$version" >/dev/null 2>&1 || bad "CMake takes it for $version"
 done
 echo "installed: CMake"
 
