@@ -13,7 +13,7 @@ static bool work_locked(mp_pool *pool, uint64_t *next) {
   mp_heap_node *node = mp_timers_expire(&pool->timers, now);
   if (node != NULL) {
     mp_task *task = mp_task_of_timer(node);
-    task->timing->armed = false;
+    mp_task_extra(task)->armed = false;
     pthread_mutex_unlock(&pool->timer_lock);
     mp_pool_end_now(pool, task, MP_STATE_TIMED_OUT);
     mp_task_release(task);
@@ -57,15 +57,15 @@ static mp_status start_locked(mp_pool *pool) {
 }
 
 mp_status mp_pool_arm(mp_pool *pool, mp_task *task) {
-  uint64_t deadline = mp_os_deadline(task->timing->timeout_ns);
+  uint64_t deadline = mp_os_deadline(mp_task_extra(task)->timeout_ns);
   pthread_mutex_lock(&pool->timer_lock);
   mp_status status = pool->timer_stop ? MP_SHUTDOWN : start_locked(pool);
   bool first = false;
   if (status == MP_OK) {
     first = deadline < mp_timers_next(&pool->timers) && !MP_BUGGY(TIMER_SLEEPS_ON);
     mp_task_retain(task);
-    task->timing->armed = true;
-    mp_timers_arm(&pool->timers, &task->timing->timer, deadline);
+    mp_task_extra(task)->armed = true;
+    mp_timers_arm(&pool->timers, &mp_task_extra(task)->timer, deadline);
     if (first) mp_add_relaxed(&pool->timer_gate.word, 1);
   }
   pthread_mutex_unlock(&pool->timer_lock);
@@ -86,10 +86,10 @@ void mp_pool_tick_at(mp_pool *pool, uint64_t when) {
 
 void mp_pool_disarm(mp_pool *pool, mp_task *task) {
   pthread_mutex_lock(&pool->timer_lock);
-  bool armed = task->timing->armed;
+  bool armed = mp_task_extra(task)->armed;
   if (armed) {
-    mp_timers_disarm(&pool->timers, &task->timing->timer);
-    task->timing->armed = false;
+    mp_timers_disarm(&pool->timers, &mp_task_extra(task)->timer);
+    mp_task_extra(task)->armed = false;
   }
   pthread_mutex_unlock(&pool->timer_lock);
   if (armed) mp_task_release(task);

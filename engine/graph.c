@@ -259,11 +259,11 @@ static void run_node(mp_worker *worker, mp_job *job) {
         continue;
       }
       mp_add_relaxed(&graph->active, 1);
-      mp_scheduler_push_bare(worker->scheduler, worker, &successor->job);
+      mp_scheduler_push(worker->scheduler, worker, &successor->job);
     }
     if (next == NULL) break;
     if (steps % 64 == 0) { /* let higher priorities and the fair pick in */
-      mp_scheduler_push_bare(worker->scheduler, worker, &next->job);
+      mp_scheduler_push(worker->scheduler, worker, &next->job);
       return;
     }
     node = next;
@@ -275,7 +275,7 @@ static void start_roots(mp_graph *graph, mp_worker *self) {
   mp_scheduler *scheduler = &graph->pool->scheduler;
   mp_store_relaxed(&graph->active, graph->root_count);
   mp_store_relaxed(&graph->done, MP_WORD_PENDING);
-  for (uint32_t i = 0; i < graph->root_count; i++) mp_scheduler_push_bare(scheduler, self, &graph->nodes[graph->order[i]].job);
+  for (uint32_t i = 0; i < graph->root_count; i++) mp_scheduler_push(scheduler, self, &graph->nodes[graph->order[i]].job);
 }
 
 mp_status mp_graph_run(mp_graph *graph) {

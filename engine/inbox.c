@@ -5,8 +5,6 @@
 
 #include "os.h"
 
-#define ordered_of(node) ((mp_ordered_job *)((char *)(node) - offsetof(mp_ordered_job, order)))
-
 mp_status mp_inbox_init(mp_inbox *inbox) {
   memset(inbox, 0, sizeof *inbox);
   return mp_os_lock_init(&inbox->lock);
@@ -26,11 +24,12 @@ void mp_inbox_push(mp_inbox *inbox, mp_job *head, mp_job *tail, size_t n) {
   pthread_mutex_unlock(&inbox->lock);
 }
 
-void mp_inbox_push_ordered(mp_inbox *inbox, mp_ordered_job *job, int priority) {
+void mp_inbox_push_ordered(mp_inbox *inbox, mp_job *job, mp_order *order, int priority) {
   assert(priority != 0);
   mp_level level = priority > 0 ? MP_LEVEL_HIGH : MP_LEVEL_LOW;
+  order->job = job;
   pthread_mutex_lock(&inbox->lock);
-  mp_heap_push(&inbox->side[level], &job->order, -(int64_t)priority);
+  mp_heap_push(&inbox->side[level], &order->node, -(int64_t)priority);
   mp_add_seq(&inbox->count[level], 1);
   pthread_mutex_unlock(&inbox->lock);
 }
@@ -57,5 +56,5 @@ mp_job *mp_inbox_pop_ordered(mp_inbox *inbox, mp_level level) {
   mp_heap_node *node = mp_heap_pop(&inbox->side[level]);
   if (node != NULL) mp_sub_relaxed(&inbox->count[level], 1);
   pthread_mutex_unlock(&inbox->lock);
-  return node == NULL ? NULL : &ordered_of(node)->job;
+  return node == NULL ? NULL : ((mp_order *)node)->job;
 }

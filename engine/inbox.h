@@ -14,11 +14,11 @@
 #include "heap.h"
 #include "makeparallel.h"
 
-/* What can be queued at an unusual priority: a job with a heap node behind it. */
-typedef struct mp_ordered_job {
-  mp_job job;
-  mp_heap_node order;
-} mp_ordered_job;
+/* A place among the jobs of an unusual priority; it outlives its job's wait. */
+typedef struct mp_order {
+  mp_heap_node node; /* first: the heaps give it back */
+  mp_job *job;
+} mp_order;
 
 typedef enum mp_level { MP_LEVEL_HIGH, MP_LEVEL_NORMAL, MP_LEVEL_LOW, MP_LEVELS } mp_level;
 
@@ -39,7 +39,7 @@ void mp_inbox_close(mp_inbox *inbox);
 /* Normal level: a chain of n jobs linked by `next`, tail->next ignored. */
 void mp_inbox_push(mp_inbox *inbox, mp_job *head, mp_job *tail, size_t n);
 /* priority != 0. */
-void mp_inbox_push_ordered(mp_inbox *inbox, mp_ordered_job *job, int priority);
+void mp_inbox_push_ordered(mp_inbox *inbox, mp_job *job, mp_order *order, int priority);
 
 /* Takes up to min(max, count / workers + 1) normal jobs, oldest first; returns how many. max <= MP_GRAB_MAX. */
 size_t mp_inbox_grab(mp_inbox *inbox, mp_job **jobs, size_t max, size_t workers);

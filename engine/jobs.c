@@ -62,7 +62,7 @@ void mp_fork(mp_worker *worker, mp_job *job, void (*run)(mp_worker *worker, mp_j
   job->run = run;
   mp_store_relaxed(&job->done, MP_WORD_PENDING);
   job->kind = MP_JOB_FORKED;
-  mp_scheduler_push_bare(worker->scheduler, worker, job);
+  mp_scheduler_push(worker->scheduler, worker, job);
 }
 
 void mp_join(mp_worker *worker, mp_job *job) {
@@ -135,7 +135,7 @@ static void for_outside(mp_pool *pool, loop *l, helper *helpers, size_t n) {
   for (size_t i = 0; i < n; i++) {
     helpers[i].job.run = run_outside_helper;
     helpers[i].job.kind = 0;
-    mp_scheduler_push_bare(&pool->scheduler, NULL, &helpers[i].job);
+    mp_scheduler_push(&pool->scheduler, NULL, &helpers[i].job);
   }
   mp_word_await(pool, NULL, &l->done);
 }

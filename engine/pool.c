@@ -80,8 +80,14 @@ static mp_status check_config(mp_pool_config *config) {
   return MP_OK;
 }
 
-/* Called by a worker that is about to sleep. */
-static void on_idle(void *ud) { mp_pool_tell_drainers(ud); }
+/*
+** Called by a worker that is about to sleep, and has settled tasks since. The change of nothing orders that with the drainer's count of
+** itself: either that comes first, and is seen here, or the drainer sees what this worker has counted.
+*/
+static void on_idle(void *ud) {
+  mp_pool *pool = ud;
+  if (mp_add_seq(&pool->drainers, 0) != 0) mp_event_signal(&pool->event);
+}
 
 /* An idle worker gives back the memory of tasks that are gone. */
 static void on_tidied(mp_worker *worker, void *ud) {
@@ -209,7 +215,7 @@ typedef struct totals {
 
 static void add_counters(totals *sum, const mp_counters *c) {
   /* settled first: see mp_pool_quiet */
-  sum->settled += mp_load_seq(&c->settled);
+  sum->settled += mp_load_acquire(&c->settled);
   for (int i = 0; i < 4; i++) sum->ended[i] += mp_load_relaxed(&c->ended[i]);
   sum->returned += mp_load_relaxed(&c->returned);
   sum->started += mp_load_relaxed(&c->started);

@@ -72,18 +72,13 @@ mp_task_lists *mp_pool_local_tasks(mp_pool *pool);
 mp_worker *mp_pool_self(mp_pool *pool);
 
 /*
-** Counters of the calling thread: a worker's own, or the shared ones. seq_cst: submitted is counted before `closing` is read,
-** and settled after all that a task submitted (mp_pool_quiet).
+** Counters of the calling thread: a worker's own, or the shared ones. release: what a task submitted was counted before it settles
+** (mp_pool_quiet).
 */
 #define mp_pool_count(pool, self, field) \
-  ((self) != NULL ? mp_store_seq(&(self)->counters.field, mp_load_relaxed(&(self)->counters.field) + 1) \
+  ((self) != NULL ? mp_store_release(&(self)->counters.field, mp_load_relaxed(&(self)->counters.field) + 1) \
                   : (void)mp_add_seq(&(pool)->outside.field, 1))
 
-/* A new task counts in the limits. */
-static inline void mp_pool_count_in(mp_task *task, size_t bytes) {
-  task->bytes = bytes;
-  mp_store_relaxed(&task->counted, 1);
-}
 /* submit.c: ends what is queued, for a shutdown; jobs that are no tasks stay. */
 void mp_pool_cancel_queued(mp_pool *pool);
 /* A task that counts in the limits leaves its queue, for good or for bad: once, with the engine's reference. */
@@ -93,8 +88,10 @@ void mp_pool_leave_queue(mp_pool *pool, const mp_task *task);
 void mp_pool_finish(mp_pool *pool, mp_worker *self, mp_task *task, uint32_t before, bool tail);
 /* Queues a task whose last dependency is done (the engine's reference passes on). */
 void mp_pool_make_ready(mp_pool *pool, mp_worker *self, mp_task *task, bool tail);
-/* Runs a queued task here and finishes it; false if it was ended, or is run elsewhere. Releases no reference. */
-bool mp_pool_execute(mp_worker *worker, mp_task *task, bool tail);
+/* Into a queue, by whoever has made it so. */
+void mp_pool_queue(mp_pool *pool, mp_worker *self, mp_task *task, bool tail);
+/* Runs a queued task here and finishes it, for one who waits for it; false if it was ended, or is run elsewhere. */
+bool mp_pool_execute(mp_worker *worker, mp_task *task);
 /* A queued task's job. */
 void mp_pool_run_job(mp_worker *worker, mp_job *job);
 

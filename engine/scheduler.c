@@ -32,16 +32,12 @@ void mp_scheduler_owner_leave(mp_worker *before) { self_worker = before; }
 ** =======================================================
 */
 
-void mp_scheduler_push(mp_scheduler *scheduler, mp_worker *self, mp_ordered_job *job, int priority) {
-  if (priority == 0) {
-    mp_scheduler_push_bare(scheduler, self, &job->job);
-    return;
-  }
-  mp_inbox_push_ordered(&scheduler->inbox, job, priority);
+void mp_scheduler_push_ordered(mp_scheduler *scheduler, mp_job *job, mp_order *order, int priority) {
+  mp_inbox_push_ordered(&scheduler->inbox, job, order, priority);
   mp_park_notify(&scheduler->park);
 }
 
-void mp_scheduler_push_bare(mp_scheduler *scheduler, mp_worker *self, mp_job *job) {
+void mp_scheduler_push(mp_scheduler *scheduler, mp_worker *self, mp_job *job) {
   if (MP_BUGGY(NOTIFY_FIRST)) mp_park_notify(&scheduler->park);
   MP_BUG_GAP(NOTIFY_FIRST);
   if (self != NULL && mp_deque_push_owner(&self->deque, job)) {
@@ -168,7 +164,7 @@ static mp_job *run_one(mp_worker *worker, mp_job *job) {
   if (job == NULL) return NULL;
   /* a long chain must not shut out higher priorities, nor the fair pick (which counts in find_local) */
   if (is_fair_next(worker) || !mp_inbox_seems_empty(&scheduler->inbox, MP_LEVEL_HIGH)) {
-    mp_scheduler_push_bare(scheduler, worker, job);
+    mp_scheduler_push(scheduler, worker, job);
     return NULL;
   }
   worker->picks++;

@@ -155,9 +155,9 @@ mp_worker *mp_scheduler_owner_enter(mp_scheduler *scheduler);
 void mp_scheduler_owner_leave(mp_worker *before);
 
 /* Queues a job, from `self` (a worker of this scheduler on its own thread) or from outside (NULL). Notifies. */
-void mp_scheduler_push(mp_scheduler *scheduler, mp_worker *self, mp_ordered_job *job, int priority);
-/* The same for a bare job. */
-void mp_scheduler_push_bare(mp_scheduler *scheduler, mp_worker *self, mp_job *job);
+void mp_scheduler_push(mp_scheduler *scheduler, mp_worker *self, mp_job *job);
+/* From any thread: one with a priority other than 0. */
+void mp_scheduler_push_ordered(mp_scheduler *scheduler, mp_job *job, mp_order *order, int priority);
 /* From outside: n jobs chained by next, normal priority. */
 void mp_scheduler_push_chain(mp_scheduler *scheduler, mp_job *head, mp_job *tail, size_t n);
 

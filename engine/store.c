@@ -19,12 +19,14 @@
 #define LOCAL_MAX 1
 #define BATCH 1
 #define SPARE_BLOCKS 0
+#define KEEP_NS 0
 #else
 #define SLAB_BLOCKS MP_STORE_SLAB_BLOCKS
 #define LARGE_SLAB_BLOCKS MP_STORE_LARGE_SLAB_BLOCKS
 #define LOCAL_MAX MP_STORE_LOCAL_MAX
 #define BATCH MP_STORE_BATCH
 #define SPARE_BLOCKS MP_STORE_SPARE_BLOCKS
+#define KEEP_NS MP_STORE_KEEP_NS
 #endif
 
 struct mp_slab {
@@ -35,10 +37,15 @@ struct mp_slab {
   unsigned uncut;       /* blocks at the end never given out */
 };
 
-#define SLAB_HEADER ((sizeof(mp_slab) + 15) & ~(size_t)15)
+#define SLAB_HEADER ((sizeof(mp_slab) + 63) & ~(size_t)63) /* blocks of a multiple of 64 bytes share no cache line */
 
-static size_t stride(const mp_store *store) { return sizeof(mp_block) + store->block_size; }
-static size_t slab_size(const mp_store *store, unsigned blocks) { return SLAB_HEADER + blocks * stride(store); }
+static size_t slab_size(const mp_store *store, unsigned blocks) { return SLAB_HEADER + blocks * store->block_size; }
+
+static uint16_t *number(const mp_store *store, mp_block *block) { return (uint16_t *)((char *)block + store->number_at); }
+
+static mp_slab *slab_of(const mp_store *store, mp_block *block) {
+  return (mp_slab *)((char *)block - *number(store, block) * store->block_size - SLAB_HEADER);
+}
 
 #ifdef CHECKED_MEMORY
 #define slab_get mp_alloc_get
@@ -48,10 +55,11 @@ static size_t slab_size(const mp_store *store, unsigned blocks) { return SLAB_HE
 #define slab_free mp_alloc_free_pages
 #endif
 
-mp_status mp_store_init(mp_store *store, mp_alloc *alloc, size_t block_size) {
+mp_status mp_store_init(mp_store *store, mp_alloc *alloc, size_t block_size, size_t number_at) {
   memset(store, 0, sizeof *store);
   store->alloc = alloc;
   store->block_size = (block_size + 15) & ~(size_t)15;
+  store->number_at = number_at;
   return mp_os_lock_init(&store->lock);
 }
 
@@ -85,9 +93,9 @@ static mp_block *cut(mp_store *store, mp_slab *slab) {
   if (block != NULL) {
     slab->free = block->next;
   } else { /* in address order: neighbours in time are neighbours in memory */
-    block = (mp_block *)((char *)slab + SLAB_HEADER + (slab->blocks - slab->uncut) * stride(store));
-    slab->uncut--;
-    block->slab = slab;
+    unsigned n = slab->blocks - slab->uncut--;
+    block = (mp_block *)((char *)slab + SLAB_HEADER + n * store->block_size);
+    *number(store, block) = (uint16_t)n;
   }
   slab->free_count--;
   return block;
@@ -103,6 +111,7 @@ static mp_slab *add_slab(mp_store *store) {
   mp_store_relaxed(&store->blocks, mp_load_relaxed(&store->blocks) + blocks);
   list_locked(store, slab);
   store->spare += blocks;
+  store->grown_ns = mp_os_now();
   pthread_mutex_unlock(&store->lock);
   return slab;
 }
@@ -113,7 +122,10 @@ static unsigned take(mp_store *store, unsigned n, mp_block **chain) {
   mp_block **tail = chain;
   pthread_mutex_lock(&store->lock);
   for (mp_slab *slab = store->slabs; slab != NULL && taken < n; slab = store->slabs) {
-    if (slab->free_count == slab->blocks) store->spare -= slab->blocks;
+    if (slab->free_count == slab->blocks) {
+      store->spare -= slab->blocks;
+      store->grown_ns = mp_os_now();
+    }
     for (; slab->free_count > 0 && taken < n; taken++) {
       *tail = cut(store, slab);
       tail = &(*tail)->next;
@@ -135,7 +147,7 @@ void *mp_store_get(mp_store *store, mp_store_local *local) {
   mp_block *block = local->free;
   local->free = block->next;
   local->count--;
-  return block + 1;
+  return block;
 }
 
 /* Takes a wholly free slab out, onto the chain. */
@@ -154,43 +166,45 @@ static void free_slabs(mp_store *store, mp_slab *gone) {
   }
 }
 
-void mp_store_trim(mp_store *store) {
+/* Takes out wholly free slabs until only so many blocks are spare; for free_slabs, after the lock. */
+static mp_slab *trim_locked(mp_store *store, size_t spare) {
   mp_slab *gone = NULL;
-  pthread_mutex_lock(&store->lock);
-  for (mp_slab *slab = store->slabs, *next; slab != NULL; slab = next) {
+  for (mp_slab *slab = store->slabs, *next; slab != NULL && store->spare > spare; slab = next) {
     next = slab->next;
     if (slab->free_count < slab->blocks) continue;
     store->spare -= slab->blocks;
     drop_locked(store, slab, &gone);
   }
+  return gone;
+}
+
+void mp_store_trim(mp_store *store) {
+  pthread_mutex_lock(&store->lock);
+  mp_slab *gone = trim_locked(store, 0);
   pthread_mutex_unlock(&store->lock);
   free_slabs(store, gone);
 }
 
-/* Gives n blocks of a chain back to their slabs. Freed slabs go after the lock. */
+/* Gives n blocks of a chain back to their slabs. */
 static void give(mp_store *store, mp_block *chain, unsigned n) {
   mp_slab *gone = NULL;
   pthread_mutex_lock(&store->lock);
   while (n-- > 0) {
     mp_block *block = chain;
-    mp_slab *slab = block->slab;
+    mp_slab *slab = slab_of(store, block);
     chain = block->next;
     block->next = slab->free;
     slab->free = block;
     if (slab->free_count++ == 0) list_locked(store, slab);
-    if (slab->free_count < slab->blocks) continue;
-    if (store->spare + slab->blocks <= SPARE_BLOCKS) {
-      store->spare += slab->blocks;
-      continue;
-    }
-    drop_locked(store, slab, &gone);
+    if (slab->free_count == slab->blocks) store->spare += slab->blocks;
   }
+  if (store->spare > SPARE_BLOCKS && mp_os_now() - store->grown_ns >= KEEP_NS) gone = trim_locked(store, SPARE_BLOCKS);
   pthread_mutex_unlock(&store->lock);
   free_slabs(store, gone);
 }
 
 void mp_store_put(mp_store *store, mp_store_local *local, void *memory) {
-  mp_block *block = (mp_block *)memory - 1;
+  mp_block *block = memory;
   if (local == NULL) {
     give(store, block, 1);
     return;

@@ -2,8 +2,10 @@
 ** store.h - a store of equal-sized blocks, cut from slabs: each thread with a local list gets and puts without a lock.
 **
 ** Tasks are taken by one thread and given back by another, in bursts of millions, which general allocators are slow at. A full
-** local list gives a batch back to the slabs; an empty one takes a batch. A slab whose blocks are all back is freed, but for a few, so
-** that memory follows the load down.
+** local list gives a batch back to the slabs; an empty one takes a batch. Slabs whose blocks are all back are kept while the load
+** grows and freed after it, but for a few, so that memory follows the load down.
+**
+** Nothing stands before a block: its number in its slab, two bytes of its own that the user leaves alone, leads back to the slab.
 */
 #ifndef MP_STORE_H
 #define MP_STORE_H
@@ -18,13 +20,13 @@
 #define MP_STORE_LARGE_FROM 4096 /* blocks in all, from which on slabs are larger: each costs a system call or two */
 #define MP_STORE_LARGE_SLAB_BLOCKS 4096
 #define MP_STORE_SPARE_BLOCKS 131072 /* kept in empty slabs while workers are busy; idle, they give all of them back */
+#define MP_STORE_KEEP_NS ((uint64_t)100000000) /* since the last growth, for which all are kept: what grew may grow again */
 
 typedef struct mp_slab mp_slab;
 
-/* What stands before each block: its slab while it is out, the link of a list while it is free. Its 16 bytes keep the block aligned. */
+/* How a block begins while it is free. */
 typedef struct mp_block mp_block;
 struct mp_block {
-  _Alignas(16) mp_slab *slab; /* 32-bit pointers alone would take 8 */
   mp_block *next;
 };
 
@@ -36,24 +38,32 @@ typedef struct mp_store_local {
 
 #define MP_TASK_SIZES 2 /* of blocks for tasks: see mp_task_open_stores */
 
+/* What a thread has in stock for tasks to come. */
 typedef struct mp_task_lists {
   mp_store_local of[MP_TASK_SIZES];
+  uint64_t id, id_end; /* numbers not given out yet */
 } mp_task_lists;
 
 typedef struct mp_store {
   mp_alloc *alloc;   /* constant */
-  size_t block_size; /* constant: what the user sees */
+  size_t block_size; /* constant */
+  size_t number_at;  /* constant: where in a block its number is, a uint16_t */
   pthread_mutex_t lock;
   mp_slab *slabs;    /* guarded by lock: those with a free block */
-  unsigned spare;    /* guarded by lock: blocks in those that are wholly free */
+  size_t spare;      /* guarded by lock: blocks in those that are wholly free */
+  uint64_t grown_ns; /* guarded by lock: when a slab was last added, or taken from though it was wholly free */
   _Atomic size_t blocks; /* in all slabs; written under the lock */
 } mp_store;
 
-MP_CHECKED mp_status mp_store_init(mp_store *store, mp_alloc *alloc, size_t block_size);
+/* number_at: an even offset of two bytes in each block, behind its first pointer, that the store writes and nobody else. */
+MP_CHECKED mp_status mp_store_init(mp_store *store, mp_alloc *alloc, size_t block_size, size_t number_at);
 /* Every block must be back: locals are emptied by mp_store_flush first. */
 void mp_store_close(mp_store *store);
 
-/* local == NULL: a thread without a list. Uninitialised memory, aligned to 16; NULL when out of memory. */
+/*
+** local == NULL: a thread without a list. Uninitialised memory, aligned to 16, to 64 where the allocator hook is the default and the
+** size allows; NULL when out of memory.
+*/
 MP_CHECKED void *mp_store_get(mp_store *store, mp_store_local *local);
 void mp_store_put(mp_store *store, mp_store_local *local, void *memory);
 void mp_store_flush(mp_store *store, mp_store_local *local);

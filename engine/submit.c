@@ -48,7 +48,8 @@ static void give_room(mp_pool *pool, size_t n, size_t bytes) {
 }
 
 void mp_pool_leave_queue(mp_pool *pool, const mp_task *task) {
-  if (task->bytes != 0 && mp_admission_leave_queue(&pool->admission, 1, task->bytes)) mp_event_signal(&pool->event);
+  const mp_extra *extra = mp_task_extra(task);
+  if (extra != NULL && extra->bytes != 0 && mp_admission_leave_queue(&pool->admission, 1, extra->bytes)) mp_event_signal(&pool->event);
 }
 
 /* A queued task is cancelled. Bare jobs are refused: somebody waits for them to run. */
@@ -92,17 +93,18 @@ static void join_ended(mp_pool *pool, mp_worker *self, mp_task *task, mp_task *p
   uint32_t before;
   if (mp_task_state(parent) == MP_STATE_DONE) return;
   mp_task_retain(parent);
-  if (!mp_cas_acq_rel(&task->cause, &none, parent)) mp_task_release(parent);
+  if (!mp_cas_acq_rel(&task->as.never.cause, &none, parent)) mp_task_release(parent);
   if (mp_task_end(task, MP_STATE_FAILED, true, &before)) mp_pool_finish(pool, self, task, before, false);
 }
 
 /* Makes the task a successor of its dependencies; it may be ready, or ended, before this returns. */
 static void link_after(mp_pool *pool, mp_worker *self, mp_task *task, const mp_task_desc *desc) {
   uint32_t ended = 0;
+  mp_link *links = desc->after_count > MP_LINKS_INLINE ? mp_task_extra(task)->links : task->by.links;
   mp_store_relaxed(&task->joins, (uint32_t)desc->after_count + 1);
   for (size_t i = 0; i < desc->after_count; i++) {
-    task->links[i].target = (uintptr_t)task;
-    if (mp_task_link(desc->after[i], &task->links[i])) continue;
+    links[i].target = (uintptr_t)task;
+    if (mp_task_link(desc->after[i], &links[i])) continue;
     ended++;
     join_ended(pool, self, task, desc->after[i]);
   }
@@ -152,14 +154,13 @@ mp_status mp_submit(mp_pool *pool, const mp_task_desc *desc, mp_task **out) {
   }
   if ((status = enter(pool, self, 1)) != MP_OK) goto fail_enter;
   mp_notice *notices[2];
-  mp_task *task = mp_task_create(pool, desc, local), *run_here = NULL;
+  mp_task *task = mp_task_create(pool, desc, counted ? cost(desc) : 0, local), *run_here = NULL;
   if (task == NULL) {
     status = MP_NOMEM;
     goto fail_task;
   }
-  if (counted) mp_pool_count_in(task, cost(desc));
   if ((status = make_listeners(pool, task, desc, notices)) != MP_OK) goto fail_listeners;
-  task->id = mp_add_relaxed(&pool->next_id, 1) + 1;
+  task->id = mp_task_new_id(pool, local);
   if (out != NULL) add_handle(pool, task);
   if (mp_task_timeout(task) != 0 && (status = mp_pool_arm(pool, task)) != MP_OK) goto fail_arm; /* armed, it may end any time */
   if (out != NULL) *out = task;
@@ -206,26 +207,25 @@ mp_status mp_submit_batch(mp_pool *pool, const mp_task_desc *desc, size_t n, siz
   mp_task *first = NULL, *last = NULL;
   mp_task_desc each = *desc;
   for (size_t i = 0; i < n; i++) {
-    mp_task *task = mp_task_create(pool, &each, local);
+    mp_task *task = mp_task_create(pool, &each, counted ? cost(desc) : 0, local);
     if (task == NULL) {
       status = MP_NOMEM;
       break;
     }
     if (each.arg != NULL) each.arg = (char *)each.arg + stride;
-    if (counted) mp_pool_count_in(task, cost(desc));
-    mp_store_relaxed(&task->word, MP_STATE_QUEUED);
+    (void)!mp_task_queue(task);
     mp_store_relaxed(&task->joins, 0);
     if (first == NULL)
       first = task;
     else
-      last->as.ordered.job.next = &task->as.ordered.job;
+      last->as.job.next = &task->as.job;
     last = task;
-    last->as.ordered.job.next = NULL;
+    last->as.job.next = NULL;
   }
   if (status == MP_OK) status = enter(pool, self, n);
   if (status != MP_OK) {
     for (mp_task *next; first != NULL; first = next) {
-      next = mp_task_of_job(first->as.ordered.job.next);
+      next = mp_task_of_job(first->as.job.next);
       mp_task_discard(first, local);
     }
     if (counted) give_room(pool, n, n * cost(desc));
@@ -233,19 +233,19 @@ mp_status mp_submit_batch(mp_pool *pool, const mp_task_desc *desc, size_t n, siz
   }
   uint64_t id = mp_add_relaxed(&pool->next_id, n);
   size_t i = 0;
-  for (mp_task *task = first; task != NULL; task = mp_task_of_job(task->as.ordered.job.next)) {
+  for (mp_task *task = first; task != NULL; task = mp_task_of_job(task->as.job.next)) {
     task->id = ++id;
     if (tasks == NULL) continue;
     add_handle(pool, task);
     tasks[i++] = task;
   }
   if (desc->priority == 0) {
-    mp_scheduler_push_chain(&pool->scheduler, &first->as.ordered.job, &last->as.ordered.job, n);
+    mp_scheduler_push_chain(&pool->scheduler, &first->as.job, &last->as.job, n);
     first = NULL;
   }
   for (mp_task *next; first != NULL; first = next) {
-    next = mp_task_of_job(first->as.ordered.job.next);
-    mp_scheduler_push(&pool->scheduler, self, &first->as.ordered, first->priority);
+    next = mp_task_of_job(first->as.job.next);
+    mp_pool_queue(pool, self, first, false);
   }
   cancel_if_late(pool);
   return MP_OK;

@@ -13,14 +13,17 @@
 */
 
 #define INLINE_ARG 128 /* an argument up to this size shares a block with its task */
+#define IDS 64 /* that a thread takes at a time */
 #define ALIGN 16
 
-static size_t aligned(size_t size) { return (size + ALIGN - 1) & ~(size_t)(ALIGN - 1); }
+/* Where an argument lies that shares a block with its task. */
+#define ARG_AT ((sizeof(mp_task) + sizeof(mp_extra) + ALIGN - 1) & ~(size_t)(ALIGN - 1))
 
 mp_status mp_task_open_stores(mp_pool *pool) {
-  mp_status status = mp_store_init(&pool->stores[0], &pool->alloc, sizeof(mp_task));
+  size_t sizes[MP_TASK_SIZES] = {sizeof(mp_task), ARG_AT + INLINE_ARG};
+  mp_status status = mp_store_init(&pool->stores[0], &pool->alloc, sizes[0], offsetof(mp_task, number));
   if (status != MP_OK) return status;
-  status = mp_store_init(&pool->stores[1], &pool->alloc, aligned(sizeof(mp_task) + sizeof(mp_timing)) + INLINE_ARG);
+  status = mp_store_init(&pool->stores[1], &pool->alloc, sizes[1], offsetof(mp_task, number));
   if (status != MP_OK) mp_store_close(&pool->stores[0]);
   return status;
 }
@@ -52,95 +55,119 @@ static void put_memory(mp_pool *pool, mp_task_lists *local, void *memory, size_t
   mp_alloc_free(&pool->alloc, memory, size);
 }
 
-mp_task *mp_task_create(mp_pool *pool, const mp_task_desc *desc, mp_task_lists *local) {
-  bool timed = desc->timeout_ns != 0 || (desc->flags & MP_TASK_TIMED);
-  size_t size = sizeof(mp_task) + (timed ? sizeof(mp_timing) : 0), arg_at = aligned(size);
-  if (desc->arg_size > 0) size = arg_at + desc->arg_size;
+uint64_t mp_task_new_id(mp_pool *pool, mp_task_lists *local) {
+  if (local == NULL) return mp_add_relaxed(&pool->next_id, 1) + 1;
+  if (local->id == local->id_end) {
+    local->id = mp_add_relaxed(&pool->next_id, IDS);
+    local->id_end = local->id + IDS;
+  }
+  return ++local->id;
+}
+
+static bool needs_extra(const mp_task_desc *desc, size_t bytes) {
+  return desc->arg_size > 0 || desc->timeout_ns != 0 || (desc->flags & MP_TASK_TIMED) || desc->priority != 0 || desc->done != NULL ||
+         bytes != 0 || desc->after_count > MP_LINKS_INLINE;
+}
+
+/* False: out of memory. */
+static bool init_extra(mp_task *task, const mp_task_desc *desc, size_t bytes, size_t size) {
+  mp_extra *extra = (mp_extra *)(task + 1);
+  memset(extra, 0, sizeof *extra);
+  if (desc->after_count > MP_LINKS_INLINE) {
+    extra->links = mp_alloc_get(&task->pool->alloc, desc->after_count * sizeof *extra->links);
+    if (extra->links == NULL) return false;
+    extra->link_count = (uint32_t)desc->after_count;
+  }
+  extra->size = size;
+  extra->timeout_ns = desc->timeout_ns;
+  if (desc->flags & MP_TASK_TIMED) extra->submitted_ns = mp_os_now();
+  extra->done = desc->done;
+  extra->bytes = bytes;
+  mp_store_relaxed(&extra->counted, bytes != 0);
+  extra->priority = desc->priority;
+  if (desc->arg_size > 0) {
+    task->arg = (char *)task + ARG_AT;
+    memcpy(task->arg, desc->arg, desc->arg_size);
+  }
+  return true;
+}
+
+mp_task *mp_task_create(mp_pool *pool, const mp_task_desc *desc, size_t bytes, mp_task_lists *local) {
+  bool more = needs_extra(desc, bytes);
+  size_t size = !more ? sizeof(mp_task) : desc->arg_size > 0 ? ARG_AT + desc->arg_size : sizeof(mp_task) + sizeof(mp_extra);
   mp_task *task = get_memory(pool, local, size);
   if (task == NULL) return NULL;
-  task->links = task->as.waiting.links;
-  task->link_count = (uint32_t)desc->after_count;
-  if (desc->after_count > MP_LINKS_INLINE) {
-    task->links = mp_alloc_get(&pool->alloc, desc->after_count * sizeof *task->links);
-    if (task->links == NULL) {
-      put_memory(pool, local, task, size);
-      return NULL;
-    }
-  }
   /* field by field: a memset of the whole costs a fifth of an empty task */
-  mp_store_relaxed(&task->word, MP_STATE_WAITING);
-  mp_store_relaxed(&task->successors, NULL);
-  mp_store_relaxed(&task->progress, 0);
-  mp_store_relaxed(&task->cause, NULL);
-  mp_store_relaxed(&task->progress_targets, NULL);
-  task->result = NULL;
-  task->result_drop = NULL;
-  task->status = MP_OK;
-  task->id = 0;
-  task->bytes = 0;
-  mp_store_relaxed(&task->counted, 0);
-  task->timing = NULL;
-  task->size = (uint32_t)size;
-  task->own = (desc->drop != NULL ? MP_OWN_ARG : 0u) | (desc->done != NULL ? MP_OWN_DONE : 0u);
+  task->as.job.run = mp_pool_run_job;
+  task->as.job.kind = 0;
+  mp_store_relaxed(&task->as.never.cause, NULL);
+  mp_store_relaxed(&task->word, MP_STATE_WAITING | (more ? MP_WORD_EXTRA : 0));
   mp_store_relaxed(&task->references, 1);
   mp_store_relaxed(&task->joins, 1);
-  task->as.ordered.job.run = mp_pool_run_job;
-  task->as.ordered.job.kind = 0;
-  task->priority = desc->priority;
+  task->own = (uint8_t)((desc->drop != NULL ? MP_OWN_ARG : 0) | (desc->done != NULL ? MP_OWN_DONE : 0));
+  task->status = MP_OK;
+  mp_store_relaxed(&task->successors, NULL);
+  mp_store_relaxed(&task->progress, NULL);
   task->pool = pool;
   task->run = desc->run;
   task->drop = desc->drop;
-  task->done = desc->done;
   task->arg = desc->arg;
-  if (desc->arg_size > 0) {
-    task->arg = (char *)task + arg_at;
-    memcpy(task->arg, desc->arg, desc->arg_size);
-  }
-  if (timed) {
-    task->timing = (mp_timing *)(task + 1);
-    memset(task->timing, 0, sizeof *task->timing);
-    task->timing->timeout_ns = desc->timeout_ns;
-    if (desc->flags & MP_TASK_TIMED) task->timing->submitted_ns = mp_os_now();
+  task->id = 0;
+  if (more && !init_extra(task, desc, bytes, size)) {
+    put_memory(pool, local, task, size);
+    return NULL;
   }
   return task;
 }
 
 static void free_memory(mp_task *task, mp_task_lists *local) {
   mp_pool *pool = task->pool;
-  if (task->links != task->as.waiting.links) mp_alloc_free(&pool->alloc, task->links, task->link_count * sizeof *task->links);
-  put_memory(pool, local, task, task->size);
+  mp_extra *extra = mp_task_extra(task);
+  if (extra != NULL && extra->links != NULL) mp_alloc_free(&pool->alloc, extra->links, extra->link_count * sizeof *extra->links);
+  put_memory(pool, local, task, extra != NULL ? extra->size : sizeof(mp_task));
 }
 
-static void free_targets(mp_task *task) {
-  for (mp_progress_target *target = mp_load_relaxed(&task->progress_targets), *next; target != NULL; target = next) {
+static void free_progress(mp_task *task) {
+  mp_alloc *alloc = &task->pool->alloc;
+  mp_progress_state *progress = mp_load_relaxed(&task->progress);
+  if (progress == NULL) return;
+  for (mp_progress_target *target = mp_load_relaxed(&progress->targets), *next; target != NULL; target = next) {
     next = target->next;
     mp_mailbox_release(target->mailbox);
-    mp_alloc_free(&task->pool->alloc, target, sizeof *target);
+    mp_alloc_free(alloc, target, sizeof *target);
   }
+  mp_alloc_free(alloc, progress, sizeof *progress);
 }
 
 void mp_task_discard(mp_task *task, mp_task_lists *local) {
-  free_targets(task);
+  free_progress(task);
   free_memory(task, local);
 }
 
 void mp_task_drop_arg(mp_task *task) {
   if (!(task->own & MP_OWN_ARG)) return;
-  if (!MP_BUGGY(DROP_TWICE)) task->own &= ~(uint32_t)MP_OWN_ARG;
+  if (!MP_BUGGY(DROP_TWICE)) task->own &= (uint8_t)~MP_OWN_ARG;
   task->drop(task->arg);
+}
+
+void mp_task_drop_result(mp_task *task) {
+  if (!(task->own & MP_OWN_RESULT)) return;
+  task->own &= (uint8_t)~MP_OWN_RESULT;
+  if (task->by.result.drop != NULL) task->by.result.drop(task->by.result.value);
 }
 
 void mp_task_retain(mp_task *task) { mp_add_relaxed(&task->references, 1); }
 
 void mp_task_release(mp_task *task) {
   while (task != NULL) {
-    if (mp_sub_acq_rel(&task->references, 1) != 1) return; /* acq_rel: all use is over before it is freed */
+    /* acq_rel: all use is over before it is freed. The only one needs no locked instruction to see that */
+    if (!mp_task_is_sole(task) && mp_sub_acq_rel(&task->references, 1) != 1) return;
     mp_pool *pool = task->pool;
     if (!mp_os_fork_guard_ok(&pool->fork_guard)) return; /* the store's lock may be held for ever */
     mp_task_drop_arg(task);
-    if (task->result_drop != NULL) task->result_drop(task->result);
-    free_targets(task);
-    mp_task *cause = mp_load_relaxed(&task->cause);
+    mp_task_drop_result(task);
+    free_progress(task);
+    mp_task *cause = mp_load_relaxed(&task->as.never.cause);
     bool counted = task->own & MP_OWN_POOL;
     free_memory(task, mp_pool_local_tasks(pool));
     task = cause; /* a chain of failures is released without recursion */
@@ -156,23 +183,32 @@ void mp_task_release(mp_task *task) {
 ** =======================================================
 */
 
+static uint32_t moved(uint32_t word, mp_state to) { return (word & (MP_BUGGY(FLAGS_LOST) ? MP_WORD_EXTRA : ~MP_WORD_STATE)) | to; }
+
 static bool move(mp_task *task, mp_state from, mp_state to, uint32_t *before) {
   uint32_t word = mp_load_relaxed(&task->word);
   do {
     if (mp_word_state(word) != from) return false;
-  } while (!mp_cas_acq_rel(&task->word, &word, (MP_BUGGY(FLAGS_LOST) ? 0 : word & ~MP_WORD_STATE) | to));
+  } while (!mp_cas_acq_rel(&task->word, &word, moved(word, to)));
   *before = word;
+  return true;
+}
+
+static bool move_sole(mp_task *task, mp_state from, mp_state to, uint32_t *before) {
+  *before = mp_load_relaxed(&task->word);
+  if (mp_word_state(*before) != from) return false;
+  mp_store_relaxed(&task->word, moved(*before, to));
   return true;
 }
 
 bool mp_task_queue(mp_task *task) {
   uint32_t before;
-  return move(task, MP_STATE_WAITING, MP_STATE_QUEUED, &before);
+  return (mp_task_is_sole(task) ? move_sole : move)(task, MP_STATE_WAITING, MP_STATE_QUEUED, &before);
 }
 
-bool mp_task_start(mp_task *task, bool *asked) {
+bool mp_task_start(mp_task *task, bool sole, bool *asked) {
   uint32_t before;
-  if (!move(task, MP_STATE_QUEUED, MP_STATE_RUNNING, &before)) return false;
+  if (!(sole ? move_sole : move)(task, MP_STATE_QUEUED, MP_STATE_RUNNING, &before)) return false;
   *asked = (before & MP_WORD_CANCEL) != 0;
   return true;
 }
@@ -193,11 +229,18 @@ bool mp_task_end(mp_task *task, mp_state state, bool unstarted, uint32_t *before
   return true;
 }
 
+bool mp_task_end_sole(mp_task *task, mp_state state, uint32_t *before) {
+  *before = mp_load_relaxed(&task->word);
+  if (mp_state_is_terminal(mp_word_state(*before))) return false;
+  mp_store_release(&task->word, (*before & ~MP_WORD_STATE) | state); /* pairs with mp_task_state, of who gets it from a notice */
+  return true;
+}
+
 mp_state mp_task_state(const mp_task *task) { return mp_word_state(mp_load_acquire(&task->word)); }
 
 mp_status mp_task_status(const mp_task *task) {
   switch (mp_task_state(task)) {
-    case MP_STATE_FAILED: return mp_load_relaxed(&task->cause) != NULL ? MP_DEPENDENCY : task->status;
+    case MP_STATE_FAILED: return mp_load_relaxed(&task->as.never.cause) != NULL ? MP_DEPENDENCY : (mp_status)task->status;
     case MP_STATE_CANCELLED: return MP_CANCELLED;
     case MP_STATE_TIMED_OUT: return MP_TIMEOUT;
     default: return MP_OK;
@@ -206,26 +249,26 @@ mp_status mp_task_status(const mp_task *task) {
 
 uint64_t mp_task_id(const mp_task *task) { return task->id; }
 mp_pool *mp_task_pool(const mp_task *task) { return task->pool; }
-int mp_task_priority(const mp_task *task) { return task->priority; }
-uint64_t mp_task_timeout(const mp_task *task) { return task->timing != NULL ? task->timing->timeout_ns : 0; }
+int mp_task_priority(const mp_task *task) { return mp_task_extra(task) != NULL ? mp_task_extra(task)->priority : 0; }
+uint64_t mp_task_timeout(const mp_task *task) { return mp_task_extra(task) != NULL ? mp_task_extra(task)->timeout_ns : 0; }
 void *mp_task_arg(const mp_task *task) { return task->arg; }
 
 void *mp_task_result(const mp_task *task) {
   mp_state state = mp_task_state(task);
-  return state == MP_STATE_DONE || state == MP_STATE_FAILED ? task->result : NULL;
+  return (state == MP_STATE_DONE || state == MP_STATE_FAILED) && (task->own & MP_OWN_RESULT) ? task->by.result.value : NULL;
 }
 
 mp_task *mp_task_cause(const mp_task *task) {
-  return mp_task_state(task) == MP_STATE_FAILED ? mp_load_relaxed(&task->cause) : NULL;
+  return mp_task_state(task) == MP_STATE_FAILED ? mp_load_relaxed(&task->as.never.cause) : NULL;
 }
 
 int mp_task_cancel_requested(const mp_task *task) { return (mp_load_relaxed(&task->word) & MP_WORD_CANCEL) != 0; }
 
 void mp_task_times(const mp_task *task, uint64_t *queued_ns, uint64_t *run_ns) {
-  const mp_timing *timing = task->timing;
+  const mp_extra *extra = mp_task_extra(task);
   *queued_ns = *run_ns = 0;
-  if (timing == NULL || timing->submitted_ns == 0) return;
-  uint64_t submitted = timing->submitted_ns, ended = mp_load_relaxed(&timing->ended_ns), started = mp_load_relaxed(&timing->started_ns);
+  if (extra == NULL || extra->submitted_ns == 0) return;
+  uint64_t submitted = extra->submitted_ns, ended = mp_load_relaxed(&extra->ended_ns), started = mp_load_relaxed(&extra->started_ns);
   uint64_t now = ended != 0 ? ended : mp_os_now();
   if (started == 0 || started > now) started = now;
   *queued_ns = started - submitted;
@@ -249,8 +292,9 @@ bool mp_task_link(mp_task *task, mp_link *link) {
   return true;
 }
 
-mp_link *mp_task_close_links(mp_task *task) {
-  mp_link *newest = mp_swap_acq_rel(&task->successors, MP_LINKS_CLOSED), *oldest = NULL;
+mp_link *mp_task_close_links(mp_task *task, bool sole) {
+  mp_link *newest = sole ? mp_load_relaxed(&task->successors) : mp_swap_acq_rel(&task->successors, MP_LINKS_CLOSED), *oldest = NULL;
+  if (sole) mp_store_release(&task->successors, MP_LINKS_CLOSED); /* pairs with mp_task_link, of who gets the task from a notice */
   while (newest != NULL) {
     mp_link *next = newest->next;
     newest->next = oldest;
@@ -260,10 +304,14 @@ mp_link *mp_task_close_links(mp_task *task) {
   return oldest;
 }
 
+static mp_progress_target *first_target(const mp_task *task) {
+  mp_progress_state *progress = mp_load_acquire(&task->progress); /* both pair with those who publish, in the chapter on progress */
+  return progress == NULL ? NULL : mp_load_acquire(&progress->targets);
+}
+
 /* No progress after the end: what a reporter sends there from now on is dropped. */
 static void mark_told(mp_task *task, const mp_mailbox *mailbox) {
-  mp_progress_target *target = mp_load_acquire(&task->progress_targets); /* pairs with the push in mp_task_on_progress */
-  for (; target != NULL; target = target->next)
+  for (mp_progress_target *target = first_target(task); target != NULL; target = target->next)
     if (target->mailbox == mailbox && !MP_BUGGY(PROGRESS_AFTER_END)) mp_store_relaxed(&target->told, true);
 }
 
@@ -274,7 +322,7 @@ static void deliver_notice(mp_message *message, bool discarded) {
   if (notice->notify != NULL)
     notice->notify(discarded ? NULL : task, mp_task_state(task), notice->ud);
   else if (!discarded)
-    task->done(task, mp_task_state(task), task->arg);
+    mp_task_extra(task)->done(task, mp_task_state(task), task->arg);
   mp_notice_free(notice);
 }
 
@@ -357,31 +405,48 @@ static mp_status send_progress(mp_task *task, const mp_progress_target *target, 
   return MP_OK;
 }
 
+static mp_status get_progress(mp_task *task, mp_progress_state **state) {
+  mp_alloc *alloc = &task->pool->alloc;
+  if ((*state = mp_load_acquire(&task->progress)) != NULL) return MP_OK; /* pairs with the swap below, by another thread */
+  mp_progress_state *made = mp_alloc_zeroed(alloc, sizeof *made);
+  if (made == NULL) return MP_NOMEM;
+  if (mp_cas_acq_rel(&task->progress, state, made)) *state = made; /* release: publishes its zeros */
+  if (*state != made) mp_alloc_free(alloc, made, sizeof *made);
+  return MP_OK;
+}
+
 mp_status mp_task_report(mp_task *task, double progress, const char *note, size_t note_length) {
   if (!(progress >= 0 && progress <= 1)) return MP_INVALID; /* also NaN */
   if (!mp_os_fork_guard_ok(&task->pool->fork_guard)) return MP_FORKED;
   if (note == NULL) note_length = 0;
   if (mp_state_is_terminal(mp_task_state(task))) return MP_OK;
-  mp_store_relaxed(&task->progress, progress);
-  mp_status status = MP_OK;
-  const mp_progress_target *target = mp_load_acquire(&task->progress_targets); /* pairs with the push below */
-  for (; target != NULL && status == MP_OK; target = target->next) status = send_progress(task, target, progress, note, note_length);
+  mp_progress_state *state;
+  mp_status status = get_progress(task, &state);
+  if (status != MP_OK) return status;
+  mp_store_relaxed(&state->now, progress);
+  for (const mp_progress_target *target = first_target(task); target != NULL && status == MP_OK; target = target->next) status = send_progress(task, target, progress, note, note_length);
   return status;
 }
 
 mp_status mp_task_on_progress(mp_task *task, mp_mailbox *mailbox, mp_progress *progress, void *ud) {
   if (mp_mailbox_forked(mailbox)) return MP_FORKED;
   if (mailbox->host != &task->pool->mailbox_host) return MP_FOREIGN;
+  mp_progress_state *state;
+  mp_status status = get_progress(task, &state);
+  if (status != MP_OK) return status;
   mp_progress_target *target = mp_alloc_get(&task->pool->alloc, sizeof *target);
   if (target == NULL) return MP_NOMEM;
   mp_mailbox_retain(mailbox);
-  *target = (mp_progress_target){mp_load_relaxed(&task->progress_targets), mailbox, progress, ud, false};
-  while (!mp_cas_acq_rel(&task->progress_targets, &target->next, target)) continue;
+  *target = (mp_progress_target){mp_load_relaxed(&state->targets), mailbox, progress, ud, false};
+  while (!mp_cas_acq_rel(&state->targets, &target->next, target)) continue; /* release: publishes the target */
   /* a notice delivered before the push did not see this target, but then the end is seen here */
   if (mp_state_is_terminal(mp_task_state(task))) mp_store_relaxed(&target->told, true);
   return MP_OK;
 }
 
-double mp_task_progress(const mp_task *task) { return mp_load_relaxed(&task->progress); }
+double mp_task_progress(const mp_task *task) {
+  const mp_progress_state *state = mp_load_acquire(&task->progress);
+  return state == NULL ? 0 : mp_load_relaxed(&state->now);
+}
 
 /* }====================================================== */

@@ -10,7 +10,11 @@
 ** Whoever moves it to a terminal state finishes the task (mp_pool_finish); everybody else drops what they hold.
 **
 ** References: one for the engine from submit on, one per handle, one per message, timer and thread that works on it.
-** The engine's reference belongs to the join counter until that reaches zero, then to the queue, then to the worker.
+** The engine's reference belongs to the join counter until that reaches zero, then to the queue, then to the worker. If it is the only
+** one, whoever holds it has the task to itself (sole) and changes it without locked instructions: nobody else can find it, but through the
+** frame of the worker that runs it (stop.c).
+**
+** A task is two cache lines. What most tasks do without stands behind it, in mp_extra, or in memory of its own.
 */
 #ifndef MP_TASK_H
 #define MP_TASK_H
@@ -25,6 +29,7 @@
 #define MP_WORD_STATE 7u     /* mask: an mp_state */
 #define MP_WORD_WAITED 8u    /* somebody waits: whoever ends the task signals the pool's event */
 #define MP_WORD_CANCEL 16u   /* asked to stop */
+#define MP_WORD_EXTRA 32u    /* constant: there is an mp_extra */
 
 /* An entry of a task's successor list. Lives in the successor (tasks) or in a message (notices). */
 typedef struct mp_link mp_link;
@@ -55,87 +60,115 @@ struct mp_progress_target {
   _Atomic bool told;   /* its mailbox has delivered the end: progress still on its way there is dropped */
 };
 
+/* Made with the first report or subscriber. */
+typedef struct mp_progress_state {
+  _Atomic double now;
+  mp_progress_target *_Atomic targets;
+} mp_progress_state;
+
 enum { /* mp_task.own */
   MP_OWN_ARG = 1,   /* drop(arg) is still due */
   MP_OWN_DONE = 2,  /* `done` wants arg: drop only with the task */
-  MP_OWN_POOL = 4   /* holds a reference to the pool */
+  MP_OWN_POOL = 4,  /* holds a reference to the pool */
+  MP_OWN_RESULT = 8 /* by.result is set */
 };
 
-typedef struct mp_timing {
-  mp_heap_node timer;    /* guarded by pool->timer_lock */
+/* Behind a task with a priority, a deadline, timing, `done`, an argument inside, limits, or more than MP_LINKS_INLINE dependencies. */
+typedef struct mp_extra {
+  mp_heap_node timer;    /* first: mp_task_of_timer; guarded by pool->timer_lock */
+  mp_order order;        /* while queued, with a priority */
   bool armed;            /* guarded by pool->timer_lock */
-  uint64_t timeout_ns;   /* constant; 0: none */
-  uint64_t submitted_ns; /* constant; 0 without MP_TASK_TIMED */
+  _Atomic uint32_t counted; /* atomic: it counts among the pool's tasks still */
   _Atomic uint64_t started_ns, ended_ns;
-} mp_timing;
+  /* constant after submit */
+  uint64_t timeout_ns;   /* 0: none */
+  uint64_t submitted_ns; /* 0 without MP_TASK_TIMED */
+  mp_task_done *done;
+  size_t bytes;          /* what it counts for in the pool's limits; 0: nothing */
+  size_t size;           /* of the allocation, argument included */
+  mp_link *links;        /* in place of by.links, or NULL */
+  uint32_t link_count;
+  int priority;
+} mp_extra;
 
 struct mp_task {
   union {
-    mp_ordered_job ordered; /* while queued */
+    mp_job job; /* while queued; its `next` also while an ended task waits to be finished */
     struct {
-      mp_job job_;
-      mp_link links[MP_LINKS_INLINE]; /* while waiting: its entries in its dependencies' lists */
-    } waiting;
+      void (*run_)(mp_worker *worker, mp_job *job);
+      mp_job *next_;
+      mp_task *_Atomic cause; /* the dependency that failed: then it is never queued, so the same bits may be job's done and kind, all 0 */
+    } never;
   } as;
+  union {
+    mp_link links[MP_LINKS_INLINE]; /* while waiting: its entries in its dependencies' lists */
+    struct {
+      void *value;
+      mp_task_drop *drop;
+    } result; /* the thread that runs it, until it is terminal; then constant */
+  } by;
   /* atomic */
   _Atomic uint32_t word;
   _Atomic uint32_t references;
   _Atomic uint32_t joins; /* dependencies unfinished, + 1 while it is being linked */
-  int priority;
+  uint16_t number;        /* the store's */
+  uint8_t own;            /* MP_OWN_...; changed only by the thread that runs it, and whoever ends or frees it */
+  uint8_t status;         /* an mp_status: why it failed; the thread that runs it, until it is terminal; then constant */
   mp_link *_Atomic successors;
-  _Atomic double progress;
-  mp_task *_Atomic cause;
-  mp_progress_target *_Atomic progress_targets;
+  mp_progress_state *_Atomic progress;
   /* constant after submit */
   mp_pool *pool;
   mp_task_run *run;
   mp_task_drop *drop;
-  mp_task_done *done;
   void *arg;
-  mp_link *links; /* the inline ones or an allocation */
-  uint32_t link_count;
-  uint32_t size; /* of the allocation, arg included */
   uint64_t id;
-  size_t bytes;      /* what it counts for in the pool's limits; 0: nothing */
-  _Atomic uint32_t counted; /* atomic: it counts among the pool's tasks still */
-  mp_timing *timing; /* behind the task, or NULL: neither a timeout nor MP_TASK_TIMED */
-  /* the thread that runs it, until it is terminal; then constant */
-  void *result;
-  mp_task_drop *result_drop;
-  mp_status status; /* why it failed */
-  uint32_t own;     /* MP_OWN_...; changed only by whoever ends it or frees it */
 };
 
+_Static_assert(sizeof(void *) != 8 || sizeof(mp_task) == 128, "two cache lines");
+
 #define mp_task_of_job(job) ((mp_task *)(job))
-#define mp_task_of_timer(node) ((mp_task *)(node) - 1) /* a timing begins with its timer and lies right behind its task */
+#define mp_task_of_timer(node) ((mp_task *)(node) - 1)
 
 static inline mp_state mp_word_state(uint32_t word) { return (mp_state)(word & MP_WORD_STATE); }
 
-/* Tasks live in blocks of two sizes: bare, and with timing and a small argument. Larger ones are allocated each. */
+static inline mp_extra *mp_task_extra(const mp_task *task) {
+  return mp_load_relaxed(&task->word) & MP_WORD_EXTRA ? (mp_extra *)(task + 1) : NULL;
+}
+
+/* For whoever holds the engine's reference. acquire: pairs with mp_task_release by those who held the others */
+static inline bool mp_task_is_sole(const mp_task *task) { return mp_load_acquire(&task->references) == 1; }
+
+/* Tasks live in blocks of two sizes: bare, and with mp_extra and a small argument. Larger ones are allocated each. */
 MP_CHECKED mp_status mp_task_open_stores(mp_pool *pool);
 void mp_task_close_stores(mp_pool *pool); /* every task is freed, every list flushed */
 void mp_task_flush(mp_pool *pool, mp_task_lists *local);
 void mp_task_trim(mp_pool *pool); /* memory that no task is in goes back */
 
-/* A task in state waiting with one reference (the engine's) and joins 1. NULL: out of memory. */
-MP_CHECKED mp_task *mp_task_create(mp_pool *pool, const mp_task_desc *desc, mp_task_lists *local);
+/* Numbers for tasks, each once; threads with a list take several at a time. */
+uint64_t mp_task_new_id(mp_pool *pool, mp_task_lists *local);
+/* A task in state waiting with one reference (the engine's) and joins 1, that counts for `bytes` in the limits. NULL: out of memory. */
+MP_CHECKED mp_task *mp_task_create(mp_pool *pool, const mp_task_desc *desc, size_t bytes, mp_task_lists *local);
 /* Frees a task that was never submitted; arg stays the caller's. */
 void mp_task_discard(mp_task *task, mp_task_lists *local);
 
 /* waiting -> queued; false if it was ended meanwhile. */
 MP_CHECKED bool mp_task_queue(mp_task *task);
 /* queued -> running; false likewise, or if somebody else runs it. *asked: it was asked to stop just before. */
-MP_CHECKED bool mp_task_start(mp_task *task, bool *asked);
+MP_CHECKED bool mp_task_start(mp_task *task, bool sole, bool *asked);
 /* To a terminal state; true for the one caller who did it, with the word as it was in *before. `unstarted`: not if it runs. */
 MP_CHECKED bool mp_task_end(mp_task *task, mp_state state, bool unstarted, uint32_t *before);
+/* The same for whoever has it to itself. */
+MP_CHECKED bool mp_task_end_sole(mp_task *task, mp_state state, uint32_t *before);
 
 /* Adds to the successor list; false when it is closed: the task is terminal. */
 MP_CHECKED bool mp_task_link(mp_task *task, mp_link *link);
 /* Closes the list and returns it, oldest entry first. Once, by whoever ended the task. */
-mp_link *mp_task_close_links(mp_task *task);
+mp_link *mp_task_close_links(mp_task *task, bool sole);
 
 /* Frees arg if that is still due. */
 void mp_task_drop_arg(mp_task *task);
+/* The same for the result. */
+void mp_task_drop_result(mp_task *task);
 
 /* The notice for desc->done, allocated before the task can start. */
 MP_CHECKED mp_status mp_notice_create(mp_task *task, mp_mailbox *mailbox, mp_notify *notify, void *ud, mp_notice **notice);

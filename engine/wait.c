@@ -118,7 +118,7 @@ static bool run_in_place(mp_worker *self, const wait_set *set) {
     if (task == NULL || mp_task_state(task) != MP_STATE_QUEUED) continue;
     if (mp_load_relaxed(&task->pool->closing) >= MP_CLOSING_CANCEL) return mp_cancel(task) != 0; /* as mp_pool_run_job would */
     mp_task_retain(task);
-    bool ran = mp_pool_execute(self, task, false);
+    bool ran = mp_pool_execute(self, task);
     mp_task_release(task);
     if (ran) return true;
   }
@@ -286,9 +286,10 @@ int mp_worker_cancelled(const mp_worker *worker) {
 
 void mp_worker_set_result(mp_worker *worker, void *result, mp_task_drop *drop) {
   mp_task *task = mp_worker_task(worker);
-  if (task->result_drop != NULL) task->result_drop(task->result);
-  task->result = result;
-  task->result_drop = drop;
+  mp_task_drop_result(task);
+  task->by.result.value = result;
+  task->by.result.drop = drop;
+  task->own |= MP_OWN_RESULT;
 }
 
 mp_status mp_worker_sleep(mp_worker *worker, uint64_t duration_ns) {

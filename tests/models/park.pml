@@ -1,6 +1,6 @@
 /*
 ** Workers that look for work, sleep and are woken; threads that make work visible; a stop. Mirrors all of park.c, and of
-** scheduler.c loop, park, end_search, mp_scheduler_push_bare, mp_scheduler_stop.
+** scheduler.c loop, park, end_search, mp_scheduler_push, mp_scheduler_stop.
 **
 ** Holds: work is never left lying while a worker sleeps (with PAIRS a task goes on only when the next has begun, so that one worker
 ** awake is not enough); when nothing is left to do, everybody sleeps, nobody counts as a searcher and nothing goes round in circles;

@@ -58,31 +58,33 @@ static void test_inbox_grab_leaves_a_share_for_the_other_workers(void **state) {
 
 static void test_inbox_pop_ordered_by_priority_then_fifo(void **state) {
   mp_inbox inbox;
-  mp_ordered_job jobs[JOBS];
+  mp_job jobs[JOBS];
+  mp_order orders[JOBS];
   (void)state;
   open_inbox(&inbox);
-  for (int i = 0; i < JOBS; i++) mp_inbox_push_ordered(&inbox, &jobs[i], i % 4 + 1);
+  for (int i = 0; i < JOBS; i++) mp_inbox_push_ordered(&inbox, &jobs[i], &orders[i], i % 4 + 1);
   assert_int_equal(mp_inbox_count(&inbox, MP_LEVEL_HIGH), JOBS);
   assert_int_equal(mp_inbox_count(&inbox, MP_LEVEL_LOW), 0);
   for (int priority = 4; priority >= 1; priority--)
-    for (int i = priority - 1; i < JOBS; i += 4) assert_ptr_equal(mp_inbox_pop_ordered(&inbox, MP_LEVEL_HIGH), &jobs[i].job);
+    for (int i = priority - 1; i < JOBS; i += 4) assert_ptr_equal(mp_inbox_pop_ordered(&inbox, MP_LEVEL_HIGH), &jobs[i]);
   assert_null(mp_inbox_pop_ordered(&inbox, MP_LEVEL_HIGH));
   mp_inbox_close(&inbox);
 }
 
 static void test_inbox_push_ordered_extreme_priorities_keep_their_level(void **state) {
   mp_inbox inbox;
-  mp_ordered_job least, low, high, most;
+  mp_job least, low, high, most;
+  mp_order orders[4];
   (void)state;
   open_inbox(&inbox);
-  mp_inbox_push_ordered(&inbox, &low, -1);
-  mp_inbox_push_ordered(&inbox, &least, INT32_MIN);
-  mp_inbox_push_ordered(&inbox, &high, 1);
-  mp_inbox_push_ordered(&inbox, &most, INT32_MAX);
-  assert_ptr_equal(mp_inbox_pop_ordered(&inbox, MP_LEVEL_HIGH), &most.job);
-  assert_ptr_equal(mp_inbox_pop_ordered(&inbox, MP_LEVEL_HIGH), &high.job);
-  assert_ptr_equal(mp_inbox_pop_ordered(&inbox, MP_LEVEL_LOW), &low.job);
-  assert_ptr_equal(mp_inbox_pop_ordered(&inbox, MP_LEVEL_LOW), &least.job);
+  mp_inbox_push_ordered(&inbox, &low, &orders[0], -1);
+  mp_inbox_push_ordered(&inbox, &least, &orders[1], INT32_MIN);
+  mp_inbox_push_ordered(&inbox, &high, &orders[2], 1);
+  mp_inbox_push_ordered(&inbox, &most, &orders[3], INT32_MAX);
+  assert_ptr_equal(mp_inbox_pop_ordered(&inbox, MP_LEVEL_HIGH), &most);
+  assert_ptr_equal(mp_inbox_pop_ordered(&inbox, MP_LEVEL_HIGH), &high);
+  assert_ptr_equal(mp_inbox_pop_ordered(&inbox, MP_LEVEL_LOW), &low);
+  assert_ptr_equal(mp_inbox_pop_ordered(&inbox, MP_LEVEL_LOW), &least);
   mp_inbox_close(&inbox);
 }
 

@@ -3,8 +3,10 @@
 #include "unit.h"
 
 #include <string.h>
+#include <time.h>
 
 #define BLOCK 100
+#define NUMBER_AT 10
 #define MANY 5000
 
 typedef struct fixture {
@@ -21,7 +23,7 @@ static fixture *open_fixture(void) {
   f.memory = (fault_alloc)FAULT_ALLOC_INIT;
   mp_allocator hook = fault_allocator(&f.memory);
   mp_alloc_init(&f.alloc, &hook);
-  assert_ok(mp_store_init(&f.store, &f.alloc, BLOCK));
+  assert_ok(mp_store_init(&f.store, &f.alloc, BLOCK, NUMBER_AT));
   return &f;
 }
 
@@ -31,12 +33,18 @@ static void close_fixture(fixture *f) {
   assert_true(fault_is_clean(&f->memory));
 }
 
+/* All but what is the store's. */
+static void fill(char *block, int byte) {
+  memset(block, byte, NUMBER_AT);
+  memset(block + NUMBER_AT + 2, byte, BLOCK - NUMBER_AT - 2);
+}
+
 static void get_all(fixture *f, mp_store_local *local) {
   for (int i = 0; i < MANY; i++) {
     f->blocks[i] = mp_store_get(&f->store, local);
     assert_non_null(f->blocks[i]);
     assert_int_equal((uintptr_t)f->blocks[i] % 16, 0);
-    memset(f->blocks[i], i, BLOCK);
+    fill(f->blocks[i], i);
   }
 }
 
@@ -89,7 +97,10 @@ static void test_store_put_all_back_memory_follows_the_load_down(void **state) {
   (void)state;
   for (int i = 0; i < MORE; i++) assert_non_null(blocks[i] = mp_store_get(&f->store, &f->local));
   size_t peak = fault_live_bytes(&f->memory);
-  for (int i = 0; i < MORE; i++) mp_store_put(&f->store, &f->local, blocks[i]);
+  for (int i = 0; i < MORE - 1; i++) mp_store_put(&f->store, &f->local, blocks[i]);
+  struct timespec pause = {0, 2 * MP_STORE_KEEP_NS};
+  nanosleep(&pause, NULL);
+  mp_store_put(&f->store, &f->local, blocks[MORE - 1]);
   mp_store_flush(&f->store, &f->local);
   size_t spare = (size_t)MP_STORE_SPARE_BLOCKS * (BLOCK + 64);
   assert_true(fault_live_bytes(&f->memory) <= spare);
@@ -137,7 +148,7 @@ static void *user_main(void *arg) {
     void **slot = &held[i * 7919 % 200];
     if (*slot != NULL) mp_store_put(&f->store, i % 5 == 0 ? NULL : &local, *slot);
     *slot = mp_store_get(&f->store, i % 3 == 0 ? NULL : &local);
-    memset(*slot, i, BLOCK);
+    fill(*slot, i);
   }
   for (int i = 0; i < 200; i++)
     if (held[i] != NULL) mp_store_put(&f->store, &local, held[i]);

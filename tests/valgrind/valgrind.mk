@@ -11,7 +11,7 @@ valgrind: ## memcheck and helgrind over unit and stress programs of the engine
 # Those that take seconds there, and not minutes.
 VALGRIND_PROGRAMS := $(addprefix $(UNIT_OUT)/,test_cancel test_deadline test_inbox test_jobs test_mailbox test_notify test_park \
     test_scheduler test_shutdown test_stop test_task test_wait) \
-  $(addprefix $(STRESS_OUT)/,joins roundtrips promise_02_an_end_never_changes)
+  $(addprefix $(STRESS_OUT)/,roundtrips promise_02_an_end_never_changes)
 
 run-valgrind: $(VALGRIND_PROGRAMS)
 	@failed=0; for program in $(VALGRIND_PROGRAMS); do for tool in "memcheck --leak-check=full" helgrind; do \
