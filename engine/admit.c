@@ -52,9 +52,7 @@ static mp_status refuse(mp_admission *a, mp_status status) {
   return status;
 }
 
-mp_status mp_admit(mp_admission *a, size_t n, size_t bytes, bool *counted) {
-  *counted = false;
-  if (!mp_load_relaxed(&a->on)) return MP_OK;
+mp_status mp_admit_counted(mp_admission *a, size_t n, size_t bytes, bool *counted) {
   if (memory_is_over(a)) return refuse(a, MP_MEMORY);
   if (!take(&a->tasks, n, &a->tasks_max)) goto full_tasks;
   if (!take(&a->queue, n, &a->queue_max)) goto full_queue;

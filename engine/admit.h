@@ -34,7 +34,11 @@ typedef struct mp_admission {
 MP_CHECKED mp_status mp_admission_set(mp_admission *admission, const mp_limits *limits);
 
 /* n tasks with `bytes` together want in: all or none. *counted: they must leave again. Errors: FULL, MEMORY. */
-MP_CHECKED mp_status mp_admit(mp_admission *admission, size_t n, size_t bytes, bool *counted);
+MP_CHECKED mp_status mp_admit_counted(mp_admission *admission, size_t n, size_t bytes, bool *counted);
+MP_CHECKED static inline mp_status mp_admit(mp_admission *admission, size_t n, size_t bytes, bool *counted) {
+  *counted = false;
+  return mp_load_relaxed(&admission->on) ? mp_admit_counted(admission, n, bytes, counted) : MP_OK;
+}
 /* Would one of so many bytes be admitted now? A guess. */
 bool mp_admission_has_room(mp_admission *admission, size_t bytes);
 /* Counted tasks left their queue, or ended. True: somebody waits for room. */

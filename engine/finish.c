@@ -134,6 +134,10 @@ static mp_state state_of_status(mp_status status) {
   }
 }
 
+static bool nobody_to_tell(const mp_task *task, uint32_t before) {
+  return !(before & (MP_WORD_WAITED | MP_WORD_EXTRA)) && mp_load_relaxed(&task->successors) == NULL;
+}
+
 /* The body has come back. */
 static void end_body(mp_pool *pool, mp_worker *worker, mp_task *task, bool tail, bool sole) {
   uint32_t before;
@@ -145,6 +149,10 @@ static void end_body(mp_pool *pool, mp_worker *worker, mp_task *task, bool tail,
   mp_bump(ended);
   leave_limits(pool, task);
   bool won = sole ? mp_task_end_sole(task, state, &before) : mp_task_end(task, state, false, &before);
+  if (won && sole && nobody_to_tell(task, before)) {
+    mp_pool_count(pool, worker, settled);
+    return;
+  }
   MP_BUG_GAP(DROP_AFTER_END);
   if (MP_BUGGY(DROP_AFTER_END) && !(task->own & MP_OWN_DONE)) mp_task_drop_arg(task);
   if (won)

@@ -20,7 +20,7 @@ void mp_inbox_push(mp_inbox *inbox, mp_job *head, mp_job *tail, size_t n) {
   else
     inbox->head = head;
   inbox->tail = tail;
-  mp_add_seq(&inbox->count[MP_LEVEL_NORMAL], n);
+  mp_add_seq(&inbox->normal, n);
   pthread_mutex_unlock(&inbox->lock);
 }
 
@@ -30,7 +30,7 @@ void mp_inbox_push_ordered(mp_inbox *inbox, mp_job *job, mp_order *order, int pr
   order->job = job;
   pthread_mutex_lock(&inbox->lock);
   mp_heap_push(&inbox->side[level], &order->node, -(int64_t)priority);
-  mp_add_seq(&inbox->count[level], 1);
+  mp_add_seq(&inbox->ordered[level], 1);
   pthread_mutex_unlock(&inbox->lock);
 }
 
@@ -38,23 +38,22 @@ size_t mp_inbox_grab(mp_inbox *inbox, mp_job **jobs, size_t max, size_t workers)
   assert(max <= MP_GRAB_MAX);
   if (mp_inbox_seems_empty(inbox, MP_LEVEL_NORMAL)) return 0;
   pthread_mutex_lock(&inbox->lock);
-  size_t share = mp_load_relaxed(&inbox->count[MP_LEVEL_NORMAL]) / workers + 1;
+  size_t share = mp_load_relaxed(&inbox->normal) / workers + 1;
   if (share > max) share = max;
   size_t n = 0;
   mp_job *job = inbox->head;
   for (; n < share && job != NULL; job = job->next) jobs[n++] = job;
   inbox->head = job;
   if (job == NULL) inbox->tail = NULL;
-  mp_sub_relaxed(&inbox->count[MP_LEVEL_NORMAL], n);
+  mp_sub_relaxed(&inbox->normal, n);
   pthread_mutex_unlock(&inbox->lock);
   return n;
 }
 
-mp_job *mp_inbox_pop_ordered(mp_inbox *inbox, mp_level level) {
-  if (mp_inbox_seems_empty(inbox, level)) return NULL;
+mp_job *mp_inbox_pop_ordered_slow(mp_inbox *inbox, mp_level level) {
   pthread_mutex_lock(&inbox->lock);
   mp_heap_node *node = mp_heap_pop(&inbox->side[level]);
-  if (node != NULL) mp_sub_relaxed(&inbox->count[level], 1);
+  if (node != NULL) mp_sub_relaxed(&inbox->ordered[level], 1);
   pthread_mutex_unlock(&inbox->lock);
   return node == NULL ? NULL : ((mp_order *)node)->job;
 }

@@ -25,12 +25,14 @@ typedef enum mp_level { MP_LEVEL_HIGH, MP_LEVEL_NORMAL, MP_LEVEL_LOW, MP_LEVELS 
 #define MP_GRAB_MAX 32 /* most jobs one worker takes at a time */
 
 typedef struct mp_inbox {
-  pthread_mutex_t lock;
+  _Alignas(MP_CACHE_LINE) pthread_mutex_t lock;
   mp_job *head, *tail; /* guarded by lock: the normal level */
   mp_heap side[MP_LEVELS]; /* guarded by lock: high and low, by falling priority */
   /* atomic, written under lock. seq_cst: a push is counted before its look for sleepers; a worker announces its
      sleep before it reads the counts (park.h) */
-  _Atomic size_t count[MP_LEVELS];
+  _Atomic size_t normal;
+  /* what workers read before each job, and pushes at the normal level leave alone */
+  _Alignas(MP_CACHE_LINE) _Atomic size_t ordered[MP_LEVELS];
 } mp_inbox;
 
 MP_CHECKED mp_status mp_inbox_init(mp_inbox *inbox);
@@ -43,13 +45,19 @@ void mp_inbox_push_ordered(mp_inbox *inbox, mp_job *job, mp_order *order, int pr
 
 /* Takes up to min(max, count / workers + 1) normal jobs, oldest first; returns how many. max <= MP_GRAB_MAX. */
 size_t mp_inbox_grab(mp_inbox *inbox, mp_job **jobs, size_t max, size_t workers);
-/* Highest priority, oldest first, of the high or low level; NULL when empty. */
-mp_job *mp_inbox_pop_ordered(mp_inbox *inbox, mp_level level);
-
-static inline size_t mp_inbox_count(mp_inbox *inbox, mp_level level) { return mp_load_seq(&inbox->count[level]); }
+static inline _Atomic size_t *mp_inbox_counter(mp_inbox *inbox, mp_level level) {
+  return level == MP_LEVEL_NORMAL ? &inbox->normal : &inbox->ordered[level];
+}
+static inline size_t mp_inbox_count(mp_inbox *inbox, mp_level level) { return mp_load_seq(mp_inbox_counter(inbox, level)); }
 /* A guess, for a quick look before the lock. */
 static inline bool mp_inbox_seems_empty(mp_inbox *inbox, mp_level level) {
-  return mp_load_relaxed(&inbox->count[level]) == 0;
+  return mp_load_relaxed(mp_inbox_counter(inbox, level)) == 0;
+}
+
+mp_job *mp_inbox_pop_ordered_slow(mp_inbox *inbox, mp_level level);
+/* Highest priority, oldest first, of the high or low level; NULL when empty. */
+static inline mp_job *mp_inbox_pop_ordered(mp_inbox *inbox, mp_level level) {
+  return mp_inbox_seems_empty(inbox, level) ? NULL : mp_inbox_pop_ordered_slow(inbox, level);
 }
 
 #endif

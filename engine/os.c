@@ -214,10 +214,7 @@ void mp_os_thread_name(const char *name) {
 #endif
 }
 
-void *mp_os_thread_tag(void) {
-  static MP_THREAD_LOCAL char tag;
-  return &tag;
-}
+MP_THREAD_LOCAL char mp_os_tag;
 
 mp_status mp_os_lock_init(pthread_mutex_t *lock) {
   pthread_mutexattr_t attr;
@@ -525,10 +522,7 @@ void mp_os_fork_guard_open(mp_os_fork_guard *guard) {
 #endif
 }
 
-int mp_os_fork_guard_ok(const mp_os_fork_guard *guard) {
-  if (guard->page != NULL) return *guard->page == 1;
-  return guard->pid == (long)getpid();
-}
+bool mp_os_same_process(const mp_os_fork_guard *guard) { return guard->pid == (long)getpid(); }
 
 void mp_os_fork_guard_close(mp_os_fork_guard *guard) {
   if (guard->page != NULL) munmap((void *)(uintptr_t)guard->page, (size_t)sysconf(_SC_PAGESIZE));

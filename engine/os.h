@@ -59,8 +59,9 @@ MP_CHECKED mp_status mp_os_thread_start(mp_os_thread *thread, size_t stack_size,
 void mp_os_thread_join(mp_os_thread thread);
 void mp_os_thread_detach(mp_os_thread thread);
 void mp_os_thread_name(const char *name); /* names the calling thread, where the platform can */
+extern MP_THREAD_LOCAL char mp_os_tag;
 /* An address that identifies the calling thread; unequal for threads alive at one time. Costs a register read. */
-void *mp_os_thread_tag(void);
+static inline void *mp_os_thread_tag(void) { return &mp_os_tag; }
 
 /*
 ** Interrupts: a signal sent to one thread of ours, to make it look up from what it does. A disposition belongs to the process, so this is
@@ -103,7 +104,10 @@ typedef struct mp_os_fork_guard {
   long pid;
 } mp_os_fork_guard;
 void mp_os_fork_guard_open(mp_os_fork_guard *guard);
-int mp_os_fork_guard_ok(const mp_os_fork_guard *guard);
+bool mp_os_same_process(const mp_os_fork_guard *guard);
+static inline bool mp_os_fork_guard_ok(const mp_os_fork_guard *guard) {
+  return guard->page != NULL ? *guard->page == 1 : mp_os_same_process(guard);
+}
 void mp_os_fork_guard_close(mp_os_fork_guard *guard);
 
 /* Zeroed pages straight from the system, and back to it at once. `size` is rounded up; NULL: none. Any thread. */

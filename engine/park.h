@@ -32,7 +32,7 @@ struct mp_parker {
 };
 
 typedef struct mp_park {
-  pthread_mutex_t lock;
+  _Alignas(MP_CACHE_LINE) pthread_mutex_t lock;
   mp_parker *newest;           /* guarded by lock: sleepers, latest first (warm caches) */
   _Atomic uint32_t sleepers;   /* atomic, written under lock */
   _Atomic uint32_t searchers;

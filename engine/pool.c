@@ -32,17 +32,6 @@ void mp_pool_release(mp_pool *pool) {
 static void retain_ud(void *ud) { mp_pool_retain(ud); }
 static void release_ud(void *ud) { mp_pool_release(ud); }
 
-mp_worker *mp_pool_self(mp_pool *pool) {
-  mp_worker *self = mp_worker_self();
-  return self != NULL && self->scheduler == &pool->scheduler ? self : NULL;
-}
-
-mp_task_lists *mp_pool_local_tasks(mp_pool *pool) {
-  mp_worker *self = mp_pool_self(pool);
-  if (self != NULL) return &self->tasks;
-  return mp_os_thread_tag() == pool->owner_tag ? &pool->owner_tasks : NULL;
-}
-
 /* }====================================================== */
 
 /*

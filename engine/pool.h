@@ -41,16 +41,17 @@ struct mp_pool {
   mp_admission admission;
   mp_event event; /* something a waiting thread may want has happened */
   pthread_mutex_t critical;
-  /* owner thread only */
-  mp_task_lists owner_tasks;
-  /* atomic */
-  _Atomic uint32_t references; /* the host's, one per thread, mailbox, bytes, and task with a handle */
+  /* atomic, read by all at each task and seldom written */
   _Atomic uint32_t closing;    /* mp_closing; only grows */
   _Atomic uint32_t drainers;   /* threads in mp_pool_drain */
-  _Atomic uint64_t next_id, next_bytes_id;
+  /* written by the owner, and other threads that are no workers */
+  _Alignas(MP_CACHE_LINE) mp_task_lists owner_tasks; /* owner thread only */
   mp_counters outside;         /* what happened on no worker; fetch_add */
+  /* written by all */
+  _Alignas(MP_CACHE_LINE) _Atomic uint32_t references; /* the host's, one per thread, mailbox, bytes, and task with a handle */
+  _Atomic uint64_t next_id, next_bytes_id;
   /* deadlines */
-  pthread_mutex_t timer_lock;
+  _Alignas(MP_CACHE_LINE) pthread_mutex_t timer_lock;
   mp_timers timers;            /* guarded by timer_lock */
   mp_os_gate timer_gate;
   mp_os_thread timer_thread;   /* guarded by timer_lock */
@@ -66,10 +67,16 @@ struct mp_pool {
 void mp_pool_retain(mp_pool *pool);
 void mp_pool_release(mp_pool *pool);
 
-/* The calling thread's list of free task blocks, or NULL. */
-mp_task_lists *mp_pool_local_tasks(mp_pool *pool);
 /* The calling worker if it belongs to this pool, else NULL. */
-mp_worker *mp_pool_self(mp_pool *pool);
+static inline mp_worker *mp_pool_self(mp_pool *pool) {
+  mp_worker *self = mp_worker_self();
+  return self != NULL && self->scheduler == &pool->scheduler ? self : NULL;
+}
+/* What a thread has in stock for tasks, or NULL; `self` as above. */
+static inline mp_task_lists *mp_pool_local_tasks(mp_pool *pool, mp_worker *self) {
+  if (self != NULL) return &self->tasks;
+  return mp_os_thread_tag() == pool->owner_tag ? &pool->owner_tasks : NULL;
+}
 
 /*
 ** Counters of the calling thread: a worker's own, or the shared ones. release: what a task submitted was counted before it settles
@@ -105,8 +112,13 @@ void mp_pool_tick_at(mp_pool *pool, uint64_t when);
 /* stop.c */
 MP_CHECKED mp_status mp_pool_open_interrupts(mp_pool *pool);
 void mp_pool_close_interrupts(mp_pool *pool);
+void mp_pool_await_watcher(mp_pool *pool);
+void mp_pool_come_back(mp_pool *pool, mp_worker *worker);
 /* The worker has taken off a frame: on its own thread, before it lets go of the task. */
-void mp_pool_returned(mp_pool *pool, mp_worker *worker);
+static inline void mp_pool_returned(mp_pool *pool, mp_worker *worker) {
+  if (mp_load_seq(&worker->watched)) mp_pool_await_watcher(pool);
+  if (mp_load_relaxed(&worker->stuck)) mp_pool_come_back(pool, worker);
+}
 /* Some task was asked to stop: bodies that run are interrupted, now and until they are out. */
 void mp_pool_stop_bodies(mp_pool *pool);
 /* The timer thread's part of that; returns when to call it again, MP_FOREVER if nothing is left to stop. */

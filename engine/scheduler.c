@@ -10,21 +10,19 @@
 #define FAIR_EVERY 64 /* picks between two looks at the lowest level first */
 #define OWNER_STACK ((size_t)1 << 20)
 
-static MP_THREAD_LOCAL mp_worker *self_worker;
-
-mp_worker *mp_worker_self(void) { return self_worker; }
+MP_THREAD_LOCAL mp_worker *mp_self_worker;
 
 mp_worker *mp_scheduler_owner_enter(mp_scheduler *scheduler) {
-  mp_worker *before = self_worker;
+  mp_worker *before = mp_self_worker;
   char here;
   if (before == scheduler->owner) return before;
-  self_worker = scheduler->owner;
+  mp_self_worker = scheduler->owner;
   /* the owner's stack is the host's: assume no more below here than the least a worker has */
   scheduler->owner->stack_low = (const char *)((uintptr_t)&here - OWNER_STACK);
   return before;
 }
 
-void mp_scheduler_owner_leave(mp_worker *before) { self_worker = before; }
+void mp_scheduler_owner_leave(mp_worker *before) { mp_self_worker = before; }
 
 /*
 ** {======================================================
@@ -103,12 +101,22 @@ static uint32_t next_random(mp_worker *worker) {
   return worker->random = x;
 }
 
+/* The only job of a worker is most likely what it does next itself, on the core that has it in its cache: taken at the second look only. */
+static bool leaves_alone(mp_worker *worker, const mp_worker *victim) {
+  int64_t at;
+  if (!mp_deque_single(&victim->deque, &at)) return false;
+  if (worker->eyed == victim && worker->eyed_at == at) return false;
+  worker->eyed = victim;
+  worker->eyed_at = at;
+  return true;
+}
+
 static mp_job *find_remote(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
   uint32_t slots = mp_load_acquire(&scheduler->slots), at = next_random(worker) % slots;
   for (uint32_t i = 0; i < slots; i++, at = at + 1 == slots ? 0 : at + 1) {
     mp_worker *victim = mp_load_relaxed(&scheduler->worker[at]);
-    if (victim == worker) continue;
+    if (victim == worker || leaves_alone(worker, victim)) continue;
     mp_job *job = mp_deque_steal(&victim->deque);
     if (job != NULL) {
       mp_bump(&worker->counters.steals);
@@ -294,7 +302,7 @@ static void *worker_main(void *arg) {
   char name[16], here;
   snprintf(name, sizeof name, "mp-worker-%u", worker->index);
   mp_os_thread_name(name);
-  self_worker = worker;
+  mp_self_worker = worker;
   worker->stack_low = &here - scheduler->config.stack_size;
   if (scheduler->config.interrupt_signal != 0) mp_os_interrupt_listen(scheduler->config.interrupt_signal);
   pthread_mutex_lock(&scheduler->lock); /* until mp_scheduler_init knows how many workers there are */

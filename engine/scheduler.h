@@ -82,6 +82,8 @@ struct mp_worker {
   bool untidy; /* it has run something since the host's idle hook said that there is nothing left to do */
   int64_t floor; /* bottom of its deque above which lies only what it pushed itself; below, shares of the inbox */
   mp_patience patience;
+  const mp_worker *eyed; /* whose only job it has left alone, and where that was */
+  int64_t eyed_at;
   /* atomic: written by the owner thread */
   mp_counters counters;
   /* shared */
@@ -120,11 +122,11 @@ struct mp_scheduler {
   mp_log *log;
   mp_inbox inbox;
   mp_park park;
-  mp_worker *owner; /* the owner's slot, with owner_works; else NULL */
+  _Alignas(MP_CACHE_LINE) mp_worker *owner; /* the owner's slot, with owner_works; else NULL */
   _Atomic uint32_t stop;
   _Atomic uint32_t slots;   /* release: publishes worker[]; pairs with acquire in the thieves' loops */
   mp_worker *_Atomic *worker;
-  pthread_mutex_t lock; /* guards the rest */
+  _Alignas(MP_CACHE_LINE) pthread_mutex_t lock; /* guards the rest */
   unsigned capacity;
   _Atomic uint32_t running; /* atomic, written under lock: threads neither blocked nor spare, owner's slot apart */
   unsigned alive;           /* threads whose loop has not ended */
@@ -149,7 +151,8 @@ void mp_scheduler_drain(mp_scheduler *scheduler, bool (*take)(mp_job *job, void 
 void mp_scheduler_close(mp_scheduler *scheduler);
 
 /* The worker whose thread this is (the owner's slot while it helps), or NULL. Of whichever pool. */
-mp_worker *mp_worker_self(void);
+extern MP_THREAD_LOCAL mp_worker *mp_self_worker;
+static inline mp_worker *mp_worker_self(void) { return mp_self_worker; }
 /* The owner enters and leaves its slot; only on the owner's thread. Returns what was current before, for leave. */
 mp_worker *mp_scheduler_owner_enter(mp_scheduler *scheduler);
 void mp_scheduler_owner_leave(mp_worker *before);

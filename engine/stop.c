@@ -38,15 +38,16 @@ static void unwatch(mp_pool *pool, mp_worker *worker) {
   pthread_mutex_unlock(&pool->running_lock);
 }
 
-void mp_pool_returned(mp_pool *pool, mp_worker *worker) {
-  if (mp_load_seq(&worker->watched) && !MP_BUGGY(NOT_WATCHED)) {
-    pthread_mutex_lock(&pool->running_lock);
-    pthread_mutex_unlock(&pool->running_lock);
-  }
-  if (mp_load_relaxed(&worker->stuck) && !MP_BUGGY(NEVER_BACK)) {
-    mp_scheduler_come_back(worker);
-    mp_log_write(&pool->log, MP_LOG_INFO, "pool", "worker %u, set aside before, is back", worker->index);
-  }
+void mp_pool_await_watcher(mp_pool *pool) {
+  if (MP_BUGGY(NOT_WATCHED)) return;
+  pthread_mutex_lock(&pool->running_lock);
+  pthread_mutex_unlock(&pool->running_lock);
+}
+
+void mp_pool_come_back(mp_pool *pool, mp_worker *worker) {
+  if (MP_BUGGY(NEVER_BACK)) return;
+  mp_scheduler_come_back(worker);
+  mp_log_write(&pool->log, MP_LOG_INFO, "pool", "worker %u, set aside before, is back", worker->index);
 }
 
 /* In a signal handler. Which tasks run on this thread, and whether they were asked, it may read. */

@@ -5,30 +5,6 @@
 
 #include "os.h"
 
-/* Under AddressSanitizer a reused block would hide a use after free: slabs hold one block and none is kept. */
-#if defined(__SANITIZE_ADDRESS__)
-#define CHECKED_MEMORY 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define CHECKED_MEMORY 1
-#endif
-#endif
-#ifdef CHECKED_MEMORY
-#define SLAB_BLOCKS 1
-#define LARGE_SLAB_BLOCKS 1
-#define LOCAL_MAX 1
-#define BATCH 1
-#define SPARE_BLOCKS 0
-#define KEEP_NS 0
-#else
-#define SLAB_BLOCKS MP_STORE_SLAB_BLOCKS
-#define LARGE_SLAB_BLOCKS MP_STORE_LARGE_SLAB_BLOCKS
-#define LOCAL_MAX MP_STORE_LOCAL_MAX
-#define BATCH MP_STORE_BATCH
-#define SPARE_BLOCKS MP_STORE_SPARE_BLOCKS
-#define KEEP_NS MP_STORE_KEEP_NS
-#endif
-
 struct mp_slab {
   mp_slab *next, *prev; /* among the slabs with a free block */
   unsigned blocks;      /* in all */
@@ -47,7 +23,7 @@ static mp_slab *slab_of(const mp_store *store, mp_block *block) {
   return (mp_slab *)((char *)block - *number(store, block) * store->block_size - SLAB_HEADER);
 }
 
-#ifdef CHECKED_MEMORY
+#ifdef MP_STORE_CHECKED
 #define slab_get mp_alloc_get
 #define slab_free mp_alloc_free
 #else
@@ -102,7 +78,7 @@ static mp_block *cut(mp_store *store, mp_slab *slab) {
 }
 
 static mp_slab *add_slab(mp_store *store) {
-  unsigned blocks = mp_load_relaxed(&store->blocks) < MP_STORE_LARGE_FROM ? SLAB_BLOCKS : LARGE_SLAB_BLOCKS;
+  unsigned blocks = mp_load_relaxed(&store->blocks) < MP_STORE_LARGE_FROM ? MP_STORE_SLAB_BLOCKS : MP_STORE_LARGE_SLAB_BLOCKS;
   mp_slab *slab = slab_get(store->alloc, slab_size(store, blocks));
   if (slab == NULL) return NULL;
   slab->free = NULL;
@@ -137,11 +113,11 @@ static unsigned take(mp_store *store, unsigned n, mp_block **chain) {
   return taken;
 }
 
-void *mp_store_get(mp_store *store, mp_store_local *local) {
+void *mp_store_get_slow(mp_store *store, mp_store_local *local) {
   mp_store_local one = {NULL, 0};
   if (local == NULL) local = &one;
   while (local->free == NULL) {
-    local->count = take(store, local == &one ? 1 : BATCH, &local->free);
+    local->count = take(store, local == &one ? 1 : MP_STORE_BATCH, &local->free);
     if (local->free == NULL && add_slab(store) == NULL) return NULL;
   }
   mp_block *block = local->free;
@@ -198,25 +174,24 @@ static void give(mp_store *store, mp_block *chain, unsigned n) {
     if (slab->free_count++ == 0) list_locked(store, slab);
     if (slab->free_count == slab->blocks) store->spare += slab->blocks;
   }
-  if (store->spare > SPARE_BLOCKS && mp_os_now() - store->grown_ns >= KEEP_NS) gone = trim_locked(store, SPARE_BLOCKS);
+  if (store->spare > MP_STORE_SPARE_BLOCKS && mp_os_now() - store->grown_ns >= MP_STORE_KEEP_NS) gone = trim_locked(store, MP_STORE_SPARE_BLOCKS);
   pthread_mutex_unlock(&store->lock);
   free_slabs(store, gone);
 }
 
-void mp_store_put(mp_store *store, mp_store_local *local, void *memory) {
-  mp_block *block = memory;
+void mp_store_put_slow(mp_store *store, mp_store_local *local, mp_block *block) {
   if (local == NULL) {
     give(store, block, 1);
     return;
   }
   block->next = local->free;
   local->free = block;
-  if (++local->count < LOCAL_MAX) return;
+  if (++local->count < MP_STORE_LOCAL_MAX) return;
   mp_block *rest = block;
-  for (int i = 0; i < BATCH; i++) rest = rest->next;
+  for (int i = 0; i < MP_STORE_BATCH; i++) rest = rest->next;
   local->free = rest;
-  local->count -= BATCH;
-  give(store, block, BATCH);
+  local->count -= MP_STORE_BATCH;
+  give(store, block, MP_STORE_BATCH);
 }
 
 void mp_store_flush(mp_store *store, mp_store_local *local) {

@@ -14,13 +14,30 @@
 
 #include "alloc.h"
 
+/* Under AddressSanitizer a reused block would hide a use after free: slabs hold one block and none is kept. */
+#if defined(__SANITIZE_ADDRESS__)
+#define MP_STORE_CHECKED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define MP_STORE_CHECKED 1
+#endif
+#endif
+#ifdef MP_STORE_CHECKED
+#define MP_STORE_BATCH 1
+#define MP_STORE_LOCAL_MAX 1
+#define MP_STORE_SLAB_BLOCKS 1
+#define MP_STORE_LARGE_SLAB_BLOCKS 1
+#define MP_STORE_SPARE_BLOCKS 0
+#define MP_STORE_KEEP_NS 0
+#else
 #define MP_STORE_BATCH 64
 #define MP_STORE_LOCAL_MAX (2 * MP_STORE_BATCH)
 #define MP_STORE_SLAB_BLOCKS 256
-#define MP_STORE_LARGE_FROM 4096 /* blocks in all, from which on slabs are larger: each costs a system call or two */
 #define MP_STORE_LARGE_SLAB_BLOCKS 4096
 #define MP_STORE_SPARE_BLOCKS 131072 /* kept in empty slabs while workers are busy; idle, they give all of them back */
 #define MP_STORE_KEEP_NS ((uint64_t)100000000) /* since the last growth, for which all are kept: what grew may grow again */
+#endif
+#define MP_STORE_LARGE_FROM 4096 /* blocks in all, from which on slabs are larger: each costs a system call or two */
 
 typedef struct mp_slab mp_slab;
 
@@ -45,10 +62,10 @@ typedef struct mp_task_lists {
 } mp_task_lists;
 
 typedef struct mp_store {
-  mp_alloc *alloc;   /* constant */
+  _Alignas(MP_CACHE_LINE) mp_alloc *alloc; /* constant */
   size_t block_size; /* constant */
   size_t number_at;  /* constant: where in a block its number is, a uint16_t */
-  pthread_mutex_t lock;
+  _Alignas(MP_CACHE_LINE) pthread_mutex_t lock;
   mp_slab *slabs;    /* guarded by lock: those with a free block */
   size_t spare;      /* guarded by lock: blocks in those that are wholly free */
   uint64_t grown_ns; /* guarded by lock: when a slab was last added, or taken from though it was wholly free */
@@ -64,8 +81,25 @@ void mp_store_close(mp_store *store);
 ** local == NULL: a thread without a list. Uninitialised memory, aligned to 16, to 64 where the allocator hook is the default and the
 ** size allows; NULL when out of memory.
 */
-MP_CHECKED void *mp_store_get(mp_store *store, mp_store_local *local);
-void mp_store_put(mp_store *store, mp_store_local *local, void *memory);
+MP_CHECKED void *mp_store_get_slow(mp_store *store, mp_store_local *local);
+MP_CHECKED static inline void *mp_store_get(mp_store *store, mp_store_local *local) {
+  if (local == NULL || local->free == NULL) return mp_store_get_slow(store, local);
+  mp_block *block = local->free;
+  local->free = block->next;
+  local->count--;
+  return block;
+}
+void mp_store_put_slow(mp_store *store, mp_store_local *local, mp_block *block);
+static inline void mp_store_put(mp_store *store, mp_store_local *local, void *memory) {
+  mp_block *block = memory;
+  if (local == NULL || local->count + 1 >= MP_STORE_LOCAL_MAX) {
+    mp_store_put_slow(store, local, block);
+    return;
+  }
+  block->next = local->free;
+  local->free = block;
+  local->count++;
+}
 void mp_store_flush(mp_store *store, mp_store_local *local);
 /* Frees the slabs that are wholly free. Any thread. */
 void mp_store_trim(mp_store *store);

@@ -133,11 +133,48 @@ static void free_listeners(mp_notice *notices[2]) {
     if (notices[i] != NULL) mp_notice_free(notices[i]);
 }
 
-/* The caller's reference, while no other thread knows the task; such a task keeps the pool's memory alive. */
-static void add_handle(mp_pool *pool, mp_task *task) {
-  mp_pool_retain(pool);
-  task->own |= MP_OWN_POOL;
-  mp_store_relaxed(&task->references, 2);
+/* The caller's references, while no other thread knows the task; one with a handle keeps the pool's memory alive. */
+static void add_handles(mp_pool *pool, mp_task *task, bool wanted, bool run_here) {
+  if (wanted) {
+    mp_pool_retain(pool);
+    task->own |= MP_OWN_POOL;
+  }
+  mp_store_relaxed(&task->references, 1u + wanted + run_here);
+}
+
+static bool is_simple(const mp_task_desc *desc) {
+  return (desc->after_count | desc->timeout_ns) == 0 && desc->done == NULL && desc->notify == NULL && desc->progress == NULL;
+}
+
+/* A new task that nothing happens to but that it runs. */
+static void launch(mp_pool *pool, mp_worker *self, mp_task *task, mp_task **out, bool run_here) {
+  mp_store_relaxed(&task->joins, 0);
+  (void)!mp_task_queue(task);
+  add_handles(pool, task, out != NULL, run_here);
+  if (out != NULL) *out = task;
+  mp_pool_queue(pool, self, task, false);
+}
+
+/* The same for one with a deadline, listeners or dependencies. Errors: NOMEM, NOTHREAD, SYSTEM; the task is as before. */
+static mp_status launch_linked(mp_pool *pool, mp_worker *self, mp_task *task, const mp_task_desc *desc, mp_task **out, bool run_here) {
+  mp_notice *notices[2];
+  mp_status status = make_listeners(pool, task, desc, notices);
+  if (status != MP_OK) return status;
+  add_handles(pool, task, out != NULL, run_here);
+  if (desc->timeout_ns != 0 && (status = mp_pool_arm(pool, task)) != MP_OK) { /* armed, it may end any time */
+    if (out != NULL) mp_pool_release(pool); /* not the last: the caller has one */
+    free_listeners(notices);
+    return status;
+  }
+  if (out != NULL) *out = task;
+  link_listeners(task, notices);
+  if (desc->after_count > 0) {
+    link_after(pool, self, task, desc);
+  } else {
+    mp_store_relaxed(&task->joins, 0);
+    mp_pool_make_ready(pool, self, task, false);
+  }
+  return MP_OK;
 }
 
 mp_status mp_submit(mp_pool *pool, const mp_task_desc *desc, mp_task **out) {
@@ -146,43 +183,31 @@ mp_status mp_submit(mp_pool *pool, const mp_task_desc *desc, mp_task **out) {
   if (status != MP_OK) return status;
   if (mp_load_relaxed(&pool->scheduler.stuck) >= pool->config.stuck_max) return MP_STUCK;
   mp_worker *self = mp_pool_self(pool);
-  mp_task_lists *local = mp_pool_local_tasks(pool);
+  mp_task_lists *local = mp_pool_local_tasks(pool, self);
   bool counted, in_caller = false;
   if ((status = mp_admit(&pool->admission, 1, cost(desc), &counted)) != MP_OK) {
     in_caller = (desc->flags & MP_TASK_CALLER_RUNS) != 0 && (self != NULL || mp_pool_is_owner(pool));
     if (!in_caller) return status;
   }
   if ((status = enter(pool, self, 1)) != MP_OK) goto fail_enter;
-  mp_notice *notices[2];
-  mp_task *task = mp_task_create(pool, desc, counted ? cost(desc) : 0, local), *run_here = NULL;
+  mp_task *task = mp_task_create(pool, desc, counted ? cost(desc) : 0, local);
   if (task == NULL) {
     status = MP_NOMEM;
     goto fail_task;
   }
-  if ((status = make_listeners(pool, task, desc, notices)) != MP_OK) goto fail_listeners;
   task->id = mp_task_new_id(pool, local);
-  if (out != NULL) add_handle(pool, task);
-  if (mp_task_timeout(task) != 0 && (status = mp_pool_arm(pool, task)) != MP_OK) goto fail_arm; /* armed, it may end any time */
-  if (out != NULL) *out = task;
-  if (in_caller) mp_task_retain(run_here = task);
-  link_listeners(task, notices);
-  if (desc->after_count > 0) {
-    link_after(pool, self, task, desc);
-  } else {
-    mp_store_relaxed(&task->joins, 0);
-    mp_pool_make_ready(pool, self, task, false);
-  }
+  if (is_simple(desc))
+    launch(pool, self, task, out, in_caller);
+  else if ((status = launch_linked(pool, self, task, desc, out, in_caller)) != MP_OK)
+    goto fail_launch;
   cancel_if_late(pool);
-  if (run_here != NULL) {
-    mp_pool_work_until(pool, run_here);
-    mp_task_release(run_here);
+  if (in_caller) {
+    mp_pool_work_until(pool, task);
+    mp_task_release(task);
   }
   return MP_OK;
 
-fail_arm:
-  if (out != NULL) mp_pool_release(pool); /* not the last: the caller has one */
-  free_listeners(notices);
-fail_listeners:
+fail_launch:
   mp_task_discard(task, local);
 fail_task:
   withdraw(pool, self, 1);
@@ -203,7 +228,7 @@ mp_status mp_submit_batch(mp_pool *pool, const mp_task_desc *desc, size_t n, siz
   if (n > SIZE_MAX / cost(desc)) return MP_NOMEM;
   if ((status = mp_admit(&pool->admission, n, n * cost(desc), &counted)) != MP_OK) return status;
   mp_worker *self = mp_pool_self(pool);
-  mp_task_lists *local = mp_pool_local_tasks(pool);
+  mp_task_lists *local = mp_pool_local_tasks(pool, self);
   mp_task *first = NULL, *last = NULL;
   mp_task_desc each = *desc;
   for (size_t i = 0; i < n; i++) {
@@ -236,7 +261,7 @@ mp_status mp_submit_batch(mp_pool *pool, const mp_task_desc *desc, size_t n, siz
   for (mp_task *task = first; task != NULL; task = mp_task_of_job(task->as.job.next)) {
     task->id = ++id;
     if (tasks == NULL) continue;
-    add_handle(pool, task);
+    add_handles(pool, task, true, false);
     tasks[i++] = task;
   }
   if (desc->priority == 0) {

@@ -40,19 +40,17 @@ void mp_task_trim(mp_pool *pool) {
   for (int i = 0; i < MP_TASK_SIZES; i++) mp_store_trim(&pool->stores[i]);
 }
 
+/* Memory for a task with mp_extra. */
 static void *get_memory(mp_pool *pool, mp_task_lists *local, size_t size) {
-  for (int i = 0; i < MP_TASK_SIZES; i++)
-    if (size <= pool->stores[i].block_size) return mp_store_get(&pool->stores[i], local != NULL ? &local->of[i] : NULL);
+  if (size <= pool->stores[1].block_size) return mp_store_get(&pool->stores[1], local != NULL ? &local->of[1] : NULL);
   return mp_alloc_get(&pool->alloc, size);
 }
 
 static void put_memory(mp_pool *pool, mp_task_lists *local, void *memory, size_t size) {
-  for (int i = 0; i < MP_TASK_SIZES; i++)
-    if (size <= pool->stores[i].block_size) {
-      mp_store_put(&pool->stores[i], local != NULL ? &local->of[i] : NULL, memory);
-      return;
-    }
-  mp_alloc_free(&pool->alloc, memory, size);
+  if (size <= pool->stores[1].block_size)
+    mp_store_put(&pool->stores[1], local != NULL ? &local->of[1] : NULL, memory);
+  else
+    mp_alloc_free(&pool->alloc, memory, size);
 }
 
 uint64_t mp_task_new_id(mp_pool *pool, mp_task_lists *local) {
@@ -65,8 +63,28 @@ uint64_t mp_task_new_id(mp_pool *pool, mp_task_lists *local) {
 }
 
 static bool needs_extra(const mp_task_desc *desc, size_t bytes) {
-  return desc->arg_size > 0 || desc->timeout_ns != 0 || (desc->flags & MP_TASK_TIMED) || desc->priority != 0 || desc->done != NULL ||
-         bytes != 0 || desc->after_count > MP_LINKS_INLINE;
+  return (desc->arg_size | desc->timeout_ns | (desc->flags & MP_TASK_TIMED) | (unsigned)desc->priority | bytes) != 0 || desc->done != NULL ||
+         desc->after_count > MP_LINKS_INLINE;
+}
+
+static mp_task *init_bare(mp_pool *pool, mp_task *task, const mp_task_desc *desc, uint32_t word) {
+  /* field by field: a memset of the whole costs a fifth of an empty task */
+  task->as.job.run = mp_pool_run_job;
+  task->as.job.kind = 0;
+  mp_store_relaxed(&task->as.never.cause, NULL);
+  mp_store_relaxed(&task->word, word);
+  mp_store_relaxed(&task->references, 1);
+  mp_store_relaxed(&task->joins, 1);
+  task->own = (uint8_t)((desc->drop != NULL ? MP_OWN_ARG : 0) | (desc->done != NULL ? MP_OWN_DONE : 0));
+  task->status = MP_OK;
+  mp_store_relaxed(&task->successors, NULL);
+  mp_store_relaxed(&task->progress, NULL);
+  task->pool = pool;
+  task->run = desc->run;
+  task->drop = desc->drop;
+  task->arg = desc->arg;
+  task->id = 0;
+  return task;
 }
 
 /* False: out of memory. */
@@ -93,44 +111,32 @@ static bool init_extra(mp_task *task, const mp_task_desc *desc, size_t bytes, si
 }
 
 mp_task *mp_task_create(mp_pool *pool, const mp_task_desc *desc, size_t bytes, mp_task_lists *local) {
-  bool more = needs_extra(desc, bytes);
-  size_t size = !more ? sizeof(mp_task) : desc->arg_size > 0 ? ARG_AT + desc->arg_size : sizeof(mp_task) + sizeof(mp_extra);
+  if (!needs_extra(desc, bytes)) {
+    mp_task *bare = mp_store_get(&pool->stores[0], local != NULL ? &local->of[0] : NULL);
+    return bare == NULL ? NULL : init_bare(pool, bare, desc, MP_STATE_WAITING);
+  }
+  size_t size = desc->arg_size > 0 ? ARG_AT + desc->arg_size : sizeof(mp_task) + sizeof(mp_extra);
   mp_task *task = get_memory(pool, local, size);
   if (task == NULL) return NULL;
-  /* field by field: a memset of the whole costs a fifth of an empty task */
-  task->as.job.run = mp_pool_run_job;
-  task->as.job.kind = 0;
-  mp_store_relaxed(&task->as.never.cause, NULL);
-  mp_store_relaxed(&task->word, MP_STATE_WAITING | (more ? MP_WORD_EXTRA : 0));
-  mp_store_relaxed(&task->references, 1);
-  mp_store_relaxed(&task->joins, 1);
-  task->own = (uint8_t)((desc->drop != NULL ? MP_OWN_ARG : 0) | (desc->done != NULL ? MP_OWN_DONE : 0));
-  task->status = MP_OK;
-  mp_store_relaxed(&task->successors, NULL);
-  mp_store_relaxed(&task->progress, NULL);
-  task->pool = pool;
-  task->run = desc->run;
-  task->drop = desc->drop;
-  task->arg = desc->arg;
-  task->id = 0;
-  if (more && !init_extra(task, desc, bytes, size)) {
-    put_memory(pool, local, task, size);
-    return NULL;
-  }
-  return task;
+  if (init_extra(init_bare(pool, task, desc, MP_STATE_WAITING | MP_WORD_EXTRA), desc, bytes, size)) return task;
+  put_memory(pool, local, task, size);
+  return NULL;
 }
 
 static void free_memory(mp_task *task, mp_task_lists *local) {
   mp_pool *pool = task->pool;
   mp_extra *extra = mp_task_extra(task);
-  if (extra != NULL && extra->links != NULL) mp_alloc_free(&pool->alloc, extra->links, extra->link_count * sizeof *extra->links);
-  put_memory(pool, local, task, extra != NULL ? extra->size : sizeof(mp_task));
+  if (extra == NULL) {
+    mp_store_put(&pool->stores[0], local != NULL ? &local->of[0] : NULL, task);
+    return;
+  }
+  if (extra->links != NULL) mp_alloc_free(&pool->alloc, extra->links, extra->link_count * sizeof *extra->links);
+  put_memory(pool, local, task, extra->size);
 }
 
 static void free_progress(mp_task *task) {
   mp_alloc *alloc = &task->pool->alloc;
   mp_progress_state *progress = mp_load_relaxed(&task->progress);
-  if (progress == NULL) return;
   for (mp_progress_target *target = mp_load_relaxed(&progress->targets), *next; target != NULL; target = next) {
     next = target->next;
     mp_mailbox_release(target->mailbox);
@@ -140,20 +146,8 @@ static void free_progress(mp_task *task) {
 }
 
 void mp_task_discard(mp_task *task, mp_task_lists *local) {
-  free_progress(task);
+  if (mp_load_relaxed(&task->progress) != NULL) free_progress(task);
   free_memory(task, local);
-}
-
-void mp_task_drop_arg(mp_task *task) {
-  if (!(task->own & MP_OWN_ARG)) return;
-  if (!MP_BUGGY(DROP_TWICE)) task->own &= (uint8_t)~MP_OWN_ARG;
-  task->drop(task->arg);
-}
-
-void mp_task_drop_result(mp_task *task) {
-  if (!(task->own & MP_OWN_RESULT)) return;
-  task->own &= (uint8_t)~MP_OWN_RESULT;
-  if (task->by.result.drop != NULL) task->by.result.drop(task->by.result.value);
 }
 
 void mp_task_retain(mp_task *task) { mp_add_relaxed(&task->references, 1); }
@@ -166,10 +160,10 @@ void mp_task_release(mp_task *task) {
     if (!mp_os_fork_guard_ok(&pool->fork_guard)) return; /* the store's lock may be held for ever */
     mp_task_drop_arg(task);
     mp_task_drop_result(task);
-    free_progress(task);
+    if (mp_load_relaxed(&task->progress) != NULL) free_progress(task);
     mp_task *cause = mp_load_relaxed(&task->as.never.cause);
     bool counted = task->own & MP_OWN_POOL;
-    free_memory(task, mp_pool_local_tasks(pool));
+    free_memory(task, mp_pool_local_tasks(pool, mp_pool_self(pool)));
     task = cause; /* a chain of failures is released without recursion */
     if (counted) mp_pool_release(pool);
   }
@@ -182,36 +176,6 @@ void mp_task_release(mp_task *task) {
 ** State
 ** =======================================================
 */
-
-static uint32_t moved(uint32_t word, mp_state to) { return (word & (MP_BUGGY(FLAGS_LOST) ? MP_WORD_EXTRA : ~MP_WORD_STATE)) | to; }
-
-static bool move(mp_task *task, mp_state from, mp_state to, uint32_t *before) {
-  uint32_t word = mp_load_relaxed(&task->word);
-  do {
-    if (mp_word_state(word) != from) return false;
-  } while (!mp_cas_acq_rel(&task->word, &word, moved(word, to)));
-  *before = word;
-  return true;
-}
-
-static bool move_sole(mp_task *task, mp_state from, mp_state to, uint32_t *before) {
-  *before = mp_load_relaxed(&task->word);
-  if (mp_word_state(*before) != from) return false;
-  mp_store_relaxed(&task->word, moved(*before, to));
-  return true;
-}
-
-bool mp_task_queue(mp_task *task) {
-  uint32_t before;
-  return (mp_task_is_sole(task) ? move_sole : move)(task, MP_STATE_WAITING, MP_STATE_QUEUED, &before);
-}
-
-bool mp_task_start(mp_task *task, bool sole, bool *asked) {
-  uint32_t before;
-  if (!(sole ? move_sole : move)(task, MP_STATE_QUEUED, MP_STATE_RUNNING, &before)) return false;
-  *asked = (before & MP_WORD_CANCEL) != 0;
-  return true;
-}
 
 bool mp_task_end(mp_task *task, mp_state state, bool unstarted, uint32_t *before) {
   uint32_t word = mp_load_relaxed(&task->word);
@@ -226,13 +190,6 @@ bool mp_task_end(mp_task *task, mp_state state, bool unstarted, uint32_t *before
     /* release: publishes result, status and cause; pairs with acquire in mp_task_state */
   } while (!mp_cas_acq_rel(&task->word, &word, (word & ~MP_WORD_STATE) | state));
   *before = word;
-  return true;
-}
-
-bool mp_task_end_sole(mp_task *task, mp_state state, uint32_t *before) {
-  *before = mp_load_relaxed(&task->word);
-  if (mp_state_is_terminal(mp_word_state(*before))) return false;
-  mp_store_release(&task->word, (*before & ~MP_WORD_STATE) | state); /* pairs with mp_task_state, of who gets it from a notice */
   return true;
 }
 
@@ -290,18 +247,6 @@ bool mp_task_link(mp_task *task, mp_link *link) {
     link->next = head;
   } while (!mp_cas_acq_rel(&task->successors, &head, link)); /* release: publishes the link; pairs with the swap below */
   return true;
-}
-
-mp_link *mp_task_close_links(mp_task *task, bool sole) {
-  mp_link *newest = sole ? mp_load_relaxed(&task->successors) : mp_swap_acq_rel(&task->successors, MP_LINKS_CLOSED), *oldest = NULL;
-  if (sole) mp_store_release(&task->successors, MP_LINKS_CLOSED); /* pairs with mp_task_link, of who gets the task from a notice */
-  while (newest != NULL) {
-    mp_link *next = newest->next;
-    newest->next = oldest;
-    oldest = newest;
-    newest = next;
-  }
-  return oldest;
 }
 
 static mp_progress_target *first_target(const mp_task *task) {

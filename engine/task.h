@@ -21,6 +21,7 @@
 
 #include <stdbool.h>
 
+#include "bug.h"
 #include "inbox.h"
 #include "mailbox.h"
 #include "makeparallel.h"
@@ -151,24 +152,68 @@ MP_CHECKED mp_task *mp_task_create(mp_pool *pool, const mp_task_desc *desc, size
 /* Frees a task that was never submitted; arg stays the caller's. */
 void mp_task_discard(mp_task *task, mp_task_lists *local);
 
+static inline bool mp_task_move(mp_task *task, mp_state from, mp_state to, bool sole, uint32_t *before) {
+  const uint32_t kept = MP_BUGGY(FLAGS_LOST) ? MP_WORD_EXTRA : ~MP_WORD_STATE;
+  *before = mp_load_relaxed(&task->word);
+  do {
+    if (mp_word_state(*before) != from) return false;
+    if (sole) return mp_store_relaxed(&task->word, (*before & kept) | to), true;
+  } while (!mp_cas_acq_rel(&task->word, before, (*before & kept) | to));
+  return true;
+}
+
 /* waiting -> queued; false if it was ended meanwhile. */
-MP_CHECKED bool mp_task_queue(mp_task *task);
+MP_CHECKED static inline bool mp_task_queue(mp_task *task) {
+  uint32_t before;
+  return mp_task_move(task, MP_STATE_WAITING, MP_STATE_QUEUED, mp_task_is_sole(task), &before);
+}
+
 /* queued -> running; false likewise, or if somebody else runs it. *asked: it was asked to stop just before. */
-MP_CHECKED bool mp_task_start(mp_task *task, bool sole, bool *asked);
+MP_CHECKED static inline bool mp_task_start(mp_task *task, bool sole, bool *asked) {
+  uint32_t before;
+  if (!mp_task_move(task, MP_STATE_QUEUED, MP_STATE_RUNNING, sole, &before)) return false;
+  *asked = (before & MP_WORD_CANCEL) != 0;
+  return true;
+}
+
 /* To a terminal state; true for the one caller who did it, with the word as it was in *before. `unstarted`: not if it runs. */
 MP_CHECKED bool mp_task_end(mp_task *task, mp_state state, bool unstarted, uint32_t *before);
 /* The same for whoever has it to itself. */
-MP_CHECKED bool mp_task_end_sole(mp_task *task, mp_state state, uint32_t *before);
+MP_CHECKED static inline bool mp_task_end_sole(mp_task *task, mp_state state, uint32_t *before) {
+  *before = mp_load_relaxed(&task->word);
+  if (mp_state_is_terminal(mp_word_state(*before))) return false;
+  mp_store_release(&task->word, (*before & ~MP_WORD_STATE) | state); /* pairs with mp_task_state, of who gets it from a notice */
+  return true;
+}
 
 /* Adds to the successor list; false when it is closed: the task is terminal. */
 MP_CHECKED bool mp_task_link(mp_task *task, mp_link *link);
 /* Closes the list and returns it, oldest entry first. Once, by whoever ended the task. */
-mp_link *mp_task_close_links(mp_task *task, bool sole);
+static inline mp_link *mp_task_close_links(mp_task *task, bool sole) {
+  mp_link *newest = sole ? mp_load_relaxed(&task->successors) : mp_swap_acq_rel(&task->successors, MP_LINKS_CLOSED), *oldest = NULL;
+  if (sole) mp_store_release(&task->successors, MP_LINKS_CLOSED); /* pairs with mp_task_link, of who gets the task from a notice */
+  while (newest != NULL) {
+    mp_link *next = newest->next;
+    newest->next = oldest;
+    oldest = newest;
+    newest = next;
+  }
+  return oldest;
+}
 
 /* Frees arg if that is still due. */
-void mp_task_drop_arg(mp_task *task);
+static inline void mp_task_drop_arg(mp_task *task) {
+  if (!(task->own & MP_OWN_ARG)) return;
+  if (!MP_BUGGY(DROP_TWICE)) task->own &= (uint8_t)~MP_OWN_ARG;
+  task->drop(task->arg);
+}
+
 /* The same for the result. */
-void mp_task_drop_result(mp_task *task);
+static inline void mp_task_drop_result(mp_task *task) {
+  if (!(task->own & MP_OWN_RESULT)) return;
+  task->own &= (uint8_t)~MP_OWN_RESULT;
+  if (task->by.result.drop != NULL) task->by.result.drop(task->by.result.value);
+}
 
 /* The notice for desc->done, allocated before the task can start. */
 MP_CHECKED mp_status mp_notice_create(mp_task *task, mp_mailbox *mailbox, mp_notify *notify, void *ud, mp_notice **notice);
