@@ -61,6 +61,9 @@
 /* A counter that one thread writes and others read: no locked instruction. */
 #define mp_bump(p) mp_store_relaxed((p), mp_load_relaxed(p) + 1)
 
+/* It will be written soon. Any address will do. */
+#define mp_prefetch(p) __builtin_prefetch((p), 1)
+
 #define MP_CACHE_LINE 128 /* two lines: adjacent-line prefetch pairs them */
 
 #if defined(__x86_64__) || defined(__i386__)

@@ -42,7 +42,11 @@ size_t mp_inbox_grab(mp_inbox *inbox, mp_job **jobs, size_t max, size_t workers)
   if (share > max) share = max;
   size_t n = 0;
   mp_job *job = inbox->head;
-  for (; n < share && job != NULL; job = job->next) jobs[n++] = job;
+  for (; n < share && job != NULL; job = job->next) {
+    mp_prefetch(job);
+    mp_prefetch((char *)job + 64); /* a task is twice that */
+    jobs[n++] = job;
+  }
   inbox->head = job;
   if (job == NULL) inbox->tail = NULL;
   mp_sub_relaxed(&inbox->normal, n);

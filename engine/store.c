@@ -5,23 +5,33 @@
 
 #include "os.h"
 
+/* A header, the blocks, and behind them the numbers of those that were given back: a stack, so that free blocks need not be touched. */
 struct mp_slab {
   mp_slab *next, *prev; /* among the slabs with a free block */
   unsigned blocks;      /* in all */
-  mp_block *free;       /* given back before */
-  unsigned free_count;  /* free: in `free` or not yet cut */
+  unsigned returned;    /* blocks given back */
   unsigned uncut;       /* blocks at the end never given out */
 };
 
 #define SLAB_HEADER ((sizeof(mp_slab) + 63) & ~(size_t)63) /* blocks of a multiple of 64 bytes share no cache line */
 
-static size_t slab_size(const mp_store *store, unsigned blocks) { return SLAB_HEADER + blocks * store->block_size; }
-
-static uint16_t *number(const mp_store *store, mp_block *block) { return (uint16_t *)((char *)block + store->number_at); }
-
-static mp_slab *slab_of(const mp_store *store, mp_block *block) {
-  return (mp_slab *)((char *)block - *number(store, block) * store->block_size - SLAB_HEADER);
+static size_t slab_size(const mp_store *store, unsigned blocks) {
+  return SLAB_HEADER + blocks * (store->block_size + sizeof(uint16_t));
 }
+
+static void *block_at(const mp_store *store, mp_slab *slab, unsigned number) {
+  return (char *)slab + SLAB_HEADER + number * store->block_size;
+}
+
+static uint16_t *returned_numbers(const mp_store *store, mp_slab *slab) { return block_at(store, slab, slab->blocks); }
+
+static uint16_t *number_of(const mp_store *store, void *block) { return (uint16_t *)((char *)block + store->number_at); }
+
+static mp_slab *slab_of(const mp_store *store, void *block) {
+  return (mp_slab *)((char *)block - *number_of(store, block) * store->block_size - SLAB_HEADER);
+}
+
+static unsigned free_in(const mp_slab *slab) { return slab->returned + slab->uncut; }
 
 #ifdef MP_STORE_CHECKED
 #define slab_get mp_alloc_get
@@ -42,7 +52,7 @@ mp_status mp_store_init(mp_store *store, mp_alloc *alloc, size_t block_size, siz
 void mp_store_close(mp_store *store) {
   while (store->slabs != NULL) {
     mp_slab *slab = store->slabs;
-    assert(slab->free_count == slab->blocks);
+    assert(free_in(slab) == slab->blocks);
     store->slabs = slab->next;
     slab_free(store->alloc, slab, slab_size(store, slab->blocks));
   }
@@ -64,74 +74,102 @@ static void unlist_locked(mp_store *store, mp_slab *slab) {
     store->slabs = slab->next;
 }
 
-static mp_block *cut(mp_store *store, mp_slab *slab) {
-  mp_block *block = slab->free;
-  if (block != NULL) {
-    slab->free = block->next;
-  } else { /* in address order: neighbours in time are neighbours in memory */
-    unsigned n = slab->blocks - slab->uncut--;
-    block = (mp_block *)((char *)slab + SLAB_HEADER + n * store->block_size);
-    *number(store, block) = (uint16_t)n;
-  }
-  slab->free_count--;
+static void *cut(mp_store *store, mp_slab *slab) {
+  if (slab->returned > 0) return block_at(store, slab, returned_numbers(store, slab)[--slab->returned]);
+  /* in address order: neighbours in time are neighbours in memory */
+  unsigned number = slab->blocks - slab->uncut--;
+  void *block = block_at(store, slab, number);
+  *number_of(store, block) = (uint16_t)number;
   return block;
 }
 
-static mp_slab *add_slab(mp_store *store) {
+static bool add_slab(mp_store *store) {
   unsigned blocks = mp_load_relaxed(&store->blocks) < MP_STORE_LARGE_FROM ? MP_STORE_SLAB_BLOCKS : MP_STORE_LARGE_SLAB_BLOCKS;
   mp_slab *slab = slab_get(store->alloc, slab_size(store, blocks));
-  if (slab == NULL) return NULL;
-  slab->free = NULL;
-  slab->blocks = slab->free_count = slab->uncut = blocks;
+  if (slab == NULL) return false;
+  slab->returned = 0;
+  slab->blocks = slab->uncut = blocks;
   pthread_mutex_lock(&store->lock);
   mp_store_relaxed(&store->blocks, mp_load_relaxed(&store->blocks) + blocks);
   list_locked(store, slab);
+  store->free += blocks;
   store->spare += blocks;
   store->grown_ns = mp_os_now();
   pthread_mutex_unlock(&store->lock);
-  return slab;
+  return true;
 }
 
-/* Up to n free blocks as a chain in address order, from the slabs there are. */
-static unsigned take(mp_store *store, unsigned n, mp_block **chain) {
+/* Up to n free blocks in address order, if there are as many beside those that are promised. */
+static unsigned take(mp_store *store, void **blocks, unsigned n, bool promised) {
   unsigned taken = 0;
-  mp_block **tail = chain;
   pthread_mutex_lock(&store->lock);
+  if (!promised && n > store->free - store->promised) n = (unsigned)(store->free - store->promised);
   for (mp_slab *slab = store->slabs; slab != NULL && taken < n; slab = store->slabs) {
-    if (slab->free_count == slab->blocks) {
+    if (free_in(slab) == slab->blocks) {
       store->spare -= slab->blocks;
       store->grown_ns = mp_os_now();
     }
-    for (; slab->free_count > 0 && taken < n; taken++) {
-      *tail = cut(store, slab);
-      tail = &(*tail)->next;
-    }
-    if (slab->free_count == 0) unlist_locked(store, slab);
+    while (free_in(slab) > 0 && taken < n) blocks[taken++] = cut(store, slab);
+    if (free_in(slab) == 0) unlist_locked(store, slab);
   }
+  store->free -= taken;
+  if (promised) store->promised -= taken;
   pthread_mutex_unlock(&store->lock);
-  *tail = NULL;
   return taken;
 }
 
 void *mp_store_get_slow(mp_store *store, mp_store_local *local) {
-  mp_store_local one = {NULL, 0};
-  if (local == NULL) local = &one;
-  while (local->free == NULL) {
-    local->count = take(store, local == &one ? 1 : MP_STORE_BATCH, &local->free);
-    if (local->free == NULL && add_slab(store) == NULL) return NULL;
+  void *block = NULL;
+  unsigned taken;
+  if (local == NULL) {
+    while (take(store, &block, 1, false) == 0)
+      if (!add_slab(store)) return NULL;
+    return block;
   }
-  mp_block *block = local->free;
-  local->free = block->next;
-  local->count--;
-  return block;
+  void *blocks[MP_STORE_BATCH];
+  while ((taken = take(store, blocks, MP_STORE_BATCH, false)) == 0)
+    if (!add_slab(store)) return NULL;
+  for (unsigned i = taken; i > 1; i--) local->block[local->count++] = blocks[i - 1];
+  return blocks[0];
 }
 
-/* Takes a wholly free slab out, onto the chain. */
-static void drop_locked(mp_store *store, mp_slab *slab, mp_slab **gone) {
-  mp_store_relaxed(&store->blocks, mp_load_relaxed(&store->blocks) - slab->blocks);
-  unlist_locked(store, slab);
-  slab->next = *gone;
-  *gone = slab;
+bool mp_store_promise(mp_store *store, size_t n) {
+  for (;;) {
+    pthread_mutex_lock(&store->lock);
+    bool enough = store->free - store->promised >= n;
+    if (enough) store->promised += n;
+    pthread_mutex_unlock(&store->lock);
+    if (enough) return true;
+    if (!add_slab(store)) return false;
+  }
+}
+
+void mp_store_keep_promise(mp_store *store, void **blocks, unsigned n) {
+  unsigned taken = take(store, blocks, n, true);
+  assert(taken == n);
+  (void)taken;
+}
+
+void mp_store_withdraw_promise(mp_store *store, size_t n) {
+  pthread_mutex_lock(&store->lock);
+  store->promised -= n;
+  pthread_mutex_unlock(&store->lock);
+}
+
+/* Takes out wholly free slabs until only so many blocks are spare; for free_slabs, after the lock. */
+static mp_slab *trim_locked(mp_store *store, size_t spare) {
+  mp_slab *gone = NULL;
+  for (mp_slab *slab = store->slabs, *next; slab != NULL && store->spare > spare; slab = next) {
+    next = slab->next;
+    if (free_in(slab) < slab->blocks || store->free - store->promised < slab->blocks) continue;
+    store->spare -= slab->blocks;
+    store->free -= slab->blocks;
+    mp_store_relaxed(&store->blocks, mp_load_relaxed(&store->blocks) - slab->blocks);
+    unlist_locked(store, slab);
+    slab->next = gone;
+    gone = slab;
+  }
+  return gone;
 }
 
 static void free_slabs(mp_store *store, mp_slab *gone) {
@@ -142,18 +180,6 @@ static void free_slabs(mp_store *store, mp_slab *gone) {
   }
 }
 
-/* Takes out wholly free slabs until only so many blocks are spare; for free_slabs, after the lock. */
-static mp_slab *trim_locked(mp_store *store, size_t spare) {
-  mp_slab *gone = NULL;
-  for (mp_slab *slab = store->slabs, *next; slab != NULL && store->spare > spare; slab = next) {
-    next = slab->next;
-    if (slab->free_count < slab->blocks) continue;
-    store->spare -= slab->blocks;
-    drop_locked(store, slab, &gone);
-  }
-  return gone;
-}
-
 void mp_store_trim(mp_store *store) {
   pthread_mutex_lock(&store->lock);
   mp_slab *gone = trim_locked(store, 0);
@@ -161,41 +187,36 @@ void mp_store_trim(mp_store *store) {
   free_slabs(store, gone);
 }
 
-/* Gives n blocks of a chain back to their slabs. */
-static void give(mp_store *store, mp_block *chain, unsigned n) {
+/* Gives n blocks back to their slabs. */
+static void give(mp_store *store, void *const *blocks, unsigned n) {
   mp_slab *gone = NULL;
   pthread_mutex_lock(&store->lock);
-  while (n-- > 0) {
-    mp_block *block = chain;
-    mp_slab *slab = slab_of(store, block);
-    chain = block->next;
-    block->next = slab->free;
-    slab->free = block;
-    if (slab->free_count++ == 0) list_locked(store, slab);
-    if (slab->free_count == slab->blocks) store->spare += slab->blocks;
+  for (unsigned i = 0; i < n; i++) {
+    mp_slab *slab = slab_of(store, blocks[i]);
+    if (free_in(slab) == 0) list_locked(store, slab);
+    returned_numbers(store, slab)[slab->returned++] = *number_of(store, blocks[i]);
+    if (free_in(slab) == slab->blocks) store->spare += slab->blocks;
   }
-  if (store->spare > MP_STORE_SPARE_BLOCKS && mp_os_now() - store->grown_ns >= MP_STORE_KEEP_NS) gone = trim_locked(store, MP_STORE_SPARE_BLOCKS);
+  store->free += n;
+  if (store->spare > MP_STORE_SPARE_BLOCKS && mp_os_now() - store->grown_ns >= MP_STORE_KEEP_NS)
+    gone = trim_locked(store, MP_STORE_SPARE_BLOCKS);
   pthread_mutex_unlock(&store->lock);
   free_slabs(store, gone);
 }
 
-void mp_store_put_slow(mp_store *store, mp_store_local *local, mp_block *block) {
+void mp_store_put_slow(mp_store *store, mp_store_local *local, void *block) {
   if (local == NULL) {
-    give(store, block, 1);
+    give(store, &block, 1);
     return;
   }
-  block->next = local->free;
-  local->free = block;
-  if (++local->count < MP_STORE_LOCAL_MAX) return;
-  mp_block *rest = block;
-  for (int i = 0; i < MP_STORE_BATCH; i++) rest = rest->next;
-  local->free = rest;
+  local->block[local->count++] = block;
+  if (local->count < MP_STORE_LOCAL_MAX) return;
+  give(store, local->block, MP_STORE_BATCH); /* those that have been there longest */
   local->count -= MP_STORE_BATCH;
-  give(store, block, MP_STORE_BATCH);
+  memmove(local->block, local->block + MP_STORE_BATCH, local->count * sizeof local->block[0]);
 }
 
 void mp_store_flush(mp_store *store, mp_store_local *local) {
-  give(store, local->free, local->count);
-  local->free = NULL;
+  give(store, local->block, local->count);
   local->count = 0;
 }

@@ -2,7 +2,8 @@
 ** store.h - a store of equal-sized blocks, cut from slabs: each thread with a local list gets and puts without a lock.
 **
 ** Tasks are taken by one thread and given back by another, in bursts of millions, which general allocators are slow at. A full
-** local list gives a batch back to the slabs; an empty one takes a batch. Slabs whose blocks are all back are kept while the load
+** local list (a magazine: Bonwick and Adams, 2001) gives a batch back to the slabs; an empty one takes a batch. Free blocks are not
+** touched, as most of them have left the caches. Slabs whose blocks are all back are kept while the load
 ** grows and freed after it, but for a few, so that memory follows the load down.
 **
 ** Nothing stands before a block: its number in its slab, two bytes of its own that the user leaves alone, leads back to the slab.
@@ -11,6 +12,7 @@
 #define MP_STORE_H
 
 #include <pthread.h>
+#include <stdbool.h>
 
 #include "alloc.h"
 
@@ -41,16 +43,10 @@
 
 typedef struct mp_slab mp_slab;
 
-/* How a block begins while it is free. */
-typedef struct mp_block mp_block;
-struct mp_block {
-  mp_block *next;
-};
-
 /* Owned by one thread. Zeroed memory is an empty list. */
 typedef struct mp_store_local {
-  mp_block *free;
   unsigned count;
+  void *block[MP_STORE_LOCAL_MAX];
 } mp_store_local;
 
 #define MP_TASK_SIZES 2 /* of blocks for tasks: see mp_task_open_stores */
@@ -67,12 +63,14 @@ typedef struct mp_store {
   size_t number_at;  /* constant: where in a block its number is, a uint16_t */
   _Alignas(MP_CACHE_LINE) pthread_mutex_t lock;
   mp_slab *slabs;    /* guarded by lock: those with a free block */
+  size_t free;       /* guarded by lock: blocks in all of those */
+  size_t promised;   /* guarded by lock: of those, how many nobody else may have */
   size_t spare;      /* guarded by lock: blocks in those that are wholly free */
   uint64_t grown_ns; /* guarded by lock: when a slab was last added, or taken from though it was wholly free */
   _Atomic size_t blocks; /* in all slabs; written under the lock */
 } mp_store;
 
-/* number_at: an even offset of two bytes in each block, behind its first pointer, that the store writes and nobody else. */
+/* number_at: the even offset of two bytes in each block that the store writes and nobody else. */
 MP_CHECKED mp_status mp_store_init(mp_store *store, mp_alloc *alloc, size_t block_size, size_t number_at);
 /* Every block must be back: locals are emptied by mp_store_flush first. */
 void mp_store_close(mp_store *store);
@@ -83,23 +81,19 @@ void mp_store_close(mp_store *store);
 */
 MP_CHECKED void *mp_store_get_slow(mp_store *store, mp_store_local *local);
 MP_CHECKED static inline void *mp_store_get(mp_store *store, mp_store_local *local) {
-  if (local == NULL || local->free == NULL) return mp_store_get_slow(store, local);
-  mp_block *block = local->free;
-  local->free = block->next;
-  local->count--;
-  return block;
+  return local != NULL && local->count > 0 ? local->block[--local->count] : mp_store_get_slow(store, local);
 }
-void mp_store_put_slow(mp_store *store, mp_store_local *local, mp_block *block);
-static inline void mp_store_put(mp_store *store, mp_store_local *local, void *memory) {
-  mp_block *block = memory;
-  if (local == NULL || local->count + 1 >= MP_STORE_LOCAL_MAX) {
+void mp_store_put_slow(mp_store *store, mp_store_local *local, void *block);
+static inline void mp_store_put(mp_store *store, mp_store_local *local, void *block) {
+  if (local != NULL && local->count + 1 < MP_STORE_LOCAL_MAX)
+    local->block[local->count++] = block;
+  else
     mp_store_put_slow(store, local, block);
-    return;
-  }
-  block->next = local->free;
-  local->free = block;
-  local->count++;
 }
+/* Sets n blocks aside, to be had later without fail: false if there is no memory. What is not fetched must be withdrawn. */
+MP_CHECKED bool mp_store_promise(mp_store *store, size_t n);
+void mp_store_keep_promise(mp_store *store, void **blocks, unsigned n);
+void mp_store_withdraw_promise(mp_store *store, size_t n);
 void mp_store_flush(mp_store *store, mp_store_local *local);
 /* Frees the slabs that are wholly free. Any thread. */
 void mp_store_trim(mp_store *store);

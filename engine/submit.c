@@ -4,6 +4,8 @@
 #include "bug.h"
 #include "jobs.h"
 
+#define BATCH_PIECE 64 /* tasks of a batch made and queued at a time */
+
 mp_status mp_pool_status(mp_pool *pool) {
   if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
   return mp_load_relaxed(&pool->closing) != 0 ? MP_SHUTDOWN : MP_OK;
@@ -216,6 +218,42 @@ fail_enter:
   return status;
 }
 
+/* The next n tasks of a batch as a chain, queued but in no queue; NULL: out of memory, and none is left. */
+static mp_task *make_chain(mp_task_stock *stock, mp_task_desc *next, size_t stride, size_t n, mp_task **last) {
+  mp_task *first = NULL;
+  for (size_t i = 0; i < n; i++) {
+    mp_task *task = mp_task_stock_create(stock, next);
+    if (task == NULL) {
+      for (mp_task *made = first; made != NULL; made = first) {
+        first = mp_task_of_job(made->as.job.next);
+        mp_task_discard(made, NULL);
+      }
+      return NULL;
+    }
+    if (next->arg != NULL) next->arg = (char *)next->arg + stride;
+    mp_store_relaxed(&task->joins, 0);
+    (void)!mp_task_queue(task);
+    if (first == NULL)
+      first = task;
+    else
+      (*last)->as.job.next = &task->as.job;
+    *last = task;
+    task->as.job.next = NULL;
+  }
+  return first;
+}
+
+static void push_chain(mp_pool *pool, mp_worker *self, mp_task *first, mp_task *last, size_t n) {
+  if (mp_task_priority(first) == 0) {
+    mp_scheduler_push_chain(&pool->scheduler, &first->as.job, &last->as.job, n);
+    return;
+  }
+  for (mp_task *next; first != NULL; first = next) {
+    next = mp_task_of_job(first->as.job.next);
+    mp_pool_queue(pool, self, first, false);
+  }
+}
+
 mp_status mp_submit_batch(mp_pool *pool, const mp_task_desc *desc, size_t n, size_t stride, mp_task **tasks) {
   if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
   if (n == 0) return MP_OK;
@@ -228,52 +266,40 @@ mp_status mp_submit_batch(mp_pool *pool, const mp_task_desc *desc, size_t n, siz
   if (n > SIZE_MAX / cost(desc)) return MP_NOMEM;
   if ((status = mp_admit(&pool->admission, n, n * cost(desc), &counted)) != MP_OK) return status;
   mp_worker *self = mp_pool_self(pool);
-  mp_task_lists *local = mp_pool_local_tasks(pool, self);
-  mp_task *first = NULL, *last = NULL;
-  mp_task_desc each = *desc;
-  for (size_t i = 0; i < n; i++) {
-    mp_task *task = mp_task_create(pool, &each, counted ? cost(desc) : 0, local);
-    if (task == NULL) {
-      status = MP_NOMEM;
-      break;
-    }
-    if (each.arg != NULL) each.arg = (char *)each.arg + stride;
-    (void)!mp_task_queue(task);
-    mp_store_relaxed(&task->joins, 0);
-    if (first == NULL)
-      first = task;
-    else
-      last->as.job.next = &task->as.job;
-    last = task;
-    last->as.job.next = NULL;
-  }
-  if (status == MP_OK) status = enter(pool, self, n);
-  if (status != MP_OK) {
-    for (mp_task *next; first != NULL; first = next) {
-      next = mp_task_of_job(first->as.job.next);
-      mp_task_discard(first, local);
-    }
-    if (counted) give_room(pool, n, n * cost(desc));
-    return status;
-  }
+  mp_task_desc next = *desc;
+  mp_task_stock stock;
+  status = MP_NOMEM;
+  if (!mp_task_stock_open(&stock, pool, desc, counted ? cost(desc) : 0, n)) goto fail_stock;
+  if ((status = enter(pool, self, n)) != MP_OK) goto fail_enter;
   uint64_t id = mp_add_relaxed(&pool->next_id, n);
-  size_t i = 0;
-  for (mp_task *task = first; task != NULL; task = mp_task_of_job(task->as.job.next)) {
-    task->id = ++id;
-    if (tasks == NULL) continue;
-    add_handles(pool, task, true, false);
-    tasks[i++] = task;
+  /* in pieces, so that the first run while the next are made; where one might fail, all or none */
+  size_t piece = stock.store != NULL && n > BATCH_PIECE ? BATCH_PIECE : n;
+  for (size_t i = 0; i < n;) {
+    mp_task *last, *first = make_chain(&stock, &next, stride, n - i < piece ? n - i : piece, &last);
+    if (first == NULL) {
+      status = MP_NOMEM;
+      goto fail_tasks;
+    }
+    size_t begin = i;
+    for (mp_task *task = first; task != NULL; task = mp_task_of_job(task->as.job.next), i++) {
+      task->id = ++id;
+      if (tasks == NULL) continue;
+      add_handles(pool, task, true, false);
+      tasks[i] = task;
+    }
+    push_chain(pool, self, first, last, i - begin);
   }
-  if (desc->priority == 0) {
-    mp_scheduler_push_chain(&pool->scheduler, &first->as.job, &last->as.job, n);
-    first = NULL;
-  }
-  for (mp_task *next; first != NULL; first = next) {
-    next = mp_task_of_job(first->as.job.next);
-    mp_pool_queue(pool, self, first, false);
-  }
+  mp_task_stock_close(&stock);
   cancel_if_late(pool);
   return MP_OK;
+
+fail_tasks:
+  withdraw(pool, self, n);
+fail_enter:
+  mp_task_stock_close(&stock);
+fail_stock:
+  if (counted) give_room(pool, n, n * cost(desc));
+  return status;
 }
 
 mp_status mp_pool_enter(mp_pool *pool, mp_worker *self) {

@@ -110,17 +110,58 @@ static bool init_extra(mp_task *task, const mp_task_desc *desc, size_t bytes, si
   return true;
 }
 
-mp_task *mp_task_create(mp_pool *pool, const mp_task_desc *desc, size_t bytes, mp_task_lists *local) {
-  if (!needs_extra(desc, bytes)) {
-    mp_task *bare = mp_store_get(&pool->stores[0], local != NULL ? &local->of[0] : NULL);
-    return bare == NULL ? NULL : init_bare(pool, bare, desc, MP_STATE_WAITING);
-  }
-  size_t size = desc->arg_size > 0 ? ARG_AT + desc->arg_size : sizeof(mp_task) + sizeof(mp_extra);
+static size_t size_with_extra(const mp_task_desc *desc) {
+  return desc->arg_size > 0 ? ARG_AT + desc->arg_size : sizeof(mp_task) + sizeof(mp_extra);
+}
+
+static mp_task *create_with_extra(mp_pool *pool, const mp_task_desc *desc, size_t bytes, mp_task_lists *local) {
+  size_t size = size_with_extra(desc);
   mp_task *task = get_memory(pool, local, size);
   if (task == NULL) return NULL;
   if (init_extra(init_bare(pool, task, desc, MP_STATE_WAITING | MP_WORD_EXTRA), desc, bytes, size)) return task;
   put_memory(pool, local, task, size);
   return NULL;
+}
+
+mp_task *mp_task_create(mp_pool *pool, const mp_task_desc *desc, size_t bytes, mp_task_lists *local) {
+  if (needs_extra(desc, bytes)) return create_with_extra(pool, desc, bytes, local);
+  mp_task *bare = mp_store_get(&pool->stores[0], local != NULL ? &local->of[0] : NULL);
+  return bare == NULL ? NULL : init_bare(pool, bare, desc, MP_STATE_WAITING);
+}
+
+bool mp_task_stock_open(mp_task_stock *stock, mp_pool *pool, const mp_task_desc *desc, size_t bytes, size_t n) {
+  bool more = needs_extra(desc, bytes);
+  stock->pool = pool;
+  stock->bytes = bytes;
+  stock->store = !more ? &pool->stores[0] : size_with_extra(desc) <= pool->stores[1].block_size ? &pool->stores[1] : NULL;
+  stock->promised = n;
+  stock->at = stock->count = 0;
+  return stock->store == NULL || mp_store_promise(stock->store, n);
+}
+
+static void *fetch(mp_task_stock *stock) {
+  if (stock->at == stock->count) {
+    stock->at = 0;
+    stock->count = stock->promised < MP_STORE_BATCH ? (unsigned)stock->promised : MP_STORE_BATCH;
+    stock->promised -= stock->count;
+    mp_store_keep_promise(stock->store, stock->block, stock->count);
+  }
+  return stock->block[stock->at++];
+}
+
+mp_task *mp_task_stock_create(mp_task_stock *stock, const mp_task_desc *desc) {
+  if (stock->store == NULL) return create_with_extra(stock->pool, desc, stock->bytes, NULL);
+  mp_task *task = fetch(stock);
+  bool more = stock->store != &stock->pool->stores[0];
+  init_bare(stock->pool, task, desc, more ? MP_STATE_WAITING | MP_WORD_EXTRA : MP_STATE_WAITING);
+  if (more) (void)!init_extra(task, desc, stock->bytes, size_with_extra(desc)); /* cannot fail: it has no dependencies */
+  return task;
+}
+
+void mp_task_stock_close(mp_task_stock *stock) {
+  if (stock->store == NULL) return;
+  while (stock->at < stock->count) mp_store_put(stock->store, NULL, stock->block[stock->at++]);
+  if (stock->promised > 0) mp_store_withdraw_promise(stock->store, stock->promised);
 }
 
 static void free_memory(mp_task *task, mp_task_lists *local) {

@@ -149,6 +149,22 @@ void mp_task_trim(mp_pool *pool); /* memory that no task is in goes back */
 uint64_t mp_task_new_id(mp_pool *pool, mp_task_lists *local);
 /* A task in state waiting with one reference (the engine's) and joins 1, that counts for `bytes` in the limits. NULL: out of memory. */
 MP_CHECKED mp_task *mp_task_create(mp_pool *pool, const mp_task_desc *desc, size_t bytes, mp_task_lists *local);
+
+/* Tasks like one another, one after the other: if they fit into blocks, their memory is certain from the beginning. */
+typedef struct mp_task_stock {
+  mp_pool *pool;
+  size_t bytes;
+  mp_store *store; /* NULL: each is allocated when it is created, and that may fail */
+  size_t promised; /* of them, not fetched yet */
+  unsigned at, count;
+  void *block[MP_STORE_BATCH];
+} mp_task_stock;
+/* False: out of memory. `desc` as in mp_task_create. */
+MP_CHECKED bool mp_task_stock_open(mp_task_stock *stock, mp_pool *pool, const mp_task_desc *desc, size_t bytes, size_t n);
+MP_CHECKED mp_task *mp_task_stock_create(mp_task_stock *stock, const mp_task_desc *desc);
+/* Gives back what was not used. */
+void mp_task_stock_close(mp_task_stock *stock);
+
 /* Frees a task that was never submitted; arg stays the caller's. */
 void mp_task_discard(mp_task *task, mp_task_lists *local);
 

@@ -80,7 +80,7 @@ static void test_store_get_without_a_local_list_works_alike(void **state) {
 
 static void test_store_put_by_another_thread_than_get_is_fine(void **state) {
   fixture *f = open_fixture();
-  mp_store_local other = {NULL, 0};
+  mp_store_local other = {.count = 0};
   (void)state;
   get_all(f, &f->local);
   put_all(f, &other);
@@ -142,7 +142,7 @@ static void test_store_get_out_of_memory_is_null_and_recovers(void **state) {
 
 static void *user_main(void *arg) {
   fixture *f = arg;
-  mp_store_local local = {NULL, 0};
+  mp_store_local local = {.count = 0};
   void *held[200] = {NULL};
   for (int i = 0; i < TURNS; i++) {
     void **slot = &held[i * 7919 % 200];
