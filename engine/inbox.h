@@ -7,11 +7,11 @@
 #ifndef MP_INBOX_H
 #define MP_INBOX_H
 
-#include <pthread.h>
 #include <stdbool.h>
 
 #include "atomic.h"
 #include "heap.h"
+#include "lock.h"
 #include "makeparallel.h"
 
 /* A place among the jobs of an unusual priority; it outlives its job's wait. */
@@ -25,7 +25,7 @@ typedef enum mp_level { MP_LEVEL_HIGH, MP_LEVEL_NORMAL, MP_LEVEL_LOW, MP_LEVELS 
 #define MP_GRAB_MAX 32 /* most jobs one worker takes at a time */
 
 typedef struct mp_inbox {
-  _Alignas(MP_CACHE_LINE) pthread_mutex_t lock;
+  _Alignas(MP_CACHE_LINE) mp_lock lock;
   mp_job *head, *tail; /* guarded by lock: the normal level */
   mp_heap side[MP_LEVELS]; /* guarded by lock: high and low, by falling priority */
   /* atomic, written under lock. seq_cst: a push is counted before its look for sleepers; a worker announces its

@@ -6,10 +6,10 @@
 
 mp_status mp_park_init(mp_park *park) {
   memset(park, 0, sizeof *park);
-  return mp_os_lock_init(&park->lock);
+  return mp_lock_init(&park->lock);
 }
 
-void mp_park_close(mp_park *park) { pthread_mutex_destroy(&park->lock); }
+void mp_park_close(mp_park *park) { mp_lock_close(&park->lock); }
 
 mp_status mp_parker_init(mp_parker *parker) {
   memset(parker, 0, sizeof *parker);
@@ -41,29 +41,29 @@ static void post(mp_parker *parker) {
 
 void mp_park_wake_one(mp_park *park) {
   if (mp_load_seq(&park->searchers) != 0) return;
-  pthread_mutex_lock(&park->lock);
+  mp_lock_take(&park->lock);
   mp_parker *parker = park->newest;
   if (parker != NULL) claim_locked(park, parker);
-  pthread_mutex_unlock(&park->lock);
+  mp_lock_give(&park->lock);
   if (parker != NULL) post(parker);
 }
 
 void mp_park_wake_all(mp_park *park) {
   for (;;) {
-    pthread_mutex_lock(&park->lock);
+    mp_lock_take(&park->lock);
     mp_parker *parker = park->newest;
     if (parker != NULL) claim_locked(park, parker);
-    pthread_mutex_unlock(&park->lock);
+    mp_lock_give(&park->lock);
     if (parker == NULL) return;
     post(parker);
   }
 }
 
 void mp_park_poke(mp_park *park, mp_parker *parker) {
-  pthread_mutex_lock(&park->lock);
+  mp_lock_take(&park->lock);
   bool asleep = parker->listed;
   if (asleep) claim_locked(park, parker);
-  pthread_mutex_unlock(&park->lock);
+  mp_lock_give(&park->lock);
   if (asleep) post(parker);
 }
 
@@ -72,14 +72,14 @@ void mp_park_search_begin(mp_park *park) { mp_add_seq(&park->searchers, 1); }
 bool mp_park_search_end(mp_park *park) { return mp_sub_seq(&park->searchers, 1) == 1; }
 
 void mp_park_announce(mp_park *park, mp_parker *parker) {
-  pthread_mutex_lock(&park->lock);
+  mp_lock_take(&park->lock);
   parker->prev = NULL;
   parker->next = park->newest;
   if (park->newest != NULL) park->newest->prev = parker;
   park->newest = parker;
   parker->listed = true;
   mp_add_seq(&park->sleepers, 1);
-  pthread_mutex_unlock(&park->lock);
+  mp_lock_give(&park->lock);
   mp_sub_seq(&park->searchers, 1);
 }
 
@@ -100,13 +100,13 @@ mp_status mp_park_sleep(mp_park *park, mp_parker *parker, uint64_t deadline) {
 }
 
 void mp_park_retract(mp_park *park, mp_parker *parker) {
-  pthread_mutex_lock(&park->lock);
+  mp_lock_take(&park->lock);
   bool claimed = !parker->listed;
   if (!claimed && MP_BUGGY(RETRACT_FORGETS))
     unlist_locked(park, parker);
   else if (!claimed)
     claim_locked(park, parker);
-  pthread_mutex_unlock(&park->lock);
+  mp_lock_give(&park->lock);
   if (claimed) /* a waker was quicker: its token is on the way */
     while (!take_token(parker)) (void)!mp_os_gate_wait(&parker->gate, 0, MP_FOREVER);
 }

@@ -17,11 +17,10 @@
 #ifndef MP_PARK_H
 #define MP_PARK_H
 
-#include <pthread.h>
 #include <stdbool.h>
 
 #include "atomic.h"
-#include "os.h"
+#include "lock.h"
 
 /* One per thread that sleeps here. Zeroed, then mp_parker_init. */
 typedef struct mp_parker mp_parker;
@@ -32,7 +31,7 @@ struct mp_parker {
 };
 
 typedef struct mp_park {
-  _Alignas(MP_CACHE_LINE) pthread_mutex_t lock;
+  _Alignas(MP_CACHE_LINE) mp_lock lock;
   mp_parker *newest;           /* guarded by lock: sleepers, latest first (warm caches) */
   _Atomic uint32_t sleepers;   /* atomic, written under lock */
   _Atomic uint32_t searchers;

@@ -46,7 +46,7 @@ mp_status mp_store_init(mp_store *store, mp_alloc *alloc, size_t block_size, siz
   store->alloc = alloc;
   store->block_size = (block_size + 15) & ~(size_t)15;
   store->number_at = number_at;
-  return mp_os_lock_init(&store->lock);
+  return mp_lock_init(&store->lock);
 }
 
 void mp_store_close(mp_store *store) {
@@ -56,7 +56,7 @@ void mp_store_close(mp_store *store) {
     store->slabs = slab->next;
     slab_free(store->alloc, slab, slab_size(store, slab->blocks));
   }
-  pthread_mutex_destroy(&store->lock);
+  mp_lock_close(&store->lock);
 }
 
 static void list_locked(mp_store *store, mp_slab *slab) {
@@ -89,20 +89,20 @@ static bool add_slab(mp_store *store) {
   if (slab == NULL) return false;
   slab->returned = 0;
   slab->blocks = slab->uncut = blocks;
-  pthread_mutex_lock(&store->lock);
+  mp_lock_take(&store->lock);
   mp_store_relaxed(&store->blocks, mp_load_relaxed(&store->blocks) + blocks);
   list_locked(store, slab);
   store->free += blocks;
   store->spare += blocks;
   store->grown_ns = mp_os_now();
-  pthread_mutex_unlock(&store->lock);
+  mp_lock_give(&store->lock);
   return true;
 }
 
 /* Up to n free blocks in address order, if there are as many beside those that are promised. */
 static unsigned take(mp_store *store, void **blocks, unsigned n, bool promised) {
   unsigned taken = 0;
-  pthread_mutex_lock(&store->lock);
+  mp_lock_take(&store->lock);
   if (!promised && n > store->free - store->promised) n = (unsigned)(store->free - store->promised);
   for (mp_slab *slab = store->slabs; slab != NULL && taken < n; slab = store->slabs) {
     if (free_in(slab) == slab->blocks) {
@@ -114,7 +114,7 @@ static unsigned take(mp_store *store, void **blocks, unsigned n, bool promised) 
   }
   store->free -= taken;
   if (promised) store->promised -= taken;
-  pthread_mutex_unlock(&store->lock);
+  mp_lock_give(&store->lock);
   return taken;
 }
 
@@ -135,10 +135,10 @@ void *mp_store_get_slow(mp_store *store, mp_store_local *local) {
 
 bool mp_store_promise(mp_store *store, size_t n) {
   for (;;) {
-    pthread_mutex_lock(&store->lock);
+    mp_lock_take(&store->lock);
     bool enough = store->free - store->promised >= n;
     if (enough) store->promised += n;
-    pthread_mutex_unlock(&store->lock);
+    mp_lock_give(&store->lock);
     if (enough) return true;
     if (!add_slab(store)) return false;
   }
@@ -151,9 +151,9 @@ void mp_store_keep_promise(mp_store *store, void **blocks, unsigned n) {
 }
 
 void mp_store_withdraw_promise(mp_store *store, size_t n) {
-  pthread_mutex_lock(&store->lock);
+  mp_lock_take(&store->lock);
   store->promised -= n;
-  pthread_mutex_unlock(&store->lock);
+  mp_lock_give(&store->lock);
 }
 
 /* Takes out wholly free slabs until only so many blocks are spare; for free_slabs, after the lock. */
@@ -181,16 +181,16 @@ static void free_slabs(mp_store *store, mp_slab *gone) {
 }
 
 void mp_store_trim(mp_store *store) {
-  pthread_mutex_lock(&store->lock);
+  mp_lock_take(&store->lock);
   mp_slab *gone = trim_locked(store, 0);
-  pthread_mutex_unlock(&store->lock);
+  mp_lock_give(&store->lock);
   free_slabs(store, gone);
 }
 
 /* Gives n blocks back to their slabs. */
 static void give(mp_store *store, void *const *blocks, unsigned n) {
   mp_slab *gone = NULL;
-  pthread_mutex_lock(&store->lock);
+  mp_lock_take(&store->lock);
   for (unsigned i = 0; i < n; i++) {
     mp_slab *slab = slab_of(store, blocks[i]);
     if (free_in(slab) == 0) list_locked(store, slab);
@@ -200,7 +200,7 @@ static void give(mp_store *store, void *const *blocks, unsigned n) {
   store->free += n;
   if (store->spare > MP_STORE_SPARE_BLOCKS && mp_os_now() - store->grown_ns >= MP_STORE_KEEP_NS)
     gone = trim_locked(store, MP_STORE_SPARE_BLOCKS);
-  pthread_mutex_unlock(&store->lock);
+  mp_lock_give(&store->lock);
   free_slabs(store, gone);
 }
 

@@ -11,10 +11,10 @@
 #ifndef MP_STORE_H
 #define MP_STORE_H
 
-#include <pthread.h>
 #include <stdbool.h>
 
 #include "alloc.h"
+#include "lock.h"
 
 /* Under AddressSanitizer a reused block would hide a use after free: slabs hold one block and none is kept. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -61,7 +61,7 @@ typedef struct mp_store {
   _Alignas(MP_CACHE_LINE) mp_alloc *alloc; /* constant */
   size_t block_size; /* constant */
   size_t number_at;  /* constant: where in a block its number is, a uint16_t */
-  _Alignas(MP_CACHE_LINE) pthread_mutex_t lock;
+  _Alignas(MP_CACHE_LINE) mp_lock lock;
   mp_slab *slabs;    /* guarded by lock: those with a free block */
   size_t free;       /* guarded by lock: blocks in all of those */
   size_t promised;   /* guarded by lock: of those, how many nobody else may have */
