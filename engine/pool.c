@@ -12,6 +12,7 @@
 
 #define STACK_MIN ((size_t)1 << 20)
 #define STACK_MAX (SIZE_MAX > UINT32_MAX ? (size_t)((uint64_t)1 << 40) : (size_t)1 << 30)
+#define RELEASES 64 /* of the pool, that a worker makes at a time: the owner counts up there for each handle */
 #define SPIN_MAX_NS ((uint64_t)1000000000)
 #define STACK_DEFAULT ((size_t)8 << 20)
 
@@ -25,9 +26,22 @@ static void free_pool(mp_pool *pool);
 
 void mp_pool_retain(mp_pool *pool) { mp_add_relaxed(&pool->references, 1); }
 
-void mp_pool_release(mp_pool *pool) {
-  if (mp_sub_acq_rel(&pool->references, 1) == 1) free_pool(pool); /* acq_rel: all use is over */
+static void release_many(mp_pool *pool, uint32_t n) {
+  if (mp_sub_acq_rel(&pool->references, n) == n) free_pool(pool); /* acq_rel: all use is over */
 }
+
+void mp_pool_release(mp_pool *pool) { release_many(pool, 1); }
+
+void mp_pool_release_task(mp_pool *pool, mp_worker *self) {
+  if (self == NULL || self == pool->scheduler.owner) {
+    mp_pool_release(pool);
+  } else if (++self->tasks.pool_releases == RELEASES) {
+    self->tasks.pool_releases = 0;
+    release_many(pool, RELEASES);
+  }
+}
+
+static void on_thread_gone(mp_worker *worker, void *ud) { release_many(ud, worker->tasks.pool_releases + 1); }
 
 static void retain_ud(void *ud) { mp_pool_retain(ud); }
 static void release_ud(void *ud) { mp_pool_release(ud); }
@@ -92,7 +106,7 @@ static mp_scheduler_config scheduler_config(mp_pool *pool) {
       .spin_free_ns = c->spin_free_ns, .cores = mp_os_cores(),
       .owner_works = c->owner_works != 0 || c->caller_runs != 0, .worker_start = c->worker_start, .worker_stop = c->worker_stop,
       .worker_ud = c->worker_ud, .worker_idle = c->worker_idle, .tidied = on_tidied, .idle_after_ns = c->idle_after_ns,
-      .interrupt_signal = c->worker_interrupt != NULL ? c->interrupt_signal : 0, .idle = on_idle, .thread_comes = retain_ud, .thread_gone = release_ud, .ud = pool};
+      .interrupt_signal = c->worker_interrupt != NULL ? c->interrupt_signal : 0, .idle = on_idle, .thread_comes = retain_ud, .thread_gone = on_thread_gone, .ud = pool};
   return config;
 }
 

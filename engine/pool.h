@@ -66,6 +66,8 @@ struct mp_pool {
 
 void mp_pool_retain(mp_pool *pool);
 void mp_pool_release(mp_pool *pool);
+/* For a task that is gone; `self` as in mp_pool_self. */
+void mp_pool_release_task(mp_pool *pool, mp_worker *self);
 
 /* The calling worker if it belongs to this pool, else NULL. */
 static inline mp_worker *mp_pool_self(mp_pool *pool) {

@@ -315,7 +315,7 @@ static void *worker_main(void *arg) {
   scheduler->alive--;
   pthread_mutex_unlock(&scheduler->lock);
   mp_event_signal(scheduler->changed);
-  scheduler->config.thread_gone(scheduler->config.ud);
+  scheduler->config.thread_gone(worker, scheduler->config.ud);
   return NULL;
 }
 
@@ -368,7 +368,7 @@ static mp_status add_worker_locked(mp_scheduler *scheduler) {
   scheduler->config.thread_comes(scheduler->config.ud);
   mp_status status = mp_os_thread_start(&worker->thread, scheduler->config.stack_size, worker_main, worker);
   if (status != MP_OK) {
-    scheduler->config.thread_gone(scheduler->config.ud);
+    scheduler->config.thread_gone(worker, scheduler->config.ud);
     return status;
   }
   worker->started = true;

@@ -112,7 +112,7 @@ typedef struct mp_scheduler_config {
   int interrupt_signal;           /* let through to workers; 0: none */
   void (*idle)(void *ud);         /* a worker ran out of work; any worker, often: must be cheap */
   void (*thread_comes)(void *ud); /* a thread is about to be started */
-  void (*thread_gone)(void *ud);  /* a thread touches nothing any more after this, or could not be started */
+  void (*thread_gone)(mp_worker *worker, void *ud); /* its thread touches nothing any more after this, or could not be started */
   void *ud;
 } mp_scheduler_config;
 

@@ -54,7 +54,8 @@ typedef struct mp_store_local {
 /* What a thread has in stock for tasks to come. */
 typedef struct mp_task_lists {
   mp_store_local of[MP_TASK_SIZES];
-  uint64_t id, id_end; /* numbers not given out yet */
+  uint64_t id, id_end;     /* numbers not given out yet */
+  uint32_t pool_releases;  /* references to the pool that are over but counted still: of workers, who have one of their own */
 } mp_task_lists;
 
 typedef struct mp_store {

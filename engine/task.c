@@ -198,15 +198,16 @@ void mp_task_release(mp_task *task) {
     /* acq_rel: all use is over before it is freed. The only one needs no locked instruction to see that */
     if (!mp_task_is_sole(task) && mp_sub_acq_rel(&task->references, 1) != 1) return;
     mp_pool *pool = task->pool;
+    mp_worker *self = mp_pool_self(pool);
     if (!mp_os_fork_guard_ok(&pool->fork_guard)) return; /* the store's lock may be held for ever */
     mp_task_drop_arg(task);
     mp_task_drop_result(task);
     if (mp_load_relaxed(&task->progress) != NULL) free_progress(task);
     mp_task *cause = mp_load_relaxed(&task->as.never.cause);
     bool counted = task->own & MP_OWN_POOL;
-    free_memory(task, mp_pool_local_tasks(pool, mp_pool_self(pool)));
+    free_memory(task, mp_pool_local_tasks(pool, self));
     task = cause; /* a chain of failures is released without recursion */
-    if (counted) mp_pool_release(pool);
+    if (counted) mp_pool_release_task(pool, self);
   }
 }
 
