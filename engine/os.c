@@ -205,6 +205,14 @@ mp_status mp_os_thread_start(mp_os_thread *thread, size_t stack_size, void *(*en
 void mp_os_thread_join(mp_os_thread thread) { pthread_join(thread, NULL); }
 void mp_os_thread_detach(mp_os_thread thread) { pthread_detach(thread); }
 
+int mp_os_cpu(void) {
+#if defined(MP_OS_LINUX)
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
 void mp_os_thread_name(const char *name) {
   (void)MP_FAULT(LATE); /* the first that each thread of ours does */
 #if defined(MP_OS_LINUX)

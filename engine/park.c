@@ -6,6 +6,7 @@
 
 mp_status mp_park_init(mp_park *park) {
   memset(park, 0, sizeof *park);
+  mp_store_relaxed(&park->waker_cpu, -1);
   return mp_lock_init(&park->lock);
 }
 
@@ -34,7 +35,8 @@ static void claim_locked(mp_park *park, mp_parker *parker) {
   mp_add_seq(&park->searchers, 1);
 }
 
-static void post(mp_parker *parker) {
+static void post(mp_park *park, mp_parker *parker) {
+  mp_store_relaxed(&park->waker_cpu, mp_os_cpu());
   mp_store_release(&parker->gate.word, 1); /* pairs with the acquire in take_token */
   mp_os_gate_wake_one(&parker->gate);
 }
@@ -45,7 +47,7 @@ void mp_park_wake_one(mp_park *park) {
   mp_parker *parker = park->newest;
   if (parker != NULL) claim_locked(park, parker);
   mp_lock_give(&park->lock);
-  if (parker != NULL) post(parker);
+  if (parker != NULL) post(park, parker);
 }
 
 void mp_park_wake_all(mp_park *park) {
@@ -55,7 +57,7 @@ void mp_park_wake_all(mp_park *park) {
     if (parker != NULL) claim_locked(park, parker);
     mp_lock_give(&park->lock);
     if (parker == NULL) return;
-    post(parker);
+    post(park, parker);
   }
 }
 
@@ -64,7 +66,12 @@ void mp_park_poke(mp_park *park, mp_parker *parker) {
   bool asleep = parker->listed;
   if (asleep) claim_locked(park, parker);
   mp_lock_give(&park->lock);
-  if (asleep) post(parker);
+  if (asleep) post(park, parker);
+}
+
+bool mp_park_beside_waker(const mp_park *park) {
+  int cpu = mp_os_cpu();
+  return cpu >= 0 && cpu == mp_load_relaxed(&park->waker_cpu);
 }
 
 void mp_park_search_begin(mp_park *park) { mp_add_seq(&park->searchers, 1); }

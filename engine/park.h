@@ -35,6 +35,7 @@ typedef struct mp_park {
   mp_parker *newest;           /* guarded by lock: sleepers, latest first (warm caches) */
   _Atomic uint32_t sleepers;   /* atomic, written under lock */
   _Atomic uint32_t searchers;
+  _Atomic int waker_cpu;       /* relaxed: where whoever woke a sleeper last ran then; -1 if that is not known */
 } mp_park;
 
 MP_CHECKED mp_status mp_park_init(mp_park *park);
@@ -51,6 +52,9 @@ static inline void mp_park_notify(mp_park *park) {
 void mp_park_wake_all(mp_park *park);
 /* Wakes this one if it sleeps, whatever the searchers. Any thread. */
 void mp_park_poke(mp_park *park, mp_parker *parker);
+
+/* Does the caller run where the last waker did, who most likely has gone on there, and waits for the CPU? */
+bool mp_park_beside_waker(const mp_park *park);
 
 void mp_park_search_begin(mp_park *park);
 /* True: the caller was the last searcher and should notify if it can see more work. */

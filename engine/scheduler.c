@@ -208,11 +208,14 @@ void mp_look_end(const mp_look *look, bool found) {
   mp_store_relaxed(&look->patience->free_ns, (uint32_t)free_ns);
 }
 
-/* Looks a while, without giving up the CPU in between: sched_yield would delay new work by a scheduler tick. */
+/*
+** Looks a while, without giving up the CPU in between: sched_yield would delay new work by a scheduler tick. But if the kernel has let it
+** run where it was woken from, the thread that woke it cannot go on before it sleeps again.
+*/
 static mp_job *search(mp_worker *worker) {
   const mp_scheduler *scheduler = worker->scheduler;
   mp_job *job = find_remote(worker);
-  if (job != NULL || scheduler->config.spin_ns == 0) return job;
+  if (job != NULL || scheduler->config.spin_ns == 0 || mp_park_beside_waker(&scheduler->park)) return job;
   mp_look look = mp_look_begin(scheduler, &worker->patience);
   do {
     for (int i = 0; i < 8; i++) mp_pause();
