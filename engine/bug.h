@@ -49,7 +49,8 @@
   X(38, OWN_TASK_KEPT, "a result that holds its own handle keeps its task for ever") \
   X(39, CALLED_AGAIN, "a callback is called for every later registration too") \
   X(40, HANDLES_KEPT, "dropped handles keep their tasks") \
-  X(41, CANCEL_LIES, "cancel says yes because it has asked")
+  X(41, CANCEL_LIES, "cancel says yes because it has asked") \
+  X(42, SOLE_GUESSED, "a worker changes a task without locked instructions though there is a handle")
 
 enum {
 #define MP_BUG_ENUM(n, name, text) MP_BUG_##name = n,

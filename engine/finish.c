@@ -165,7 +165,7 @@ static void end_body(mp_pool *pool, mp_worker *worker, mp_task *task, bool tail,
 static bool execute(mp_worker *worker, mp_task *task, bool tail, bool own) {
   mp_pool *pool = task->pool;
   mp_frame frame = {task, mp_load_relaxed(&worker->frame)};
-  bool asked, started, sole = own && mp_task_is_sole(task);
+  bool asked, started, sole = own && (mp_task_is_sole(task) || MP_BUGGY(SOLE_GUESSED));
   if (sole) {
     /* found through nothing but the frame: running before that is there, for whoever finds it may end it */
     started = mp_task_start(task, true, &asked);

@@ -173,6 +173,7 @@ static inline bool mp_task_move(mp_task *task, mp_state from, mp_state to, bool 
   *before = mp_load_relaxed(&task->word);
   do {
     if (mp_word_state(*before) != from) return false;
+    MP_BUG_GAP(SOLE_GUESSED);
     if (sole) return mp_store_relaxed(&task->word, (*before & kept) | to), true;
   } while (!mp_cas_acq_rel(&task->word, before, (*before & kept) | to));
   return true;

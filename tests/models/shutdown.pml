@@ -13,6 +13,11 @@
 ** check: safety -DMODE=STOP -DDEADLINE
 ** check: safety -DMODE=REFUSE -DDEADLINE -DSTUCK -DTASKS=1
 ** check: safety -DMODE=STOP -DDEADLINE -DSTUCK -DTASKS=1
+** check: safety -DMODE=CANCEL -DHANDLES
+** check: safety -DMODE=STOP -DDEADLINE -DHANDLES
+** check: safety -DMODE=STOP -DDEADLINE -DSTUCK -DTASKS=1 -DHANDLES
+**
+** Without HANDLES the worker has each task to itself, and changes its state with a read and a write apart.
 */
 #ifndef TASKS
 #define TASKS 2
@@ -118,8 +123,16 @@ proctype Submitter(byte own) {
 
 /* The task's memory is the worker's until it has looked whether it is watched. */
 inline execute() {
+#if defined(HANDLES) || defined(BUG_SOLE_FRAME_FIRST)
   frame = t;
+#endif
+#ifdef HANDLES
   d_step { won = (state[t] == QUEUED); if :: won -> state[t] = RUNNING :: else fi };
+#else
+  won = (references[t] == 1 && state[t] == QUEUED);
+  if :: won -> state[t] = RUNNING :: else fi;
+  frame = t;
+#endif
   if
   :: won ->
 #ifndef BUG_LATE_START
@@ -143,7 +156,12 @@ inline execute() {
 #endif
   if
   :: won ->
+#ifdef HANDLES
     end_task(t, DONE, false);
+#else
+    won = (state[t] < DONE); /* the body gave no handle away; whoever found the frame has ended the task by now, or will not */
+    if :: won -> state[t] = DONE :: else fi;
+#endif
     if :: won -> finished[t]++; settled_worker++ :: else fi
   :: else
   fi
