@@ -51,15 +51,18 @@ static void mark_waited(const wait_set *set) {
     if (set->tasks[i] != NULL) mp_or_seq(&set->tasks[i]->word, MP_WORD_WAITED);
 }
 
+/* True: ready. False: it is time to sleep, or, for an owner that works, there is work. */
 static bool spin(mp_pool *pool, mp_worker *self, const wait_set *set, uint64_t deadline, size_t *index) {
+  bool works = self != NULL && self == pool->scheduler.owner, work = false;
   mp_look look = mp_look_begin(&pool->scheduler, self != NULL ? &self->patience : &pool->scheduler.outside);
   uint64_t now;
   bool found = false;
   do {
     for (int i = 0; i < 16 && !(found = ready(set, index)); i++) mp_pause();
+    work = works && !found && mp_scheduler_has_work(&pool->scheduler);
     now = mp_os_now();
-  } while (!found && now < deadline && mp_look_goes_on(&look, now));
-  mp_look_end(&look, found);
+  } while (!found && !work && now < deadline && mp_look_goes_on(&look, now));
+  mp_look_end(&look, found || work);
   return found;
 }
 

@@ -56,6 +56,7 @@ build = {
         "engine/heap.c",
         "engine/inbox.c",
         "engine/jobs.c",
+        "engine/lock.c",
         "engine/log.c",
         "engine/mailbox.c",
         "engine/meter.c",
