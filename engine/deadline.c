@@ -65,7 +65,7 @@ mp_status mp_pool_arm(mp_pool *pool, mp_task *task) {
     first = deadline < mp_timers_next(&pool->timers) && !MP_BUGGY(TIMER_SLEEPS_ON);
     mp_task_retain(task);
     mp_task_extra(task)->armed = true;
-    mp_timers_arm(&pool->timers, &mp_task_extra(task)->timer, deadline);
+    mp_timers_arm(&pool->timers, &mp_task_places(task)->timer, deadline);
     if (first) mp_add_relaxed(&pool->timer_gate.word, 1);
   }
   pthread_mutex_unlock(&pool->timer_lock);
@@ -88,7 +88,7 @@ void mp_pool_disarm(mp_pool *pool, mp_task *task) {
   pthread_mutex_lock(&pool->timer_lock);
   bool armed = mp_task_extra(task)->armed;
   if (armed) {
-    mp_timers_disarm(&pool->timers, &mp_task_extra(task)->timer);
+    mp_timers_disarm(&pool->timers, &mp_task_places(task)->timer);
     mp_task_extra(task)->armed = false;
   }
   pthread_mutex_unlock(&pool->timer_lock);

@@ -15,7 +15,7 @@ static void drop_unused_arg(mp_task *task, mp_state before) {
 void mp_pool_queue(mp_pool *pool, mp_worker *self, mp_task *task, bool tail) {
   int priority = mp_task_priority(task);
   if (priority != 0)
-    mp_scheduler_push_ordered(&pool->scheduler, &task->as.job, &mp_task_extra(task)->order, priority);
+    mp_scheduler_push_ordered(&pool->scheduler, &task->as.job, &mp_task_places(task)->order, priority);
   else if (tail && self->next == NULL)
     self->next = &task->as.job;
   else

@@ -277,7 +277,10 @@ typedef enum mp_state {
 
 /* The body. MP_OK: done. MP_CANCELLED: cancelled. Anything else: failed with that status. On a worker's thread. */
 typedef mp_status mp_task_run(mp_worker *worker, void *arg);
-/* Called once when the task is terminal, inside mp_poll of the mailbox it was given. */
+/*
+** Called once when the task is terminal, inside mp_poll of the mailbox it was given. The news may be posted a moment after mp_wait has
+** seen the end: who needs it waits for the mailbox (mp_wait_any).
+*/
 typedef void mp_task_done(mp_task *task, mp_state state, void *arg);
 /*
 ** Frees what arg owns: exactly once, whatever happens, as early as nothing can need it. Any thread, under no lock. Before the end of a task

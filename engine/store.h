@@ -49,7 +49,7 @@ typedef struct mp_store_local {
   void *block[MP_STORE_LOCAL_MAX];
 } mp_store_local;
 
-#define MP_TASK_SIZES 2 /* of blocks for tasks: see mp_task_open_stores */
+#define MP_TASK_SIZES 3 /* of blocks for tasks: see mp_task_open_stores */
 
 /* What a thread has in stock for tasks to come. */
 typedef struct mp_task_lists {

@@ -12,20 +12,25 @@
 ** =======================================================
 */
 
-#define INLINE_ARG 128 /* an argument up to this size shares a block with its task */
+#define SMALL_ARG 112 /* an argument up to this size shares a block with a task that has no mp_places */
+#define LARGE_ARG 128 /* with any task */
+#define ALIGN ((size_t)16)
 #define IDS 64 /* that a thread takes at a time */
-#define ALIGN 16
 
-/* Where an argument lies that shares a block with its task. */
-#define ARG_AT ((sizeof(mp_task) + sizeof(mp_extra) + ALIGN - 1) & ~(size_t)(ALIGN - 1))
+/* What a task with mp_extra takes without its argument, which begins there. */
+static size_t arg_at(bool places) {
+  return (sizeof(mp_task) + sizeof(mp_extra) + (places ? sizeof(mp_places) : 0) + ALIGN - 1) & ~(ALIGN - 1);
+}
 
 mp_status mp_task_open_stores(mp_pool *pool) {
-  size_t sizes[MP_TASK_SIZES] = {sizeof(mp_task), ARG_AT + INLINE_ARG};
-  mp_status status = mp_store_init(&pool->stores[0], &pool->alloc, sizes[0], offsetof(mp_task, number));
-  if (status != MP_OK) return status;
-  status = mp_store_init(&pool->stores[1], &pool->alloc, sizes[1], offsetof(mp_task, number));
-  if (status != MP_OK) mp_store_close(&pool->stores[0]);
-  return status;
+  const size_t sizes[MP_TASK_SIZES] = {sizeof(mp_task), arg_at(false) + SMALL_ARG, arg_at(true) + LARGE_ARG};
+  for (int i = 0; i < MP_TASK_SIZES; i++) {
+    mp_status status = mp_store_init(&pool->stores[i], &pool->alloc, sizes[i], offsetof(mp_task, number));
+    if (status == MP_OK) continue;
+    while (i-- > 0) mp_store_close(&pool->stores[i]);
+    return status;
+  }
+  return MP_OK;
 }
 
 void mp_task_close_stores(mp_pool *pool) {
@@ -40,17 +45,24 @@ void mp_task_trim(mp_pool *pool) {
   for (int i = 0; i < MP_TASK_SIZES; i++) mp_store_trim(&pool->stores[i]);
 }
 
-/* Memory for a task with mp_extra. */
+/* The number of the store with blocks large enough, or MP_TASK_SIZES. */
+static int store_for(const mp_pool *pool, size_t size) {
+  int i = 0;
+  while (i < MP_TASK_SIZES && size > pool->stores[i].block_size) i++;
+  return i;
+}
+
 static void *get_memory(mp_pool *pool, mp_task_lists *local, size_t size) {
-  if (size <= pool->stores[1].block_size) return mp_store_get(&pool->stores[1], local != NULL ? &local->of[1] : NULL);
-  return mp_alloc_get(&pool->alloc, size);
+  int i = store_for(pool, size);
+  return i == MP_TASK_SIZES ? mp_alloc_get(&pool->alloc, size) : mp_store_get(&pool->stores[i], local != NULL ? &local->of[i] : NULL);
 }
 
 static void put_memory(mp_pool *pool, mp_task_lists *local, void *memory, size_t size) {
-  if (size <= pool->stores[1].block_size)
-    mp_store_put(&pool->stores[1], local != NULL ? &local->of[1] : NULL, memory);
-  else
+  int i = store_for(pool, size);
+  if (i == MP_TASK_SIZES)
     mp_alloc_free(&pool->alloc, memory, size);
+  else
+    mp_store_put(&pool->stores[i], local != NULL ? &local->of[i] : NULL, memory);
 }
 
 uint64_t mp_task_new_id(mp_pool *pool, mp_task_lists *local) {
@@ -87,6 +99,10 @@ static mp_task *init_bare(mp_pool *pool, mp_task *task, const mp_task_desc *desc
   return task;
 }
 
+static bool has_places(const mp_task_desc *desc) { return desc->timeout_ns != 0 || desc->priority != 0; }
+
+static size_t size_with_extra(const mp_task_desc *desc) { return arg_at(has_places(desc)) + desc->arg_size; }
+
 /* False: out of memory. */
 static bool init_extra(mp_task *task, const mp_task_desc *desc, size_t bytes, size_t size) {
   mp_extra *extra = (mp_extra *)(task + 1);
@@ -104,14 +120,10 @@ static bool init_extra(mp_task *task, const mp_task_desc *desc, size_t bytes, si
   mp_store_relaxed(&extra->counted, bytes != 0);
   extra->priority = desc->priority;
   if (desc->arg_size > 0) {
-    task->arg = (char *)task + ARG_AT;
+    task->arg = (char *)task + arg_at(has_places(desc));
     memcpy(task->arg, desc->arg, desc->arg_size);
   }
   return true;
-}
-
-static size_t size_with_extra(const mp_task_desc *desc) {
-  return desc->arg_size > 0 ? ARG_AT + desc->arg_size : sizeof(mp_task) + sizeof(mp_extra);
 }
 
 static mp_task *create_with_extra(mp_pool *pool, const mp_task_desc *desc, size_t bytes, mp_task_lists *local) {
@@ -133,7 +145,8 @@ bool mp_task_stock_open(mp_task_stock *stock, mp_pool *pool, const mp_task_desc 
   bool more = needs_extra(desc, bytes);
   stock->pool = pool;
   stock->bytes = bytes;
-  stock->store = !more ? &pool->stores[0] : size_with_extra(desc) <= pool->stores[1].block_size ? &pool->stores[1] : NULL;
+  int i = more ? store_for(pool, size_with_extra(desc)) : 0;
+  stock->store = i < MP_TASK_SIZES ? &pool->stores[i] : NULL;
   stock->promised = n;
   stock->at = stock->count = 0;
   return stock->store == NULL || mp_store_promise(stock->store, n);

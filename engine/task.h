@@ -76,11 +76,9 @@ enum { /* mp_task.own */
 
 /* Behind a task with a priority, a deadline, timing, `done`, an argument inside, limits, or more than MP_LINKS_INLINE dependencies. */
 typedef struct mp_extra {
-  mp_heap_node timer;    /* first: mp_task_of_timer; guarded by pool->timer_lock */
-  mp_order order;        /* while queued, with a priority */
-  bool armed;            /* guarded by pool->timer_lock */
-  _Atomic uint32_t counted; /* atomic: it counts among the pool's tasks still */
   _Atomic uint64_t started_ns, ended_ns;
+  _Atomic uint32_t counted; /* atomic: it counts among the pool's tasks still */
+  bool armed;            /* guarded by pool->timer_lock */
   /* constant after submit */
   uint64_t timeout_ns;   /* 0: none */
   uint64_t submitted_ns; /* 0 without MP_TASK_TIMED */
@@ -91,6 +89,12 @@ typedef struct mp_extra {
   uint32_t link_count;
   int priority;
 } mp_extra;
+
+/* And behind that, with a priority or a deadline. */
+typedef struct mp_places {
+  mp_heap_node timer;    /* first: mp_task_of_timer; guarded by pool->timer_lock */
+  mp_order order;        /* while queued */
+} mp_places;
 
 struct mp_task {
   union {
@@ -122,13 +126,13 @@ struct mp_task {
   mp_task_run *run;
   mp_task_drop *drop;
   void *arg;
-  uint64_t id;
+  _Alignas(8) uint64_t id; /* and so what lies behind */
 };
 
 _Static_assert(sizeof(void *) != 8 || sizeof(mp_task) == 128, "two cache lines");
 
 #define mp_task_of_job(job) ((mp_task *)(job))
-#define mp_task_of_timer(node) ((mp_task *)(node) - 1)
+#define mp_task_of_timer(node) ((mp_task *)(void *)((mp_extra *)(void *)(node) - 1) - 1)
 
 static inline mp_state mp_word_state(uint32_t word) { return (mp_state)(word & MP_WORD_STATE); }
 
@@ -136,10 +140,12 @@ static inline mp_extra *mp_task_extra(const mp_task *task) {
   return mp_load_relaxed(&task->word) & MP_WORD_EXTRA ? (mp_extra *)(task + 1) : NULL;
 }
 
+static inline mp_places *mp_task_places(const mp_task *task) { return (mp_places *)(mp_task_extra(task) + 1); }
+
 /* For whoever holds the engine's reference. acquire: pairs with mp_task_release by those who held the others */
 static inline bool mp_task_is_sole(const mp_task *task) { return mp_load_acquire(&task->references) == 1; }
 
-/* Tasks live in blocks of two sizes: bare, and with mp_extra and a small argument. Larger ones are allocated each. */
+/* Tasks live in blocks of three sizes: bare, with mp_extra and a small argument, and with all. Larger ones are allocated each. */
 MP_CHECKED mp_status mp_task_open_stores(mp_pool *pool);
 void mp_task_close_stores(mp_pool *pool); /* every task is freed, every list flushed */
 void mp_task_flush(mp_pool *pool, mp_task_lists *local);
