@@ -353,10 +353,16 @@ mp_status lmp_run_task(mp_worker *worker, void *arg) {
   lmp_run run = {.vm = vm, .worker = worker, .task = mp_worker_task(worker), .payload = arg, .message = lmp_payload_message(arg)};
   char why[256];
   lua_State *L = NULL;
-  if (lmp_vm_open(vm, why, sizeof why)) {
+  bool new = vm->L == NULL;
+  if (new) vm->run = &run; /* what prepares the state is a part of its first task, and is stopped with it */
+  bool opened = lmp_vm_open(vm, why, sizeof why);
+  if (new) vm->run = NULL;
+  if (opened) {
     L = state_for(vm);
     if (L == NULL) return MP_NOMEM;
     run_on(L, &run);
+  } else if (was_cancelled(&run)) {
+    run.status = MP_CANCELLED;
   } else {
     run.status = MP_FAILED;
     run.result = plain_failure(mp_worker_pool(worker), "error", why);

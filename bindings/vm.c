@@ -230,6 +230,7 @@ void lmp_vm_close(lmp_vm *vm) {
   lua_State *L = vm->L;
   vm->L = NULL;
   vm->context = NULL;
+  vm->current = NULL;
   vm->damaged = false;
   if (L != NULL) lua_close(L);
 }
@@ -275,7 +276,9 @@ static int open_protected(lua_State *L) {
   vm->threads = luaL_ref(L, LUA_REGISTRYINDEX);
   if (vm->host->inherit != NULL) {
     lmp_decode_all(L, vm->context, vm->host->inherit);
+    (void)lmp_interrupt_enter(vm, L); /* an error leaves it so, until the state goes with it */
     inherit(L);
+    lmp_interrupt_leave(vm, L, NULL);
   }
   return 0;
 }

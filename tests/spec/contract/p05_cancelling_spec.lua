@@ -53,6 +53,17 @@ end
 
 for _, mode in ipairs { "signal", "hook" } do
   describe("cancel_mode = " .. mode, function()
+    it("stops a setup that loops", function()
+      local pool <close> = mp.pool { workers = 1, cancel_mode = mode, setup = function() while true do end end }
+      for _ = 1, 2 do -- the next task tries again
+        local h <const> = pool:spawn(math.abs, 1)
+        support.wait_until(function() return pool:info().running == 1 end)
+        assert.is_true(h:cancel())
+        support.wait_until(function() return is_idle(pool) end)
+        assert.equal(0, pool:info().stuck)
+      end
+    end)
+
     for _, program in ipairs(PROGRAMS) do
       if applies(program, mode) then
         it("stops " .. program[1], function()
