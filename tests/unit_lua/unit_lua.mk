@@ -8,7 +8,7 @@ LUA_LIBS ?= $(shell pkg-config --libs lua5.4 2>/dev/null || echo -llua5.4)
 FUZZ_SECONDS ?= 20
 FUZZ_CC ?= clang
 # Under a sanitizer each of the 27,000 points of failure costs 3 to 10 times as much: every fifth has to do.
-SWEEP_STRIDE ?= $(if $(SAN),5,1)
+SWEEP_STRIDE ?= $(if $(findstring thread,$(SAN)),25,$(if $(SAN),5,1))
 
 UNIT_LUA_OUT := $(BUILD)/tests/unit_lua
 UNIT_LUA := $(patsubst tests/unit_lua/%.c,$(UNIT_LUA_OUT)/%,$(sort $(wildcard tests/unit_lua/test_*.c)))
