@@ -67,12 +67,6 @@ static inline mp_job *mp_deque_pop_owner(mp_deque *deque) {
   return job;
 }
 
-/* A guess: is there just one job, and where? */
-static inline bool mp_deque_single(const mp_deque *deque, int64_t *at) {
-  *at = mp_load_relaxed(&deque->top);
-  return mp_load_relaxed(&deque->bottom) == *at + 1;
-}
-
 /* NULL when empty or when another thread was quicker. */
 static inline mp_job *mp_deque_steal(mp_deque *deque) {
   int64_t top = mp_load_seq(&deque->top);

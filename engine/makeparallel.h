@@ -275,7 +275,7 @@ typedef enum mp_state {
 
 #define mp_state_is_terminal(state) ((state) >= MP_STATE_DONE)
 
-/* The body. MP_OK: done. MP_CANCELLED: cancelled. Anything else: failed with that status. On a worker's thread. */
+/* The body. MP_OK: done. MP_CANCELLED: cancelled. Anything else: failed with that status, with MP_FAILED if it is none. On a worker's thread. */
 typedef mp_status mp_task_run(mp_worker *worker, void *arg);
 /*
 ** Called once when the task is terminal, inside mp_poll of the mailbox it was given. The news may be posted a moment after mp_wait has

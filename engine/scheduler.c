@@ -101,22 +101,12 @@ static uint32_t next_random(mp_worker *worker) {
   return worker->random = x;
 }
 
-/* The only job of a worker is most likely what it does next itself, on the core that has it in its cache: taken at the second look only. */
-static bool leaves_alone(mp_worker *worker, const mp_worker *victim) {
-  int64_t at;
-  if (!mp_deque_single(&victim->deque, &at)) return false;
-  if (worker->eyed == victim && worker->eyed_at == at) return false;
-  worker->eyed = victim;
-  worker->eyed_at = at;
-  return true;
-}
-
 static mp_job *find_remote(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
   uint32_t slots = mp_load_acquire(&scheduler->slots), at = next_random(worker) % slots;
   for (uint32_t i = 0; i < slots; i++, at = at + 1 == slots ? 0 : at + 1) {
     mp_worker *victim = mp_load_relaxed(&scheduler->worker[at]);
-    if (victim == worker || leaves_alone(worker, victim)) continue;
+    if (victim == worker) continue;
     mp_job *job = mp_deque_steal(&victim->deque);
     if (job != NULL) {
       mp_bump(&worker->counters.steals);

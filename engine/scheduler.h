@@ -82,8 +82,6 @@ struct mp_worker {
   bool untidy; /* it has run something since the host's idle hook said that there is nothing left to do */
   int64_t floor; /* bottom of its deque above which lies only what it pushed itself; below, shares of the inbox */
   mp_patience patience;
-  const mp_worker *eyed; /* whose only job it has left alone, and where that was */
-  int64_t eyed_at;
   /* atomic: written by the owner thread */
   mp_counters counters;
   /* shared */
