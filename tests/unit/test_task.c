@@ -78,6 +78,18 @@ static void test_task_status_each_body_status_decides_the_state(void **state) {
   world_close(&w);
 }
 
+static void test_task_status_that_is_none_is_a_failure(void **state) {
+  const int strange[] = {256, 65536, MP_STATUS_COUNT, -1};
+  world w;
+  (void)state;
+  world_open(&w, 1);
+  for (size_t i = 0; i < LENGTH(strange); i++) {
+    probe p = {.outcome = (mp_status)strange[i]};
+    assert_ends_and_release(probe_submit(&w, &p), MP_STATE_FAILED, MP_FAILED);
+  }
+  world_close(&w);
+}
+
 static void test_task_drop_comes_before_the_end_is_seen(void **state) {
   world w;
   (void)state;
@@ -319,6 +331,7 @@ int main(void) {
       cmocka_unit_test(test_submit_without_handle_runs_and_drops),
       cmocka_unit_test(test_task_accessors_report_what_was_given),
       cmocka_unit_test(test_task_status_each_body_status_decides_the_state),
+      cmocka_unit_test(test_task_status_that_is_none_is_a_failure),
       cmocka_unit_test(test_task_drop_comes_before_the_end_is_seen),
       cmocka_unit_test(test_submit_copied_argument_of_any_size_arrives),
       cmocka_unit_test(test_task_result_replaced_and_freed_with_the_last_reference),
