@@ -140,6 +140,21 @@ static void on_progress(mp_task *task, double progress, const char *note, size_t
   (void)task, (void)progress, (void)note, (void)length, (void)ud;
 }
 
+/* None of them fits into a block. */
+static mp_status try_submit_batch_of_large(trial *t) {
+  enum { N = 100 };
+  static large args[N];
+  mp_task_desc desc = counted_desc(t);
+  for (size_t i = 0; i < N; i++) args[i].t = t;
+  desc.run = run_large;
+  desc.drop = drop_large;
+  desc.arg = args;
+  desc.arg_size = sizeof args[0];
+  mp_status status = mp_submit_batch(t->w.pool, &desc, N, sizeof args[0], NULL);
+  if (status == MP_OK) t->accepted += N;
+  return status;
+}
+
 static mp_status try_mailbox(trial *t) {
   mp_mailbox *mailbox = NULL;
   mp_status status = mp_mailbox_create(t->w.pool, &mailbox);
@@ -274,6 +289,7 @@ NOMEM_TEST(submit, try_submit)
 NOMEM_TEST(submit_with_everything, try_submit_with_everything)
 NOMEM_TEST(submit_large, try_submit_large)
 NOMEM_TEST(submit_batch, try_submit_batch)
+NOMEM_TEST(submit_batch_of_large, try_submit_batch_of_large)
 NOMEM_TEST(mailbox, try_mailbox)
 NOMEM_TEST(listening, try_listening)
 NOMEM_TEST(graph, try_graph)
@@ -332,6 +348,7 @@ int main(void) {
       cmocka_unit_test(test_submit_with_everything_out_of_memory_fails_cleanly),
       cmocka_unit_test(test_submit_large_out_of_memory_fails_cleanly),
       cmocka_unit_test(test_submit_batch_out_of_memory_fails_cleanly),
+      cmocka_unit_test(test_submit_batch_of_large_out_of_memory_fails_cleanly),
       cmocka_unit_test(test_mailbox_out_of_memory_fails_cleanly),
       cmocka_unit_test(test_listening_out_of_memory_fails_cleanly),
       cmocka_unit_test(test_graph_out_of_memory_fails_cleanly),

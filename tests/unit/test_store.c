@@ -137,6 +137,40 @@ static void test_store_get_out_of_memory_is_null_and_recovers(void **state) {
   close_fixture(f);
 }
 
+static void test_promise_is_kept_whatever_others_take(void **state) {
+  enum { PROMISED = 1000 };
+  static void *kept[PROMISED];
+  fixture *f = open_fixture();
+  int others = 0;
+  (void)state;
+  assert_true(mp_store_promise(&f->store, PROMISED));
+  fault_arm(&f->memory, 1, true);
+  while (others < MANY && (f->blocks[others] = mp_store_get(&f->store, NULL)) != NULL) others++;
+  mp_store_trim(&f->store);
+  mp_store_keep_promise(&f->store, kept, PROMISED / 2);
+  mp_store_keep_promise(&f->store, kept + PROMISED / 2, PROMISED / 2 - 10);
+  mp_store_withdraw_promise(&f->store, 10);
+  fault_disarm(&f->memory);
+  for (int i = 0; i < PROMISED - 10; i++) fill(kept[i], i);
+  for (int i = 0; i < others; i++) mp_store_put(&f->store, NULL, f->blocks[i]);
+  for (int i = 0; i < PROMISED - 10; i++) mp_store_put(&f->store, i % 2 ? &f->local : NULL, kept[i]);
+  close_fixture(f);
+}
+
+static void test_promise_that_cannot_be_kept_is_not_made(void **state) {
+  fixture *f = open_fixture();
+  (void)state;
+  fault_arm(&f->memory, 3, true);
+  assert_false(mp_store_promise(&f->store, 10 * MP_STORE_LARGE_SLAB_BLOCKS));
+  fault_disarm(&f->memory);
+  void *block = mp_store_get(&f->store, NULL); /* what was made for it is for all */
+  assert_non_null(block);
+  mp_store_put(&f->store, NULL, block);
+  mp_store_trim(&f->store);
+  assert_int_equal(fault_live_bytes(&f->memory), 0);
+  close_fixture(f);
+}
+
 #define THREADS 3
 #define TURNS 20000
 
@@ -192,6 +226,8 @@ int main(void) {
       cmocka_unit_test(test_store_put_all_back_memory_follows_the_load_down),
       cmocka_unit_test(test_store_use_again_and_again_memory_does_not_grow),
       cmocka_unit_test(test_store_get_out_of_memory_is_null_and_recovers),
+      cmocka_unit_test(test_promise_is_kept_whatever_others_take),
+      cmocka_unit_test(test_promise_that_cannot_be_kept_is_not_made),
       cmocka_unit_test(test_store_several_threads_every_block_comes_back),
       cmocka_unit_test(test_trim_frees_slabs_that_are_wholly_free_and_no_other),
   };
