@@ -126,7 +126,7 @@ typedef struct mp_pool_config {
   size_t stack_size;      /* bytes a worker's stack may use, at least 1 MiB; 0: 8 MiB (only touched pages cost memory) */
   uint64_t spin_ns;       /* how long an idle worker or a waiting thread looks before it sleeps; default 2,000 */
   uint64_t spin_free_ns;  /* the same while a core is free for it: fewer threads awake than cores; default 50,000 */
-  int owner_works;        /* nonzero: the owner runs tasks while it waits (a game's main thread). Default 0 */
+  int owner_works;        /* nonzero: the owner runs tasks while it waits (a game's main thread), any that it finds. Default 0 */
   int caller_runs;        /* nonzero: MP_TASK_CALLER_RUNS works on the owner too, not on workers only. Default 0 */
   mp_limits limits;       /* default: none */
   size_t mailbox_max;     /* progress messages a mailbox holds before it drops the next; default 65,536 */
@@ -144,6 +144,7 @@ typedef struct mp_pool_config {
   ** Interrupts what a worker runs: called on the worker's own thread, in a signal handler, when its task was asked to stop, and again
   ** every few milliseconds until the task has returned. Only what is async-signal-safe. Blocking system calls return with EINTR.
   ** NULL: no signal is used. Else interrupt_signal (0: SIGURG) is caught; whoever caught it before still receives what we did not send.
+  ** An owner that works is interrupted too, if its thread does not block the signal: for it nobody can be let in instead.
   */
   void (*worker_interrupt)(mp_worker *worker, void *local, void *ud);
   int interrupt_signal;

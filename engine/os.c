@@ -298,8 +298,9 @@ static bool is_ours(const siginfo_t *info) {
 
 static void on_interrupt(int signal, siginfo_t *info, void *context) {
   int error = errno;
-  bool our_thread = interrupts.of[signal].handle();
-  if (!our_thread || !is_ours(info)) pass_on(signal, info, context, our_thread);
+  mp_os_meant meant = interrupts.of[signal].handle();
+  if (meant == MP_OS_MEANT_HOST || (meant == MP_OS_MEANT_WHO_SENT && !is_ours(info)))
+    pass_on(signal, info, context, meant == MP_OS_MEANT_WHO_SENT);
   errno = error;
 }
 

@@ -66,11 +66,16 @@ static inline void *mp_os_thread_tag(void) { return &mp_os_tag; }
 /*
 ** Interrupts: a signal sent to one thread of ours, to make it look up from what it does. A disposition belongs to the process, so this is
 ** the one thing that pools share: the first open installs the handler, the last close puts the earlier one back.
-**   handle   runs on the interrupted thread, in a signal handler; false if that thread is none of ours.
+**   handle   runs on the interrupted thread, in a signal handler, and says whose the signal was.
 ** Signals that we did not send go to the earlier handler, on the process's first thread if one of ours received them.
 ** All users of a signal pass the same `handle`. Errors: INVALID (no such signal, or one that cannot be caught).
 */
-typedef bool mp_os_interrupted(void);
+typedef enum mp_os_meant {
+  MP_OS_MEANT_HOST, /* the thread is none of ours, or was not interrupted by us */
+  MP_OS_MEANT_US,
+  MP_OS_MEANT_WHO_SENT /* the thread is ours: us, if we sent it */
+} mp_os_meant;
+typedef mp_os_meant mp_os_interrupted(void);
 MP_CHECKED mp_status mp_os_interrupt_open(int signal, mp_os_interrupted *handle);
 void mp_os_interrupt_close(int signal);
 /* Lets the signal through to the calling thread. */

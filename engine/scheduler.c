@@ -9,6 +9,7 @@
 #define PROBE_EVERY 32 /* looks, of which one may take all of spin_free_ns */
 #define FAIR_EVERY 64 /* picks between two looks at the lowest level first */
 #define OWNER_STACK ((size_t)1 << 20)
+#define INTERRUPT_LOOKS 10000
 
 MP_THREAD_LOCAL mp_worker *mp_self_worker;
 
@@ -22,7 +23,14 @@ mp_worker *mp_scheduler_owner_enter(mp_scheduler *scheduler) {
   return before;
 }
 
-void mp_scheduler_owner_leave(mp_worker *before) { mp_self_worker = before; }
+void mp_scheduler_owner_leave(mp_worker *before) {
+  mp_worker *owner = mp_self_worker;
+  if (before == owner) return;
+  /* an interrupt that is on its way would be taken for the host's; it comes at once, unless the host blocks it */
+  for (int i = 0; i < INTERRUPT_LOOKS && mp_load_relaxed(&owner->interrupted) != 0; i++) mp_pause();
+  mp_store_relaxed(&owner->interrupted, 0);
+  mp_self_worker = before;
+}
 
 /*
 ** {======================================================
@@ -390,7 +398,10 @@ mp_status mp_scheduler_init(mp_scheduler *scheduler, mp_alloc *alloc, mp_log *lo
   status = MP_OK;
   if (config->owner_works) {
     scheduler->owner = add_slot_locked(scheduler);
-    if (scheduler->owner == NULL) status = MP_NOMEM;
+    if (scheduler->owner == NULL)
+      status = MP_NOMEM;
+    else
+      scheduler->owner->thread = pthread_self();
   }
   unsigned started = 0;
   while (status == MP_OK && started < config->workers) {

@@ -70,7 +70,7 @@ struct mp_worker {
   unsigned index;
   void *local;
   const char *stack_low; /* lowest address its stack may reach */
-  mp_os_thread thread;
+  mp_os_thread thread; /* the owner's, in its slot */
   /* owner thread only */
   mp_job *next;     /* a continuation: the job that runs when the current one has returned */
   mp_frame *_Atomic frame; /* what it runs now, innermost first, or NULL; seq_cst: read by stop.c */
@@ -89,6 +89,7 @@ struct mp_worker {
   mp_os_gate spare_gate;  /* word 1: leave the spares */
   _Atomic uint32_t watched; /* seq_cst: somebody looks at `task` and relies on it (stop.c) */
   _Atomic uint32_t stuck;   /* atomic, written under scheduler->lock: set aside, another runs in its place */
+  _Atomic uint32_t interrupted; /* release, acquire: a signal to it is on its way; read by the owner's only, which gets others' too */
   uint64_t stopping_id, stopping_ns; /* guarded by the pool's running_lock: which of its tasks is being stopped, since when */
   bool blocked;             /* guarded by scheduler->lock: asleep in a wait, another runs in its place */
   mp_worker *next_spare;    /* guarded by scheduler->lock */

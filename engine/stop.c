@@ -51,14 +51,16 @@ void mp_pool_come_back(mp_pool *pool, mp_worker *worker) {
 }
 
 /* In a signal handler. Which tasks run on this thread, and whether they were asked, it may read. */
-static bool on_interrupt(void) {
+static mp_os_meant on_interrupt(void) {
   mp_worker *worker = mp_worker_self();
-  if (worker == NULL || worker == worker->scheduler->owner) return false;
+  if (worker == NULL) return MP_OS_MEANT_HOST;
+  bool owner = worker == worker->scheduler->owner;
+  if (owner && !mp_swap_acquire(&worker->interrupted, 0)) return MP_OS_MEANT_HOST;
   mp_pool *pool = mp_worker_pool(worker);
   const mp_task *task = mp_worker_task(worker);
   if (task != NULL && is_asked(pool, task) && pool->config.worker_interrupt != NULL)
     pool->config.worker_interrupt(worker, worker->local, pool->config.worker_ud);
-  return true;
+  return owner ? MP_OS_MEANT_US : MP_OS_MEANT_WHO_SENT;
 }
 
 mp_status mp_pool_open_interrupts(mp_pool *pool) {
@@ -77,8 +79,10 @@ static bool stop_body(mp_pool *pool, mp_worker *worker, const mp_task *task, uin
     worker->stopping_ns = now;
   }
   bool sent = MP_BUGGY(SENT_ONCE) && worker->stopping_ns != now;
-  if (pool->config.worker_interrupt != NULL && worker != pool->scheduler.owner && !sent)
+  if (pool->config.worker_interrupt != NULL && !sent) {
+    mp_store_release(&worker->interrupted, 1);
     mp_os_interrupt(worker->thread, pool->config.interrupt_signal);
+  }
   return mp_state_is_terminal(mp_task_state(task)) && now - worker->stopping_ns >= pool->config.stuck_grace_ns &&
          mp_scheduler_set_aside(worker);
 }

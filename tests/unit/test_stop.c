@@ -37,12 +37,14 @@ static mp_status run_deaf(mp_worker *worker, void *arg) {
   return d->outcome;
 }
 
-static void open_interruptible(world *w, unsigned workers) {
+static mp_pool_config interruptible_config(world *w, unsigned workers) {
   mp_pool_config config = world_config(w, workers);
   config.worker_interrupt = on_interrupt;
   config.stuck_grace_ns = GRACE;
-  world_open_with(w, config);
+  return config;
 }
+
+static void open_interruptible(world *w, unsigned workers) { world_open_with(w, interruptible_config(w, workers)); }
 
 static mp_task *submit(world *w, mp_task_run *run, void *arg, uint64_t timeout_ns) {
   mp_task_desc desc = MP_TASK_DESC_INIT;
@@ -286,6 +288,36 @@ static void test_interrupt_earlier_handler_still_hears_the_host_and_comes_back(v
   signal(SIGURG, SIG_DFL);
 }
 
+static mp_status run_deaf_and_urgent(mp_worker *worker, void *arg) {
+  raise(SIGURG); /* the host's, on its own thread, while that is at work */
+  return run_deaf(worker, arg);
+}
+
+static void test_interrupt_reaches_the_owner_at_work_and_the_host_hears_its_own(void **state) {
+  world w;
+  blockade b;
+  struct sigaction action;
+  deaf d = {.entered = TALLY_INIT, .needed = 2, .outcome = MP_OK};
+  (void)state;
+  main_thread = pthread_self();
+  heard = heard_elsewhere = 0;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = host_handler;
+  assert_int_equal(sigaction(SIGURG, &action, NULL), 0);
+  mp_pool_config config = interruptible_config(&w, 1);
+  config.owner_works = 1;
+  world_open_with(&w, config);
+  blockade_raise(&b, &w, 1); /* nobody but the owner can run it */
+  mp_task *task = submit(&w, run_deaf_and_urgent, &d, MILLISECOND * 20);
+  assert_ends_and_release(task, MP_STATE_TIMED_OUT, MP_TIMEOUT);
+  assert_int_equal(tally_read(&d.entered), 1);
+  assert_int_equal(heard, 1);
+  assert_int_equal(heard_elsewhere, 0);
+  blockade_lift(&b);
+  world_close(&w);
+  signal(SIGURG, SIG_DFL);
+}
+
 static void test_interrupt_signal_that_cannot_be_caught_is_refused(void **state) {
   world w;
   mp_pool *pool = NULL;
@@ -349,6 +381,7 @@ int main(void) {
       cmocka_unit_test(test_stuck_too_many_submissions_are_refused_until_one_is_back),
       cmocka_unit_test(test_wait_inside_a_task_ends_when_that_is_cancelled),
       cmocka_unit_test(test_interrupt_earlier_handler_still_hears_the_host_and_comes_back),
+      cmocka_unit_test(test_interrupt_reaches_the_owner_at_work_and_the_host_hears_its_own),
       cmocka_unit_test(test_interrupt_signal_that_cannot_be_caught_is_refused),
       cmocka_unit_test(test_interrupt_unused_takes_no_signal),
       cmocka_unit_test(test_idle_hook_runs_to_its_end_once_after_work),

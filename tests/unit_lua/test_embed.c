@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -13,6 +14,13 @@
 #include <lualib.h>
 
 #include "makeparallel_lua.h"
+
+/* Under ThreadSanitizer a signal to a thread that computes waits until that blocks. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SIGNALS_WAIT 1
+#endif
+#endif
 
 #define assert_ok(expression) assert_string_equal(mp_status_text(expression), mp_status_text(MP_OK))
 #define assert_status(expression, expected) assert_string_equal(mp_status_text(expression), mp_status_text(expected))
@@ -75,17 +83,13 @@ static lua_State *open_state(void) {
   return L;
 }
 
-static void open_program(program *p, void (*worker_state)(lua_State *, mp_worker *, void *)) {
-  mp_lua_config lua_config = mp_lua_config_default();
-  mp_pool_config config = mp_pool_config_default();
+static void open_program_with(program *p, mp_pool_config config, mp_lua_config lua_config) {
   mp_lua *lua;
   started = stopped = closed = states = 0;
-  config.workers = 2;
   config.worker_start = on_start;
   config.worker_stop = on_stop;
   config.worker_ud = &here;
   config.closed = on_closed;
-  lua_config.worker_state = worker_state;
   lua_config.ud = &here;
   lua_config.alloc = counted_alloc;
   assert_ok(mp_lua_prepare(&lua_config, &config, &lua));
@@ -93,6 +97,14 @@ static void open_program(program *p, void (*worker_state)(lua_State *, mp_worker
   p->L = open_state();
   assert_ok(mp_lua_attach(p->L, p->pool));
   assert_int_equal(lua_gettop(p->L), 0);
+}
+
+static void open_program(program *p, void (*worker_state)(lua_State *, mp_worker *, void *)) {
+  mp_lua_config lua_config = mp_lua_config_default();
+  mp_pool_config config = mp_pool_config_default();
+  config.workers = 2;
+  lua_config.worker_state = worker_state;
+  open_program_with(p, config, lua_config);
 }
 
 static void close_program(program *p) {
@@ -233,6 +245,50 @@ static void test_tasks_in_c_run_beside(void **state) {
   close_program(&p);
 }
 
+static mp_status wait_for_flag(mp_worker *worker, void *arg) {
+  (void)worker;
+  while (!atomic_load((_Atomic bool *)arg)) usleep(1000);
+  return MP_OK;
+}
+
+/* The program's own thread, at work while it waits, runs a script that never ends. */
+static void stop_on_the_owner(mp_lua_cancel mode) {
+  program p;
+  _Atomic bool over = false;
+  mp_lua_config lua_config = mp_lua_config_default();
+  mp_pool_config config = mp_pool_config_default();
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_lua_task options = MP_LUA_TASK_INIT;
+  mp_task *blocker;
+  lua_config.cancel_mode = mode;
+  config.workers = 1;
+  config.owner_works = 1;
+  open_program_with(&p, config, lua_config);
+  desc.run = wait_for_flag;
+  desc.arg = (void *)&over;
+  assert_ok(mp_submit(p.pool, &desc, &blocker));
+  while (mp_task_state(blocker) != MP_STATE_RUNNING) usleep(100);
+  options.timeout_ns = 20000000;
+  mp_task *task = submit(p.L, "while true do end", 0, &options);
+  assert_ok(mp_wait(task, MP_FOREVER));
+  assert_int_equal(mp_push_results(p.L, task), -1);
+  lua_getfield(p.L, -1, "kind");
+  assert_string_equal(lua_tostring(p.L, -1), "timeout");
+  atomic_store(&over, true);
+  assert_ok(mp_wait(blocker, MP_FOREVER));
+  mp_task_release(task);
+  mp_task_release(blocker);
+  close_program(&p);
+}
+
+static void test_script_that_loops_is_stopped_on_the_owner_too(void **state) {
+  (void)state;
+  stop_on_the_owner(MP_LUA_CANCEL_HOOK);
+#if !defined(SIGNALS_WAIT)
+  stop_on_the_owner(MP_LUA_CANCEL_SIGNAL);
+#endif
+}
+
 static void test_two_states_share_a_pool(void **state) {
   program p;
   (void)state;
@@ -307,6 +363,7 @@ int main(void) {
       cmocka_unit_test(test_what_cannot_be_sent_is_refused_with_its_text),
       cmocka_unit_test(test_state_that_cannot_be_prepared_fails_the_task),
       cmocka_unit_test(test_tasks_in_c_run_beside),
+      cmocka_unit_test(test_script_that_loops_is_stopped_on_the_owner_too),
       cmocka_unit_test(test_two_states_share_a_pool),
       cmocka_unit_test(test_detach_and_attach_again),
       cmocka_unit_test(test_attach_refuses_what_does_not_fit),
