@@ -38,7 +38,7 @@ typedef struct mp_lua mp_lua;
 typedef enum mp_lua_cancel {
   MP_LUA_CANCEL_SIGNAL,     /* a signal to the worker (config.interrupt_signal) sets a hook: no cost before */
   MP_LUA_CANCEL_HOOK,       /* a count hook is always there: up to twice the time in tight loops */
-  MP_LUA_CANCEL_COOPERATIVE /* not at all: the task must look at mp.cancelled() */
+  MP_LUA_CANCEL_COOPERATIVE /* not at all: the task must look at mp.cancelled(). One that does not may keep the owner's thread (owner_works) */
 } mp_lua_cancel;
 
 typedef struct mp_lua_config {
