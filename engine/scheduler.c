@@ -239,6 +239,7 @@ static void tidy(mp_worker *worker) {
 
 static void park(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
+  MP_BUG_GAP(NO_RECHECK);
   mp_park_announce(&scheduler->park, &worker->parker);
   scheduler->config.idle(scheduler->config.ud);
   if ((!MP_BUGGY(NO_RECHECK) && mp_scheduler_has_work(scheduler)) || mp_load_seq(&scheduler->stop)) {

@@ -32,6 +32,7 @@ int main(int argc, char **argv) {
     mp_pool_config config = stress_config(&st);
     config.workers = workers;
     config.spin_ns = config.spin_free_ns = 0;
+    config.idle_after_ns = MP_FOREVER; /* who wakes up to tidy finds what it has missed */
     mp_pool *pool = stress_pool(&st, &config);
     for (size_t i = 0; i < n; i++) go_round(&st, pool, &random, &ran, i % 2 == 0);
     stress_pool_end(&st, pool);
