@@ -119,15 +119,9 @@ static unsigned take(mp_store *store, void **blocks, unsigned n, bool promised) 
 }
 
 void *mp_store_get_slow(mp_store *store, mp_store_local *local) {
-  void *block = NULL;
-  unsigned taken;
-  if (local == NULL) {
-    while (take(store, &block, 1, false) == 0)
-      if (!add_slab(store)) return NULL;
-    return block;
-  }
   void *blocks[MP_STORE_BATCH];
-  while ((taken = take(store, blocks, MP_STORE_BATCH, false)) == 0)
+  unsigned wanted = local == NULL ? 1 : MP_STORE_BATCH, taken;
+  while ((taken = take(store, blocks, wanted, false)) == 0)
     if (!add_slab(store)) return NULL;
   for (unsigned i = taken; i > 1; i--) local->block[local->count++] = blocks[i - 1];
   return blocks[0];
