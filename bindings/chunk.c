@@ -123,6 +123,7 @@ static void finish(lua_State *L, chunk *c, int errors) {
 void lmp_run_chunk(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t count, int handler) {
   enum { HEAD = 5 };
   int base = lua_gettop(L); /* from base: name, function, first index, seed, on_error */
+  luaL_checkstack(L, 20, NULL);
   if (count < HEAD) lmp_corrupt(L, decoder, "not a chunk");
   for (int i = 0; i < HEAD; i++) lmp_decode_value(L, decoder);
   run->name = lua_tostring(L, base + 1);

@@ -26,17 +26,20 @@ static int code_gc(lua_State *L) {
   return 0;
 }
 
-/* Pushes the code userdata of the function at index: by the function itself, else by what it dumps to. */
-static code *push_code(lua_State *L, lmp_context *context, mp_pool *pool, int index) {
-  int top = lua_gettop(L);
-  luaL_checkstack(L, 10, NULL);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, context->code_of); /* top + 1 */
+/* The code of the function at index if it was sent by value before, perhaps through another pool; or NULL. */
+static const code *find_code(lua_State *L, const lmp_context *context, int index) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->code_of);
   lua_pushvalue(L, index);
-  if (lua_rawget(L, top + 1) != LUA_TNIL && ((code *)lua_touserdata(L, -1))->pool == pool) {
-    lua_replace(L, top + 1);
-    return lua_touserdata(L, top + 1);
-  }
-  lua_settop(L, top + 1);
+  lua_rawget(L, -2);
+  const code *c = lua_touserdata(L, -1); /* the table keeps it as long as the function lives */
+  lua_pop(L, 2);
+  return c;
+}
+
+/* The same made anew, or found by what the function dumps to. */
+static const code *make_code(lua_State *L, const lmp_context *context, mp_pool *pool, int index) {
+  int top = lua_gettop(L);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->code_of); /* top + 1 */
   lua_rawgeti(L, LUA_REGISTRYINDEX, context->code_by_content); /* top + 2 */
   lua_pushvalue(L, index);
   lmp_dump(L); /* top + 3 */
@@ -59,8 +62,7 @@ static code *push_code(lua_State *L, lmp_context *context, mp_pool *pool, int in
   lua_pushvalue(L, index);
   lua_pushvalue(L, -2);
   lua_rawset(L, top + 1);
-  lua_replace(L, top + 1);
-  lua_settop(L, top + 1);
+  lua_settop(L, top);
   return c;
 }
 
@@ -124,11 +126,15 @@ static bool encode_upvalue(lua_State *L, lmp_context *context, lmp_buffer *buffe
 
 bool lmp_encode_function(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index, int depth) {
   uint32_t attachment;
-  if (lua_iscfunction(L, index))
-    return lmp_refuse(buffer, "(a C function) cannot be sent $direction: only those that a loaded module holds can, by name");
-  code *c = push_code(L, context, buffer->message.pool, index);
+  const code *c = find_code(L, context, index);
+  if (c == NULL) {
+    int import = lmp_encode_import(L, context, buffer, index);
+    if (import != 0) return import > 0;
+    if (lua_iscfunction(L, index))
+      return lmp_refuse(buffer, "(a C function) cannot be sent $direction: only those that a loaded module holds can, by name");
+  }
+  if (c == NULL || c->pool != buffer->message.pool) c = make_code(L, context, buffer->message.pool, index);
   if (!lmp_attach(buffer, LMP_ATTACH_CODE, c->bytes, &attachment)) return false;
-  lua_pop(L, 1);
   int n = 0;
   while (lua_getupvalue(L, index, n + 1) != NULL) {
     lua_pop(L, 1);
@@ -144,20 +150,6 @@ static void load_code(lua_State *L, const mp_bytes *bytes) {
   size_t size;
   const char *data = mp_bytes_data(bytes, &size);
   if (luaL_loadbufferx(L, data, size, "=(task)", "b") != LUA_OK) lua_error(L);
-}
-
-static const char loaded_code; /* its address: registry key of [id of the bytes, or source text] = function, weak values */
-
-static void push_loaded_code(lua_State *L) {
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &loaded_code) != LUA_TNIL) return;
-  lua_pop(L, 1);
-  lua_newtable(L);
-  lua_createtable(L, 0, 1);
-  lua_pushliteral(L, "v");
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
-  lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &loaded_code);
 }
 
 /* Has it no upvalue but the globals? Then one function object serves every call. */
@@ -176,7 +168,7 @@ static void check_upvalues(lua_State *L, lmp_decoder *decoder, int n) {
 
 static void push_plain(lua_State *L, lmp_decoder *decoder, const mp_bytes *bytes, int n) {
   lua_Integer id = (lua_Integer)mp_bytes_id(bytes);
-  push_loaded_code(L);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, decoder->context->loaded_code);
   if (lua_rawgeti(L, -1, id) == LUA_TNIL) {
     lua_pop(L, 1);
     load_code(L, bytes); /* sets the first upvalue to the globals */
@@ -217,7 +209,6 @@ static void join_upvalue(lua_State *L, lmp_decoder *decoder, int function, int i
 void lmp_decode_function(lua_State *L, lmp_decoder *decoder, int depth) {
   const lmp_attachment *attachment = lmp_take_attachment(L, decoder, LMP_ATTACH_CODE);
   int n = (unsigned char)*lmp_take(L, decoder, 1);
-  luaL_checkstack(L, 8, NULL);
   if (is_plain(decoder, n)) {
     push_plain(L, decoder, attachment->object, n);
     return;
@@ -242,12 +233,11 @@ void lmp_decode_function(lua_State *L, lmp_decoder *decoder, int depth) {
 void lmp_decode_source(lua_State *L, lmp_decoder *decoder) {
   uint32_t size = lmp_take_u32(L, decoder);
   const char *text = lmp_take(L, decoder, size);
-  luaL_checkstack(L, 6, NULL);
   if (decoder->inert) {
     lua_pushlstring(L, text, size);
     return;
   }
-  push_loaded_code(L);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, decoder->context->loaded_code);
   lua_pushlstring(L, text, size);
   lua_pushvalue(L, -1);
   if (decoder->env != 0 || lua_rawget(L, -3) == LUA_TNIL) {

@@ -16,7 +16,7 @@ void lmp_names_close(lua_State *L, lmp_context *context);
 bool lmp_encode_function(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index, int depth);
 /* Writes a metatable's name; false: refused or no memory. */
 bool lmp_encode_metatable(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index);
-/* Pushes the value for a tag of function.c. */
+/* Pushes the value for a tag of function.c; needs 8 slots of the stack. */
 void lmp_decode_import(lua_State *L, lmp_decoder *decoder);
 void lmp_decode_class(lua_State *L, lmp_decoder *decoder);
 void lmp_decode_function(lua_State *L, lmp_decoder *decoder, int depth);

@@ -15,13 +15,13 @@
 */
 
 lmp_handle *lmp_new_handle(lua_State *L, lmp_context *context, int name) {
-  luaL_checkstack(L, 4, NULL);
+  luaL_checkstack(L, 8, NULL);
   lmp_handle *handle = lua_newuserdatauv(L, sizeof *handle, 2);
   memset(handle, 0, sizeof *handle);
   handle->context = context;
-  luaL_setmetatable(L, LMP_HANDLE);
+  lmp_set_class(L, &context->handles);
   handle->entry = lmp_ledger_add(L, context);
-  if (name != 0) {
+  if (name != 0 && !lua_isnil(L, name)) {
     lua_pushvalue(L, name);
     lua_setiuservalue(L, -2, LMP_HANDLE_NAME);
   }
@@ -45,7 +45,9 @@ mp_task *lmp_to_task(lua_State *L, int index) {
 }
 
 lmp_handle *lmp_check_handle(lua_State *L, int index) {
-  lmp_handle *handle = luaL_checkudata(L, index, LMP_HANDLE);
+  const lmp_context *context = lmp_context_of(L);
+  lmp_handle *handle = lua_touserdata(L, index);
+  if (handle == NULL || !lmp_has_class(L, index, &context->handles)) luaL_typeerror(L, index, LMP_HANDLE);
   luaL_argcheck(L, handle->task != NULL, index, "handle was collected");
   return handle;
 }
@@ -439,5 +441,6 @@ void lmp_open_handle(lua_State *L, lmp_context *context) {
   static const luaL_Reg functions[] = {
       {"wait_any", wait_any}, {"is_handle", is_handle}, {"watch", watch}, {"now", now}, {"deadline", deadline}, {NULL, NULL}};
   lmp_new_class(L, context, LMP_HANDLE, meta, methods);
+  context->handles = lmp_keep_class(L, LMP_HANDLE);
   lmp_set_functions(L, context, functions);
 }

@@ -28,6 +28,7 @@ void lmp_handle_set(lmp_handle *handle, mp_task *task);
 void lmp_push_handle(lua_State *L, lmp_context *context, mp_task *task, int name);
 /* The task of the handle at `index`, or NULL if the value is no handle. */
 mp_task *lmp_to_task(lua_State *L, int index);
+/* The same for an argument of a function of the core; raises if it is none. */
 lmp_handle *lmp_check_handle(lua_State *L, int index);
 /* Pushes the handle's extra table, made if there is none. */
 void lmp_push_extra(lua_State *L, int handle);

@@ -112,7 +112,6 @@ uint32_t lmp_ledger_add(lua_State *L, lmp_context *context) {
   if (ledger->additions++ % ENSURE_EVERY == 0) ensure_watched(L, context);
   if (ledger->free == 0 && ledger->used + 1 >= ledger->capacity) grow(L, ledger);
   uint32_t i = ledger->free != 0 ? ledger->free : ledger->used + 1;
-  luaL_checkstack(L, 3, NULL);
   lua_rawgeti(L, LUA_REGISTRYINDEX, ledger->handles);
   lua_pushvalue(L, -2);
   lua_pushinteger(L, i);

@@ -22,7 +22,7 @@ typedef struct lmp_ledger {
 void lmp_ledger_open(lua_State *L, lmp_context *context);
 /* Releases what is still held. Never raises. */
 void lmp_ledger_close(lua_State *L, lmp_context *context);
-/* Makes an entry for the handle on top of the stack. */
+/* Makes an entry for the handle on top of the stack; needs 4 slots. */
 uint32_t lmp_ledger_add(lua_State *L, lmp_context *context);
 /* The handle of the entry holds a reference to the task from now on. Never raises. */
 void lmp_ledger_hold(lmp_context *context, uint32_t entry, mp_task *task);

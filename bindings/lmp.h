@@ -29,6 +29,12 @@ typedef struct lmp_buffer lmp_buffer;
 #define LMP_SOURCE "makeparallel.source"
 #define LMP_ERROR "makeparallel.error"
 
+/* A metatable that many calls ask for: no name to look up. */
+typedef struct lmp_class {
+  const void *address; /* of the metatable */
+  int reference;       /* to it, in the registry */
+} lmp_class;
+
 /*
 ** One per lua_State that loaded the module: a userdata in the registry, upvalue 1 of every function of the core.
 ** Only that state's thread touches it.
@@ -45,6 +51,7 @@ struct lmp_context {
   int watched;          /* [light userdata handle] = handle: those with something to call */
   int code_of;          /* [function] = code userdata, weak keys */
   int code_by_content;  /* [dump] = code userdata, weak values */
+  int loaded_code;      /* [id of the bytes, or source text] = function made of it here, weak values */
   int classes;          /* [name] = metatable and [metatable] = name */
   int names;            /* [i] = {module, field} for the i-th entry of `known` */
   int task_options;     /* [task] = options that do not travel, weak keys */
@@ -54,6 +61,7 @@ struct lmp_context {
   size_t known_capacity, known_count;
   lua_Integer loaded_mark; /* of what package.loaded held when `known` was made; 0: it is not, or not whole */
   struct lmp_ledger *ledger; /* tasks of the handles; owned */
+  lmp_class handles, tasks; /* LMP_HANDLE, LMP_TASK */
   lmp_buffer *scratch;  /* the encoder's; owned, freed by __gc. NULL inside __mp_pack */
   int flights;          /* results of caches that this state computes now (shared.c) */
   bool was_shut_down;   /* the default pool is gone until reset_shutdown */
@@ -84,6 +92,20 @@ void lmp_set_functions(lua_State *L, lmp_context *context, const luaL_Reg *funct
 /* Creates a metatable: metamethods, and methods under __index (which may be NULL). `__metatable` is false. */
 void lmp_new_class(lua_State *L, lmp_context *context, const char *name, const luaL_Reg *metamethods, const luaL_Reg *methods);
 static inline lmp_context *lmp_context_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
+/* The metatable of that name, which stays in the registry for good. */
+lmp_class lmp_keep_class(lua_State *L, const char *name);
+/* Is it the metatable of the value at index? Needs a slot of the stack. */
+static inline bool lmp_has_class(lua_State *L, int index, const lmp_class *class) {
+  if (!lua_getmetatable(L, index)) return false;
+  bool has = lua_topointer(L, -1) == class->address;
+  lua_pop(L, 1);
+  return has;
+}
+/* Gives it to the value on top. */
+static inline void lmp_set_class(lua_State *L, const lmp_class *class) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, class->reference);
+  lua_setmetatable(L, -2);
+}
 
 /* Lets a metatable of ours travel by its name. */
 void lmp_add_class(lua_State *L, lmp_context *context, const char *name);

@@ -49,6 +49,12 @@ void lmp_new_class(lua_State *L, lmp_context *context, const char *name, const l
   lua_pop(L, 1);
 }
 
+lmp_class lmp_keep_class(lua_State *L, const char *name) {
+  luaL_getmetatable(L, name);
+  const void *address = lua_topointer(L, -1);
+  return (lmp_class){address, luaL_ref(L, LUA_REGISTRYINDEX)};
+}
+
 void lmp_add_class(lua_State *L, lmp_context *context, const char *name) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, context->classes);
   luaL_getmetatable(L, name);
@@ -120,6 +126,7 @@ static lmp_context *new_context(lua_State *L, lmp_vm *vm) {
   context->watched = new_table(L, NULL);
   context->code_of = new_table(L, "k");
   context->code_by_content = new_table(L, "v");
+  context->loaded_code = new_table(L, "v");
   context->classes = new_table(L, NULL);
   context->names = new_table(L, NULL);
   context->task_options = new_table(L, "k");

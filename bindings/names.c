@@ -220,13 +220,6 @@ int lmp_encode_import(lua_State *L, lmp_context *context, lmp_buffer *buffer, in
   if (lua_type(L, index) == LUA_TTABLE) {
     if (context->loaded_mark == 0) (void)lmp_refresh_names(L, context);
     if (find_known(context, lua_topointer(L, index)) == NULL) return 0; /* most tables: data */
-  } else if (lua_type(L, index) == LUA_TFUNCTION && !lua_iscfunction(L, index)) {
-    /* a function that went by value before goes so again, without a search */
-    lua_rawgeti(L, LUA_REGISTRYINDEX, context->code_of);
-    lua_pushvalue(L, index);
-    bool by_value = lua_rawget(L, -2) != LUA_TNIL;
-    lua_pop(L, 2);
-    if (by_value) return 0;
   }
   return encode_name(L, context, buffer, index);
 }

@@ -26,6 +26,7 @@ lmp_message lmp_payload_message(const lmp_payload *payload) {
 
 void lmp_drop_payload(void *arg) {
   lmp_payload *payload = arg;
+  if (payload->message.bytes == (char *)(payload + 1)) return; /* the result's by now */
   if (payload->message.bytes != NULL) {
     lmp_message_clear(&payload->message);
     return;
@@ -48,6 +49,31 @@ static size_t pack_small(lmp_buffer *buffer, lmp_payload *payload, size_t space)
   m->attachment_count = 0;
   lmp_buffer_reset(buffer);
   return size;
+}
+
+/* The message, in the argument's place if it is small, else in memory of its own. NULL: out of memory */
+static lmp_message *take_result(lmp_run *run, lmp_buffer *buffer) {
+  const lmp_message *m = &buffer->message;
+  lmp_payload *payload = run->payload;
+  if (m->attachment_count > 0 || m->size > LMP_INLINE_MIN - sizeof *payload) return lmp_encode_take(buffer);
+  lmp_drop_payload(payload);
+  payload->message = (lmp_message){.pool = m->pool, .bytes = (char *)(payload + 1), .size = m->size};
+  memcpy(payload->message.bytes, m->bytes, m->size);
+  lmp_buffer_reset(buffer);
+  return &payload->message;
+}
+
+/* The result that was begun goes on where the arguments were, if these took more room: that memory is there, and in the cache. */
+static void reuse_argument(lmp_run *run, lmp_buffer *buffer) {
+  lmp_message *argument = &run->payload->message, *m = &buffer->message;
+  if (argument->bytes == NULL || argument->capacity <= m->capacity) return;
+  lmp_message small = *argument;
+  small.bytes = m->bytes;
+  small.capacity = m->capacity;
+  m->bytes = memcpy(argument->bytes, m->bytes, m->size);
+  m->capacity = argument->capacity;
+  memset(argument, 0, sizeof *argument);
+  lmp_message_clear(&small);
 }
 
 /* The tasks whose values the message waits for join desc->after; in `few` if they fit, else in a block that is pushed. */
@@ -82,7 +108,7 @@ mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp
   desc->run = lmp_run_task;
   desc->drop = lmp_drop_payload;
   desc->arg = &local;
-  desc->arg_size = size;
+  desc->arg_size = size < LMP_INLINE_MIN ? LMP_INLINE_MIN : size;
   desc->held_bytes = local.payload.message.bytes == NULL ? 0 : local.payload.message.capacity;
   if (pool->host->when_full == LMP_FULL_CALLER) desc->flags |= MP_TASK_CALLER_RUNS;
   mp_task *task;
@@ -192,22 +218,23 @@ static void run_call(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t 
   }
   lmp_context *context = run->vm->context;
   lmp_buffer *buffer = lmp_encode_begin(L, context, mp_worker_pool(run->worker));
+  reuse_argument(run, buffer);
   if (!lmp_encode_values(L, context, buffer, &result_encoding, base + 3, lua_gettop(L) - base - 2)) {
     refuse_result(L, run, buffer, base + 2);
     return;
   }
-  run->result = lmp_encode_take(buffer);
+  run->result = take_result(run, buffer);
   if (run->result == NULL) run->status = MP_NOMEM;
 }
 
 /* Makes sure a task that runs while this one waits has a coroutine of its own: its C calls are then counted from zero. */
 static void prepare_deeper(lua_State *L, lmp_vm *vm) {
+  if (vm->depth <= vm->thread_count) return;
   lua_rawgeti(L, LUA_REGISTRYINDEX, vm->threads);
-  if (lua_rawgeti(L, -1, vm->depth) == LUA_TNIL) {
-    lua_newthread(L);
-    lua_rawseti(L, -3, vm->depth);
-  }
-  lua_pop(L, 2);
+  lua_newthread(L);
+  lua_rawseti(L, -2, vm->depth);
+  lua_pop(L, 1);
+  vm->thread_count = vm->depth;
 }
 
 /* A fresh environment that reads through to the globals. */
@@ -226,7 +253,6 @@ static int run_protected(lua_State *L) {
   lmp_vm *vm = run->vm;
   lmp_decoder decoder;
   uint32_t count;
-  luaL_checkstack(L, 20, NULL);
   prepare_deeper(L, vm);
   lua_pushcfunction(L, lmp_keep_traceback);
   int handler = lua_gettop(L);
@@ -369,7 +395,7 @@ mp_status lmp_run_task(mp_worker *worker, void *arg) {
   }
   if (run.result != NULL) {
     borrow_own_task(run.result, run.task);
-    mp_worker_set_result(worker, run.result, lmp_message_free);
+    mp_worker_set_result(worker, run.result, run.result == &run.payload->message ? NULL : lmp_message_free);
   }
   if (vm->depth == 0 && L != NULL) after_task(vm, L, &run);
   return run.status;

@@ -12,15 +12,16 @@ typedef enum lmp_kind {
   LMP_CHUNK    /* values: name, function, first index, seed or nil, on_error, items; result: a value an item, then a list of {index, message} */
 } lmp_kind;
 
-/* The argument of a Lua task. Small messages lie behind it, in the task itself. */
+/* The argument of a Lua task. Small messages lie behind it, in the task itself; there a small result takes its place. */
 typedef struct lmp_payload {
-  lmp_message message;   /* bytes == NULL: attachments and bytes follow */
+  lmp_message message;   /* bytes == NULL: attachments and bytes follow; bytes == payload + 1: it is the result */
   uint32_t kind : 1;
   uint32_t memory_kib : 31; /* what it may allocate, in KiB; 0: any amount */
   uint32_t dependencies; /* so many values go into the table that is the first argument; UINT32_MAX: no such table */
 } lmp_payload;
 #define LMP_NO_TABLE UINT32_MAX
 #define LMP_INLINE_MAX 128
+#define LMP_INLINE_MIN 112 /* every Lua task has so many bytes for its argument, and then for its result */
 
 /* The message of a payload, wherever it lies. */
 lmp_message lmp_payload_message(const lmp_payload *payload);

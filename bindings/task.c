@@ -16,7 +16,8 @@ enum {
   FLAG_UNTIMED = 1,  /* parallel_fast: no clock is read */
   FLAG_TABLE = 2,    /* parallel_with_deps: the dependencies' values in a table are the first argument */
   FLAG_PRIORITY = 4, /* parallel_priority: the priority comes as first argument of each call */
-  FLAG_OPTIONS = 8   /* there is something in context->task_options */
+  FLAG_OPTIONS = 8,  /* there is something in context->task_options */
+  FLAG_FIELDS = 16   /* fields 2 to 4, 6 and 7 may be set */
 };
 
 static const char *const option_names[] = {"name", "timeout", "priority", "after", "on_complete", "on_error", "on_progress",
@@ -133,10 +134,10 @@ static void apply_options(lua_State *L, lmp_context *context, int options, int f
   else
     lua_pop(L, 1);
   if (keep_options(L, context, options)) flags |= FLAG_OPTIONS;
-  set_integer(L, TASK_FLAGS, flags);
+  set_integer(L, TASK_FLAGS, flags | FLAG_FIELDS);
 }
 
-static void push_task(lua_State *L, int function) {
+static void push_task(lua_State *L, const lmp_context *context, int function) {
   lua_createtable(L, TASK_MEMORY, 0);
   lua_pushvalue(L, function);
   lua_rawseti(L, -2, TASK_FUNCTION);
@@ -149,19 +150,20 @@ static void push_task(lua_State *L, int function) {
   lua_pushboolean(L, 0);
   lua_rawseti(L, -2, TASK_POOL);
   set_integer(L, TASK_MEMORY, 0);
-  luaL_setmetatable(L, LMP_TASK);
+  lmp_set_class(L, &context->tasks);
 }
 
 /* stack: function, options */
 static int make(lua_State *L, int flags) {
+  lmp_context *context = lmp_context_of(L);
   check_function(L, 1);
   lua_settop(L, 2);
   if (!lua_isnil(L, 2)) luaL_checktype(L, 2, LUA_TTABLE);
-  push_task(L, 1);
+  push_task(L, context, 1);
   if (lua_isnil(L, 2))
     set_integer(L, TASK_FLAGS, flags);
   else
-    apply_options(L, lmp_context_of(L), 2, flags);
+    apply_options(L, context, 2, flags);
   return 1;
 }
 
@@ -171,22 +173,18 @@ static int parallel_with_deps(lua_State *L) { return make(L, FLAG_TABLE); }
 static int parallel_priority(lua_State *L) { return make(L, FLAG_PRIORITY); }
 
 /* Made by us: a table with our metatable. */
-static bool is_task(lua_State *L, int arg) {
-  if (!lua_istable(L, arg) || !lua_getmetatable(L, arg)) return false;
-  luaL_getmetatable(L, LMP_TASK);
-  bool ours = lua_rawequal(L, -1, -2);
-  lua_pop(L, 2);
-  return ours;
+static bool is_task(lua_State *L, const lmp_context *context, int arg) {
+  return lua_istable(L, arg) && lmp_has_class(L, arg, &context->tasks);
 }
 
-static void check_task(lua_State *L, int arg) {
-  if (!is_task(L, arg)) luaL_typeerror(L, arg, "task");
+static void check_task(lua_State *L, const lmp_context *context, int arg) {
+  if (!is_task(L, context, arg)) luaL_typeerror(L, arg, "task");
 }
 
 /* function_of(value) -> what runs when the value is called in a worker: a task's function, else itself; nil: it cannot be called */
 static int function_of(lua_State *L) {
   luaL_checkany(L, 1);
-  if (is_task(L, 1))
+  if (is_task(L, lmp_context_of(L), 1))
     lua_rawgeti(L, 1, TASK_FUNCTION);
   else if (can_run(L, 1))
     lua_pushvalue(L, 1);
@@ -195,23 +193,23 @@ static int function_of(lua_State *L) {
   return 1;
 }
 
-static void push_copy(lua_State *L, int task) {
+static void push_copy(lua_State *L, const lmp_context *context, int task) {
   lua_createtable(L, TASK_MEMORY, 0);
   for (int i = 1; i <= TASK_MEMORY; i++) {
     lua_rawgeti(L, task, i);
     lua_rawseti(L, -2, i);
   }
-  luaL_setmetatable(L, LMP_TASK);
+  lmp_set_class(L, &context->tasks);
 }
 
 /* task:with(options) -> another task, with these options beside or in place of its own */
 static int task_with(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
-  check_task(L, 1);
+  check_task(L, context, 1);
   luaL_checktype(L, 2, LUA_TTABLE);
   lua_settop(L, 2);
   lmp_check_option_names(L, 2, option_names);
-  push_copy(L, 1); /* 3: the new task */
+  push_copy(L, context, 1); /* 3: the new task */
   lua_newtable(L); /* 4: its own options, then the given ones */
   lua_rawgeti(L, LUA_REGISTRYINDEX, context->task_options);
   lua_pushvalue(L, 1);
@@ -233,9 +231,9 @@ static int task_with(lua_State *L) {
 static int rework(lua_State *L) {
   enum { TASK = 1, FUNCTION, SECONDS, POOL, COPY };
   lmp_context *context = lmp_context_of(L);
-  check_task(L, TASK);
+  check_task(L, context, TASK);
   lua_settop(L, POOL);
-  push_copy(L, TASK);
+  push_copy(L, context, TASK);
   if (!lua_isnil(L, FUNCTION)) {
     lua_pushvalue(L, FUNCTION);
     lua_rawseti(L, COPY, TASK_FUNCTION);
@@ -251,6 +249,9 @@ static int rework(lua_State *L) {
     lua_pushvalue(L, POOL);
     lua_rawseti(L, COPY, TASK_POOL);
   }
+  lua_rawgeti(L, TASK, TASK_FLAGS);
+  lua_pushinteger(L, lua_tointeger(L, -1) | FLAG_FIELDS);
+  lua_rawseti(L, COPY, TASK_FLAGS);
   lua_rawgeti(L, LUA_REGISTRYINDEX, context->task_options);
   lua_pushvalue(L, COPY);
   lua_pushvalue(L, TASK);
@@ -261,12 +262,12 @@ static int rework(lua_State *L) {
 }
 
 static int is_task_of_ours(lua_State *L) {
-  lua_pushboolean(L, is_task(L, 1));
+  lua_pushboolean(L, is_task(L, lmp_context_of(L), 1));
   return 1;
 }
 
 static int task_tostring(lua_State *L) {
-  check_task(L, 1);
+  check_task(L, lmp_context_of(L), 1);
   lua_rawgeti(L, 1, TASK_NAME);
   if (lua_type(L, -1) == LUA_TSTRING)
     lua_pushfstring(L, "task '%s'", lua_tostring(L, -1));
@@ -360,36 +361,53 @@ static int submit(lua_State *L, lmp_context *context, call *c, int first, int la
   return n == 0 ? 1 : n;
 }
 
-/* Reads the task's fields; pushes its kept options or nil, its name or nil, its function. */
-static void read_task(lua_State *L, lmp_context *context, call *c) {
+/* What the flags say is set. */
+static void read_fields(lua_State *L, lmp_context *context, call *c) {
   lua_rawgeti(L, 1, TASK_PRIORITY);
   lua_rawgeti(L, 1, TASK_TIMEOUT);
-  lua_rawgeti(L, 1, TASK_FLAGS);
   lua_rawgeti(L, 1, TASK_MEMORY);
   lua_rawgeti(L, 1, TASK_POOL);
-  int flags = (int)lua_tointeger(L, -3);
   c->pool = lmp_to_pool(L, context, -1);
   c->payload.memory_kib = (uint32_t)lua_tointeger(L, -2) & INT32_MAX;
-  c->desc.timeout_ns = (uint64_t)(lua_tonumber(L, -4) * 1e9);
-  c->desc.priority = (int)lua_tointeger(L, -5);
+  c->desc.timeout_ns = (uint64_t)(lua_tonumber(L, -3) * 1e9);
+  c->desc.priority = (int)lua_tointeger(L, -4);
+  lua_pop(L, 4);
+}
+
+/* Takes the priority from among the arguments. */
+static void read_priority(lua_State *L, call *c) {
+  lua_Integer priority = luaL_checkinteger(L, 2);
+  luaL_argcheck(L, priority >= INT32_MIN && priority <= INT32_MAX, 2, "priority out of range");
+  c->desc.priority = (int)priority;
+  lua_remove(L, 2);
+}
+
+static void push_kept(lua_State *L, const lmp_context *context) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->task_options);
+  lua_pushvalue(L, 1);
+  lua_rawget(L, -2);
+  lua_remove(L, -2);
+}
+
+/* Reads the task; pushes its kept options or nil, its name or nil, its function. */
+static void read_task(lua_State *L, lmp_context *context, call *c) {
+  lua_rawgeti(L, 1, TASK_FLAGS);
+  int flags = (int)lua_tointeger(L, -1);
+  lua_pop(L, 1);
   c->desc.flags = flags & FLAG_UNTIMED ? 0 : MP_TASK_TIMED;
   c->payload.dependencies = flags & FLAG_TABLE ? 0 : LMP_NO_TABLE;
-  lua_pop(L, 5);
-  if (flags & FLAG_PRIORITY) {
-    lua_Integer priority = luaL_checkinteger(L, 2);
-    luaL_argcheck(L, priority >= INT32_MIN && priority <= INT32_MAX, 2, "priority out of range");
-    c->desc.priority = (int)priority;
-    lua_remove(L, 2);
-  }
-  if (flags & FLAG_OPTIONS) {
-    lua_rawgeti(L, LUA_REGISTRYINDEX, context->task_options);
-    lua_pushvalue(L, 1);
-    lua_rawget(L, -2);
-    lua_remove(L, -2);
-  } else {
+  if (flags & FLAG_FIELDS)
+    read_fields(L, context, c);
+  else
+    c->pool = lmp_default_pool(L, context);
+  if (flags & FLAG_PRIORITY) read_priority(L, c);
+  if (flags & FLAG_OPTIONS)
+    push_kept(L, context);
+  else
     lua_pushnil(L);
-  }
-  if (lua_rawgeti(L, 1, TASK_NAME) != LUA_TSTRING) {
+  if (!(flags & FLAG_FIELDS)) {
+    lua_pushnil(L);
+  } else if (lua_rawgeti(L, 1, TASK_NAME) != LUA_TSTRING) {
     lua_pop(L, 1);
     lua_pushnil(L);
   }
@@ -401,7 +419,7 @@ static int task_call(lua_State *L) {
   enum { KEPT = 2, FIRST = 3, DEPENDENCIES = 5 };
   lmp_context *context = lmp_context_of(L);
   call c = {.desc = MP_TASK_DESC_INIT, .how = argument_encoding, .payload = {.kind = LMP_CALL}};
-  check_task(L, 1);
+  check_task(L, context, 1);
   luaL_checkstack(L, 24, NULL);
   read_task(L, context, &c);
   lua_rotate(L, KEPT, 3);
@@ -468,6 +486,7 @@ void lmp_open_task(lua_State *L, lmp_context *context) {
   } makers[] = {{"parallel", parallel}, {"parallel_fast", parallel_fast}, {"parallel_with_deps", parallel_with_deps},
                 {"parallel_priority", parallel_priority}, {"spawn", spawn}};
   lmp_new_class(L, context, LMP_TASK, meta, methods);
+  context->tasks = lmp_keep_class(L, LMP_TASK);
   lmp_add_class(L, context, LMP_TASK);
   lmp_set_functions(L, context, functions);
   for (size_t i = 0; i < sizeof makers / sizeof makers[0]; i++) {

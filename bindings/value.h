@@ -157,7 +157,7 @@ typedef struct lmp_decoder {
 
 /* Reads the header; the number of values in *count. Raises "corrupt message at byte N: ...". */
 void lmp_decode_begin(lua_State *L, lmp_context *context, const lmp_message *message, lmp_decoder *decoder, uint32_t *count);
-/* Pushes the next value. */
+/* Pushes the next value; needs a slot of the stack. */
 void lmp_decode_value(lua_State *L, lmp_decoder *decoder);
 /* Checks that nothing is left. */
 void lmp_decode_end(lua_State *L, lmp_decoder *decoder);

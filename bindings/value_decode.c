@@ -265,7 +265,7 @@ void lmp_decode_begin(lua_State *L, lmp_context *context, const lmp_message *mes
 
 void lmp_decode_value(lua_State *L, lmp_decoder *decoder) {
   if (decoder->claimed > 0) decoder->claimed--;
-  lmp_decode_at_depth(L, decoder, 0);
+  if (!decode_plain(L, decoder)) lmp_decode_at_depth(L, decoder, 0);
 }
 
 void lmp_decode_end(lua_State *L, lmp_decoder *decoder) {

@@ -175,17 +175,22 @@ static void forget_identities(lmp_buffer *buffer) {
   buffer->objects = buffer->upvalues = 0;
 }
 
+/* A large buffer is not kept. */
+static void empty(lmp_buffer *buffer) {
+  lmp_message *m = &buffer->message;
+  m->size = 0;
+  if (m->capacity <= KEEP_BYTES) return;
+  free_block(m->pool, m->bytes, m->capacity);
+  m->bytes = NULL;
+  m->capacity = 0;
+}
+
 void lmp_buffer_reset(lmp_buffer *buffer) {
   lmp_message *m = &buffer->message;
   if (m->pool == NULL) return;
   lmp_release_attachments(m);
   forget_identities(buffer);
-  m->size = 0;
-  if (m->capacity > KEEP_BYTES) {
-    free_block(m->pool, m->bytes, m->capacity);
-    m->bytes = NULL;
-    m->capacity = 0;
-  }
+  empty(buffer);
 }
 
 void lmp_buffer_free(lmp_buffer *buffer) {
@@ -212,6 +217,7 @@ void lmp_encode_move(lmp_buffer *buffer, lmp_message *message) {
     memcpy(exact, m->bytes, m->size);
     message->bytes = exact;
     message->capacity = m->size;
+    empty(buffer);
   } else {
     uint32_t spare = m->capacity - m->size;
     char *fitting = spare > KEEP_BYTES && spare > m->size / 4 ? mp_pool_realloc(m->pool, m->bytes, m->capacity, m->size) : NULL;
@@ -521,9 +527,9 @@ static bool encode_shared(lua_State *L, lmp_context *context, lmp_buffer *buffer
     return lmp_put_tag_u32(buffer, LMP_REF, seen);
   }
   buffer->objects++;
+  if (!table) return lmp_encode_function(L, context, buffer, index, depth);
   int import = lmp_encode_import(L, context, buffer, index);
-  if (import != 0) return import > 0;
-  return table ? encode_object(L, context, buffer, index, depth) : lmp_encode_function(L, context, buffer, index, depth);
+  return import != 0 ? import > 0 : encode_object(L, context, buffer, index, depth);
 }
 
 static bool encode_handle(lua_State *L, lmp_buffer *buffer, int index, mp_task *task, bool dependency) {

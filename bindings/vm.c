@@ -286,7 +286,7 @@ static int open_protected(lua_State *L) {
 bool lmp_vm_open(lmp_vm *vm, char *why, size_t size) {
   if (vm->L != NULL) return true;
   vm->bytes = vm->peak = vm->refused = 0;
-  vm->depth = 0;
+  vm->depth = vm->thread_count = 0;
   vm->ceiling = vm->host->memory_limit;
   vm->L = lmp_newstate(vm_alloc, vm);
   if (vm->L == NULL) {

@@ -46,7 +46,7 @@ struct lmp_run {
   lmp_vm *vm;
   mp_worker *worker;
   mp_task *task;
-  const struct lmp_payload *payload;
+  struct lmp_payload *payload;
   lmp_message message;    /* a view of the payload's */
   lmp_message *result;    /* what the task leaves */
   mp_status status;
@@ -70,6 +70,7 @@ struct lmp_vm {
   lmp_run *run;           /* innermost */
   int depth;
   int threads;             /* registry reference: [d] = coroutine that runs tasks at depth d > 0 */
+  int thread_count;
 };
 
 /* The worker's own; on its thread. */
