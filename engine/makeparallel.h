@@ -125,7 +125,7 @@ typedef struct mp_pool_config {
   unsigned workers_extra; /* most replacement threads for workers blocked in a wait; default 256 */
   size_t stack_size;      /* bytes a worker's stack may use, at least 1 MiB; 0: 8 MiB (only touched pages cost memory) */
   uint64_t spin_ns;       /* how long an idle worker or a waiting thread looks before it sleeps; default 2,000 */
-  uint64_t spin_free_ns;  /* the same while a core is free for it: fewer threads awake than cores; default 50,000 */
+  uint64_t spin_free_ns;  /* the same while a core is free for it: fewer threads awake than cores, and while that pays; default 200,000 */
   int owner_works;        /* nonzero: the owner runs tasks while it waits (a game's main thread), any that it finds. Default 0 */
   int caller_runs;        /* nonzero: MP_TASK_CALLER_RUNS works on the owner too, not on workers only. Default 0 */
   mp_limits limits;       /* default: none */

@@ -63,7 +63,7 @@ mp_pool_config mp_pool_config_default(void) {
   config.size = sizeof config;
   config.workers_extra = 256;
   config.spin_ns = 2000;
-  config.spin_free_ns = 50000;
+  config.spin_free_ns = 200000;
   config.mailbox_max = 65536;
   config.idle_after_ns = (uint64_t)300000000;
   config.stuck_grace_ns = (uint64_t)100000000;

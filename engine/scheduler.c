@@ -6,7 +6,8 @@
 
 #include "bug.h"
 
-#define PROBE_EVERY 32 /* looks, of which one may take all of spin_free_ns */
+#define PROBE_OFTEN 32   /* one look of so many is a probe */
+#define PROBE_SELDOM 512 /* when they find nothing */
 #define FAIR_EVERY 64 /* picks between two looks at the lowest level first */
 #define OWNER_STACK ((size_t)1 << 20)
 #define INTERRUPT_LOOKS 10000
@@ -190,20 +191,34 @@ static void end_search(mp_worker *worker) {
   if (mp_park_search_end(&scheduler->park) && mp_scheduler_has_work(scheduler)) mp_park_notify(&scheduler->park);
 }
 
+void mp_patience_init(mp_patience *patience, uint64_t free_ns) {
+  mp_store_relaxed(&patience->free_ns, (uint32_t)free_ns);
+  mp_store_relaxed(&patience->until_probe, PROBE_OFTEN);
+  mp_store_relaxed(&patience->spacing, PROBE_OFTEN);
+}
+
+/* Threads outside may overwrite each other's lessons: no harm. */
 mp_look mp_look_begin(const mp_scheduler *scheduler, mp_patience *patience) {
-  uint32_t looks = mp_load_relaxed(&patience->looks) + 1;
-  bool probe = looks % PROBE_EVERY == 0;
-  mp_store_relaxed(&patience->looks, looks); /* threads outside may overwrite each other's lessons: no harm */
+  uint32_t left = mp_load_relaxed(&patience->until_probe);
+  bool probe = left == 0;
+  if (!probe) mp_store_relaxed(&patience->until_probe, left - 1);
   uint64_t free_ns = probe ? scheduler->config.spin_free_ns : mp_load_relaxed(&patience->free_ns);
-  return (mp_look){scheduler, patience, mp_os_now(), free_ns};
+  return (mp_look){scheduler, patience, mp_os_now(), free_ns, probe};
 }
 
 void mp_look_end(const mp_look *look, bool found) {
   const mp_scheduler_config *config = &look->scheduler->config;
+  mp_patience *patience = look->patience;
+  if (look->probe) {
+    uint32_t twice = 2 * mp_load_relaxed(&patience->spacing), spacing = found ? PROBE_OFTEN : twice < PROBE_SELDOM ? twice : PROBE_SELDOM;
+    mp_store_relaxed(&patience->spacing, spacing);
+    mp_store_relaxed(&patience->until_probe, spacing);
+    if (!found) return;
+  }
   uint64_t free_ns = found ? 4 * look->free_ns : look->free_ns / 2;
   if (free_ns > config->spin_free_ns) free_ns = config->spin_free_ns;
   if (free_ns < config->spin_ns) free_ns = config->spin_ns;
-  mp_store_relaxed(&look->patience->free_ns, (uint32_t)free_ns);
+  mp_store_relaxed(&patience->free_ns, (uint32_t)free_ns);
 }
 
 /*
@@ -338,7 +353,7 @@ static mp_worker *add_slot_locked(mp_scheduler *scheduler) {
   worker->scheduler = scheduler;
   worker->index = index;
   worker->random = index * 7919 + 13;
-  mp_store_relaxed(&worker->patience.free_ns, (uint32_t)scheduler->config.spin_free_ns);
+  mp_patience_init(&worker->patience, scheduler->config.spin_free_ns);
   if (mp_parker_init(&worker->parker) != MP_OK) goto fail_parker;
   if (mp_os_gate_init(&worker->spare_gate) != MP_OK) goto fail_gate;
   mp_store_relaxed(&scheduler->worker[index], worker);
@@ -387,7 +402,7 @@ mp_status mp_scheduler_init(mp_scheduler *scheduler, mp_alloc *alloc, mp_log *lo
   scheduler->log = log;
   scheduler->changed = changed;
   scheduler->capacity = config->workers + config->workers_extra + (config->owner_works ? 1 : 0);
-  mp_store_relaxed(&scheduler->outside.free_ns, (uint32_t)config->spin_free_ns);
+  mp_patience_init(&scheduler->outside, config->spin_free_ns);
   mp_status status = mp_inbox_init(&scheduler->inbox);
   if (status != MP_OK) return status;
   if ((status = mp_park_init(&scheduler->park)) != MP_OK) goto fail_park;

@@ -53,7 +53,8 @@ typedef struct mp_counters {
 /* What a thread, or all that wait outside, learnt about looking; see mp_look. */
 typedef struct mp_patience {
   _Atomic uint32_t free_ns;
-  _Atomic uint32_t looks;
+  _Atomic uint32_t until_probe; /* looks */
+  _Atomic uint32_t spacing;     /* of the probes */
 } mp_patience;
 
 /* A task that a worker is inside of; they nest when a task waits. On the worker's stack. */
@@ -172,13 +173,16 @@ mp_job *mp_scheduler_find(mp_worker *worker);
 /*
 ** How long a thread looks before it sleeps: spin_ns; or, while a core is free for it, up to spin_free_ns, as long as that pays. Looks that
 ** find nothing halve what the next one may take, so that a thread whose work comes seldom, or whose core somebody else needs, soon looks
-** no longer than spin_ns; now and then one takes all the time, to notice when it would pay again.
+** no longer than spin_ns. Now and then one, a probe, takes all the time, to notice when it would pay again; the more probes find nothing,
+** the fewer.
 */
 typedef struct mp_look {
   const mp_scheduler *scheduler;
   mp_patience *patience;
   uint64_t began, free_ns;
+  bool probe;
 } mp_look;
+void mp_patience_init(mp_patience *patience, uint64_t free_ns);
 mp_look mp_look_begin(const mp_scheduler *scheduler, mp_patience *patience);
 /* May it go on? Asked again and again: the core may be taken meanwhile. */
 static inline bool mp_look_goes_on(const mp_look *look, uint64_t now) {

@@ -1,4 +1,5 @@
 /* The scheduler: continuations, fair picks, replacements of blocked workers, sleep and wake. */
+#include "scheduler.h"
 #include "unit.h"
 
 #include <string.h>
@@ -232,6 +233,39 @@ static void test_worker_accessors_inside_a_task(void **state) {
   world_close(&w);
 }
 
+/* Looks that find what `found` says, until one is a probe: how many there were, the probe included. */
+static unsigned looks_to_probe(const mp_scheduler *scheduler, mp_patience *patience, bool found) {
+  for (unsigned n = 1;; n++) {
+    mp_look look = mp_look_begin(scheduler, patience);
+    mp_look_end(&look, found);
+    if (look.probe) return n;
+  }
+}
+
+static void test_look_that_fails_shortens_the_next_and_probes_grow_rare(void **state) {
+  static mp_scheduler scheduler; /* of which only this is looked at */
+  mp_patience patience;
+  (void)state;
+  scheduler.config.spin_ns = 1000;
+  scheduler.config.spin_free_ns = 8000;
+  mp_patience_init(&patience, 8000);
+  for (unsigned want = 8000; want > 1000; want /= 2) {
+    mp_look look = mp_look_begin(&scheduler, &patience);
+    assert_int_equal(look.free_ns, want);
+    mp_look_end(&look, false);
+  }
+  unsigned before = looks_to_probe(&scheduler, &patience, false), now;
+  while ((now = looks_to_probe(&scheduler, &patience, false)) > before) before = now;
+  assert_true(now > 100 && now == before); /* rare, but not ever rarer */
+  mp_look look = mp_look_begin(&scheduler, &patience);
+  assert_int_equal(look.free_ns, 1000); /* a probe that fails teaches nothing else */
+  mp_look_end(&look, true);
+  look = mp_look_begin(&scheduler, &patience);
+  assert_int_equal(look.free_ns, 4000);
+  (void)looks_to_probe(&scheduler, &patience, true);
+  assert_true(looks_to_probe(&scheduler, &patience, true) < 100);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_finish_host_waits_inside_no_continuation_is_lost),
@@ -241,6 +275,7 @@ int main(void) {
       cmocka_unit_test(test_idle_workers_wake_for_each_task),
       cmocka_unit_test(test_worker_lock_excludes_and_recurses),
       cmocka_unit_test(test_worker_accessors_inside_a_task),
+      cmocka_unit_test(test_look_that_fails_shortens_the_next_and_probes_grow_rare),
   };
   return unit_main(tests);
 }
