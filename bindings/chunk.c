@@ -62,6 +62,7 @@ static void encode_result(lua_State *L, chunk *c) { /* result on top */
 /* Runs the items from `at` on until one raises. Stack: chunk, function, refs, env, math.randomseed. */
 static int run_items(lua_State *L) {
   chunk *c = lua_touserdata(L, 1);
+  lmp_context *context = c->run->vm->context;
   if (c->decoder->refs != 0) c->decoder->refs = 3;
   if (c->decoder->env != 0) c->decoder->env = 4;
   while (c->at < c->count) {
@@ -75,6 +76,7 @@ static int run_items(lua_State *L) {
     lua_call(L, 1, 1);
     encode_result(L, c);
     lmp_encode_separate(c->buffer); /* results of different calls share nothing */
+    lmp_forget_packed(L, context);
     lua_pop(L, 1);
     if (mp_worker_cancelled(c->run->worker)) { /* between items a chunk stops by itself */
       c->run->saw_cancel = true;

@@ -63,6 +63,8 @@ struct lmp_context {
   struct lmp_ledger *ledger; /* tasks of the handles; owned */
   lmp_class handles, tasks; /* LMP_HANDLE, LMP_TASK */
   lmp_buffer *scratch;  /* the encoder's; owned, freed by __gc. NULL inside __mp_pack */
+  int packed;           /* registry reference: nil, or a list of what __mp_pack returned for the message at work */
+  lua_Integer packed_count;
   int flights;          /* results of caches that this state computes now (shared.c) */
   bool was_shut_down;   /* the default pool is gone until reset_shutdown */
 };

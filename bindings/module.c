@@ -131,6 +131,7 @@ static lmp_context *new_context(lua_State *L, lmp_vm *vm) {
   context->names = new_table(L, NULL);
   context->task_options = new_table(L, "k");
   context->pool_options = new_table(L, NULL);
+  context->packed = new_table(L, NULL);
   context->pool_objects = new_table(L, "v");
   lmp_ledger_open(L, context);
   return context;

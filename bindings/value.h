@@ -111,6 +111,8 @@ void lmp_encode_finish(lmp_buffer *buffer, uint32_t count);
 void lmp_encode_rewind(lmp_buffer *buffer, uint32_t size, uint32_t objects, uint32_t upvalues);
 /* What follows shares nothing with what was written. */
 void lmp_encode_separate(lmp_buffer *buffer);
+/* After that, or when a message is done: what __mp_pack returned may go. Needs a slot of the stack; never raises. */
+void lmp_forget_packed(lua_State *L, lmp_context *context);
 /* Pushes the text of a refusal: "args[2].conn (userdata 'FILE*') cannot be sent to a worker: ..." */
 void lmp_push_refusal(lua_State *L, const lmp_buffer *buffer, const lmp_encoding *how);
 /* Raises that text, at whoever called the C function that runs. */

@@ -483,6 +483,26 @@ static bool encode_table(lua_State *L, lmp_context *context, lmp_buffer *buffer,
   return true;
 }
 
+void lmp_forget_packed(lua_State *L, lmp_context *context) {
+  if (context->packed_count == 0) return;
+  lua_pushnil(L);
+  lua_rawseti(L, LUA_REGISTRYINDEX, context->packed);
+  context->packed_count = 0;
+}
+
+/* The value on top stays as long as its address, and those of what it holds, are known for what was written. */
+static void keep_packed(lua_State *L, lmp_context *context) {
+  if (lua_rawgeti(L, LUA_REGISTRYINDEX, context->packed) != LUA_TTABLE) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, LUA_REGISTRYINDEX, context->packed);
+  }
+  lua_pushvalue(L, -2);
+  lua_rawseti(L, -2, ++context->packed_count);
+  lua_pop(L, 1);
+}
+
 /* __mp_pack(object) gives a plain value in its place; the other side calls __mp_unpack(value). */
 static bool encode_packed(lua_State *L, lmp_context *context, lmp_buffer *buffer, int object, int depth) {
   lmp_buffer *scratch = context->scratch;
@@ -492,6 +512,7 @@ static bool encode_packed(lua_State *L, lmp_context *context, lmp_buffer *buffer
   context->scratch = scratch;
   if (status != LUA_OK) lua_error(L);
   if (!lmp_put_tag(buffer, LMP_PACKED)) return false;
+  keep_packed(L, context);
   bool ok = lmp_encode_value(L, context, buffer, lua_gettop(L), depth + 1, false);
   if (!ok) lmp_path_prepend(buffer, "<packed>");
   lua_pop(L, 1);
@@ -602,6 +623,7 @@ lmp_buffer *lmp_encode_begin(lua_State *L, lmp_context *context, mp_pool *pool) 
     buffer->message.pool = pool;
   }
   lmp_encode_start(buffer);
+  lmp_forget_packed(L, context); /* an error may have left some */
   return buffer;
 }
 
@@ -645,7 +667,8 @@ static bool encode_list(lua_State *L, lmp_context *context, lmp_buffer *buffer, 
   return ok;
 }
 
-bool lmp_encode_values(lua_State *L, lmp_context *context, lmp_buffer *buffer, const lmp_encoding *how, int first, int n) {
+/* As lmp_encode_values. */
+static bool encode_all(lua_State *L, lmp_context *context, lmp_buffer *buffer, const lmp_encoding *how, int first, int n) {
   lua_Integer learnt = context->loaded_mark;
   if (buffer->memory) return false;
   bool done = encode_list(L, context, buffer, how, first, n);
@@ -655,6 +678,12 @@ bool lmp_encode_values(lua_State *L, lmp_context *context, lmp_buffer *buffer, c
   /* learnt anew, perhaps on the way: what has a name now must travel by it */
   buffer = lmp_encode_begin(L, context, buffer->message.pool);
   return !buffer->memory && encode_list(L, context, buffer, how, first, n);
+}
+
+bool lmp_encode_values(lua_State *L, lmp_context *context, lmp_buffer *buffer, const lmp_encoding *how, int first, int n) {
+  bool done = encode_all(L, context, buffer, how, first, n);
+  lmp_forget_packed(L, context);
+  return done;
 }
 
 /* }====================================================== */

@@ -79,6 +79,18 @@ LUA_TEST(test_copy_packed_objects_are_unpacked,
          "local half = {__mp_pack = function() return 1 end}; core.class('half', half)\n"
          "raises('has no __mp_unpack', copy, setmetatable({}, half))\n")
 
+/* What __mp_pack returned is garbage after it was written: its address must not stand for it any longer. */
+LUA_TEST(test_copy_packed_values_collected_on_the_way_are_not_mixed_up,
+         "local mt; mt = {__mp_pack = function(o) collectgarbage(); return {o.x} end, __mp_unpack = function(v) return setmetatable({x = v[1]}, mt) end}\n"
+         "core.class('point', mt)\n"
+         "local list = {}\n"
+         "for i = 1, 50 do list[i] = setmetatable({x = i}, mt) end\n"
+         "for i, p in ipairs(copy(list)) do same(p.x, i) end\n"
+         "for i, p in ipairs{copy(table.unpack(list))} do same(p.x, i) end\n"
+         "local weak = setmetatable({}, {__mode = 'v'})\n"
+         "mt.__mp_pack = function(o) weak[1] = {o.x}; return weak[1] end\n"
+         "copy(list); collectgarbage(); same(weak[1], nil)\n") /* nor are they kept longer than that */
+
 LUA_TEST(test_copy_source_and_pool_travel,
          "local f = copy(core.source('return 1 + ...')); same(f(41), 42)\n"
          "local p = core.pool{workers = 1}\n"
@@ -221,6 +233,7 @@ int main(void) {
       cmocka_unit_test(test_copy_nesting_to_the_limit_passes_and_beyond_is_refused),
       cmocka_unit_test(test_copy_no_metamethod_is_called),
       cmocka_unit_test(test_copy_packed_objects_are_unpacked),
+      cmocka_unit_test(test_copy_packed_values_collected_on_the_way_are_not_mixed_up),
       cmocka_unit_test(test_copy_source_and_pool_travel),
       cmocka_unit_test(test_encode_what_cannot_travel_is_refused_with_its_path),
       cmocka_unit_test(test_encode_light_userdata_is_refused),
