@@ -74,7 +74,8 @@ describe("the command makeparallel", function()
   it("examines the machine, and tests that tasks run", function()
     local child <const> = run "doctor"
     assert.equal(0, child.code)
-    assert.matches(("workers      %d\n"):format(mp.get_thread_pool_info().workers), child.stdout)
+    local pool <close> = mp.pool {}
+    assert.matches(("workers      %d\n"):format(pool:info().workers), child.stdout)
     local lines <const> = { "makeparallel %d", "Lua +Lua 5", "CPUs +allowed: ", "memory +%d+ MiB", "self%-test +1000 tasks.- ms\n$" }
     for _, line in ipairs(lines) do
       assert.matches(line, child.stdout)

@@ -46,9 +46,12 @@ describe("a deadline", function()
 end)
 
 describe("a worker whose task does not return", function()
-  -- A task that is over while its body sits in C. A deadline would do it too, but might pass before the body begins.
-  local function start_stuck(pool, source)
-    local h <const> = pool:spawn(assert(load(source)))
+  -- A task that is over while its body sits in C, as long as there is `file`. A deadline might pass before the body begins.
+  local function start_stuck(pool, file)
+    local h <const> = pool:spawn(function(path)
+      os.execute(("while [ -e %s ]; do sleep 0.05; done"):format(path))
+      return "late"
+    end, file.path)
     support.wait_until(function() return h:status() == "running" end)
     mp.sleep(0.01) -- it has reached C
     assert.is_true(h:cancel())
@@ -57,9 +60,13 @@ describe("a worker whose task does not return", function()
 
   it("is replaced, and counted until it does; what the task returns is dropped", function()
     local pool <const> = mp.pool { workers = 1 }
-    local h <const> = start_stuck(pool, BLOCK .. " return 'late'")
-    assert.equal("done", pool:spawn(function() return "done" end):get(support.HANG_SECONDS))
-    assert.equal(1, pool:info().stuck)
+    local h
+    do
+      local file <close> = support.temporary_file()
+      h = start_stuck(pool, file)
+      assert.equal("done", pool:spawn(function() return "done" end):get(support.HANG_SECONDS))
+      assert.equal(1, pool:info().stuck)
+    end
     support.wait_until(function() return pool:info().stuck == 0 end)
     assert.equal("cancelled", support.failure(h).kind)
     pool:shutdown()
@@ -68,9 +75,16 @@ describe("a worker whose task does not return", function()
   it("is told of in the log", function()
     local lines <const> = {}
     local pool <const> = mp.pool { workers = 1, log = function(level, _, line) lines[#lines + 1] = level .. ": " .. line end }
-    start_stuck(pool, "os.execute 'sleep 0.5'")
-    support.wait_until(function() mp.poll() return table.concat(lines, "\n"):find("is back", 1, true) ~= nil end)
-    assert.matches("warn: worker %d+ is set aside: its task #%d+ is over but does not return", table.concat(lines, "\n"))
+    local function told(text)
+      mp.poll()
+      return table.concat(lines, "\n"):find(text) ~= nil
+    end
+    do
+      local file <close> = support.temporary_file()
+      start_stuck(pool, file)
+      support.wait_until(function() return told "warn: worker %d+ is set aside: its task #%d+ is over but does not return" end)
+    end
+    support.wait_until(function() return told "is back" end)
     pool:shutdown()
   end)
 
