@@ -558,7 +558,7 @@ static bool encode_handle(lua_State *L, lmp_buffer *buffer, int index, mp_task *
   if (!lmp_attach(buffer, dependency ? LMP_ATTACH_DEPENDENCY : LMP_ATTACH_TASK, task, &number)) return false;
   if (dependency) return lmp_put_tag_u32(buffer, LMP_DEPENDENCY, number);
   if (!lmp_put_tag_u32(buffer, LMP_HANDLE_REF, number)) return false;
-  bool ok = lua_getiuservalue(L, index, 2) == LUA_TSTRING ? encode_string(L, buffer, lua_gettop(L)) : lmp_put_tag(buffer, LMP_NIL);
+  bool ok = lua_getiuservalue(L, index, LMP_HANDLE_NAME) == LUA_TSTRING ? encode_string(L, buffer, lua_gettop(L)) : lmp_put_tag(buffer, LMP_NIL);
   lua_pop(L, 1);
   return ok;
 }
