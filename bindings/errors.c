@@ -32,8 +32,8 @@ void lmp_push_error(lua_State *L, const char *kind, const char *format, ...) {
   luaL_setmetatable(L, LMP_ERROR);
 }
 
-void lmp_make_error(lua_State *L) { /* stack: kind, message, traceback, has value, value */
-  static const char *const fields[] = {"kind", "message", "traceback", NULL, "value"};
+void lmp_make_error(lua_State *L) { /* stack: kind, message, traceback, has value, value, task's name */
+  static const char *const fields[] = {"kind", "message", "traceback", NULL, "value", "task"};
   int base = lua_gettop(L) - LMP_FAILURE_VALUES;
   luaL_checkstack(L, 4, NULL);
   lua_createtable(L, 0, 8);
@@ -217,9 +217,9 @@ void lmp_push_error_text(lua_State *L) {
   cut_text(L);
 }
 
-bool lmp_encode_failure(lua_State *L, lmp_context *context, lmp_buffer *buffer, const char *kind, bool with_traceback) {
+bool lmp_encode_failure(lua_State *L, lmp_context *context, lmp_buffer *buffer, const char *kind, const char *name, bool with_traceback) {
   int value = lua_gettop(L);
-  luaL_checkstack(L, 4, NULL);
+  luaL_checkstack(L, 5, NULL);
   lmp_push_error_text(L); /* stack: value, text */
   if (!with_traceback || lua_rawgetp(L, LUA_REGISTRYINDEX, &traceback_key) != LUA_TSTRING) {
     lua_settop(L, value + 1);
@@ -243,6 +243,8 @@ bool lmp_encode_failure(lua_State *L, lmp_context *context, lmp_buffer *buffer, 
       ok = lmp_put_tag(buffer, LMP_FALSE) && lmp_encode_value(L, context, buffer, value + 1, 0, false);
     }
   }
+  lua_pushstring(L, name); /* nil for NULL */
+  ok = ok && lmp_encode_value(L, context, buffer, lua_gettop(L), 0, false);
   if (ok) lmp_encode_finish(buffer, LMP_FAILURE_VALUES);
   lua_settop(L, value);
   return ok;

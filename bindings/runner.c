@@ -136,7 +136,7 @@ static void fail(lua_State *L, lmp_run *run, const char *kind, bool with_traceba
   lmp_context *context = run->vm->context;
   lmp_buffer *buffer = lmp_encode_begin(L, context, mp_worker_pool(run->worker));
   run->status = MP_FAILED;
-  if (lmp_encode_failure(L, context, buffer, kind, with_traceback)) run->result = lmp_encode_take(buffer);
+  if (lmp_encode_failure(L, context, buffer, kind, run->name, with_traceback)) run->result = lmp_encode_take(buffer);
 }
 
 /* "result[1].file (userdata 'FILE*') cannot be sent back from task 'load' <main.lua:30>: ..." */
@@ -279,6 +279,7 @@ static int fail_protected(lua_State *L) { /* stack: run, error value */
 /* The call itself failed: arguments that cannot be made here, or no memory. The error value is on top. */
 static void fail_outside(lua_State *L, lmp_run *run, int status) {
   run->status = MP_FAILED;
+  run->name = NULL; /* it was on the stack that the error has unwound */
   (void)lmp_vm_caught(run->vm);
   if (status == LUA_ERRMEM) run->vm->damaged = true;
   if (status == LUA_ERRMEM && run->stop == LMP_GOES_ON) return; /* no result: read as a failure of memory */
@@ -345,7 +346,7 @@ static lmp_message *plain_failure(mp_pool *pool, const char *kind, const char *t
   lmp_message *result = NULL;
   if (!buffer.memory && lmp_put_tag(&buffer, LMP_STR8) && lmp_put_short(&buffer, kind, kind_size) && lmp_put_tag(&buffer, LMP_STR8) &&
       lmp_put_short(&buffer, text, text_size) && lmp_put_tag(&buffer, LMP_NIL) && lmp_put_tag(&buffer, LMP_FALSE) &&
-      lmp_put_tag(&buffer, LMP_NIL)) {
+      lmp_put_tag(&buffer, LMP_NIL) && lmp_put_tag(&buffer, LMP_NIL)) {
     lmp_encode_finish(&buffer, LMP_FAILURE_VALUES);
     result = lmp_encode_take(&buffer);
   }
