@@ -302,7 +302,7 @@ typedef struct mp_task_desc {
   size_t size;          /* sizeof(mp_task_desc) */
   mp_task_run *run;
   void *arg;
-  size_t arg_size;      /* 0: arg is passed as it is. Else that many bytes at arg are copied into the task */
+  size_t arg_size;      /* 0: arg is passed as it is. Else that many bytes at arg are copied into the task, and are its memory to the end */
   size_t held_bytes;    /* what arg holds elsewhere, for limits.queue_bytes */
   mp_task_drop *drop;   /* may be NULL */
   mp_task_done *done;   /* may be NULL */
@@ -408,7 +408,8 @@ MP_API void *mp_worker_ud(const mp_worker *worker);        /* config.worker_ud *
 MP_API int mp_worker_cancelled(const mp_worker *worker);   /* was the running task asked to stop? */
 MP_API size_t mp_worker_stack_left(const mp_worker *worker); /* bytes of C stack below the caller, about */
 
-/* Stores the task's result; `drop` frees it with the task (may be NULL). Replaces an earlier one. */
+/* Stores the task's result; `drop` frees it with the task (may be NULL). Replaces an earlier one. It may lie in a copied argument
+   (arg_size), which is still there when its own `drop` has been called. */
 MP_API void mp_worker_set_result(mp_worker *worker, void *result, mp_task_drop *drop);
 
 /*

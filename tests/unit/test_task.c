@@ -138,6 +138,43 @@ static void test_submit_copied_argument_of_any_size_arrives(void **state) {
   world_close(&w);
 }
 
+/* A result that lies where the argument did. */
+static mp_status answer_in_place(mp_worker *worker, void *arg) {
+  memset(arg, 7, 100);
+  mp_worker_set_result(worker, arg, NULL);
+  return MP_OK;
+}
+
+static _Atomic int arguments_dropped;
+
+static void drop_argument(void *arg) {
+  (void)arg;
+  mp_add_relaxed(&arguments_dropped, 1);
+}
+
+static void test_task_result_in_a_copied_argument_outlives_its_drop(void **state) {
+  world w;
+  static unsigned char bytes[5000];
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *task;
+  (void)state;
+  world_open(&w, 1);
+  desc.run = answer_in_place;
+  desc.drop = drop_argument;
+  desc.arg = bytes;
+  for (size_t size = 100; size <= sizeof bytes; size *= 7) {
+    int before = mp_load_relaxed(&arguments_dropped);
+    desc.arg_size = size;
+    assert_ok(mp_submit(w.pool, &desc, &task));
+    assert_ends(task, MP_STATE_DONE, MP_OK);
+    assert_int_equal(mp_load_relaxed(&arguments_dropped), before + 1);
+    const unsigned char *result = mp_task_result(task);
+    for (int i = 0; i < 100; i++) assert_int_equal(result[i], 7);
+    mp_task_release(task);
+  }
+  world_close(&w);
+}
+
 typedef struct outcome {
   _Atomic int dropped;
   mp_status status;
@@ -334,6 +371,7 @@ int main(void) {
       cmocka_unit_test(test_task_status_that_is_none_is_a_failure),
       cmocka_unit_test(test_task_drop_comes_before_the_end_is_seen),
       cmocka_unit_test(test_submit_copied_argument_of_any_size_arrives),
+      cmocka_unit_test(test_task_result_in_a_copied_argument_outlives_its_drop),
       cmocka_unit_test(test_task_result_replaced_and_freed_with_the_last_reference),
       cmocka_unit_test(test_task_times_only_when_asked_for),
       cmocka_unit_test(test_submit_batch_strides_and_hands_out_all),
