@@ -239,3 +239,60 @@ describe("a value sent to a worker and back", function()
     assert.equal(5000, select("#", round_trip(table.unpack(many))))
   end)
 end)
+
+-- A result is written where the arguments were, if it can be.
+describe("a result", function()
+  local SIZES <const> = { 0, 10, 50, 100, 1000, 70000, 1000000 }
+
+  local function reply(text, size, extra)
+    return (text .. "|"):rep(size // (#text + 1) + 1):sub(1, size), #text, extra
+  end
+
+  it("may be smaller or larger than the arguments, whatever these hold", function()
+    local shared <const> = { "shared" }
+    local function fn() return shared end
+    for _, sent in ipairs(SIZES) do
+      for _, back in ipairs(SIZES) do
+        local text <const> = ("a"):rep(sent)
+        local h <const> = mp.spawn(reply, text, back, { fn, fn, shared })
+        for _ = 1, 2 do
+          local got, size, extra = h:get()
+          assert.is_true(got == (reply(text, back)))
+          assert.equal(sent, size)
+          assert.is_true(extra[1] == extra[2] and extra[1]() == extra[3])
+        end
+        assert.is_true(mp.spawn(reply, text, back):get() == (reply(text, back)))
+      end
+    end
+  end)
+
+  it("reaches what depends on it, from wherever it lies", function()
+    for _, size in ipairs(SIZES) do
+      local first <const> = mp.spawn(reply, "b", size)
+      local second <const> = mp.spawn(reply, first, size)
+      assert.is_true(second:get() == (reply(reply("b", size), size)))
+    end
+  end)
+
+  it("may be refused, or an error, after large arguments", function()
+    local text <const> = ("a"):rep(1000000)
+    local refused <const> = mp.spawn(function(t) return t, io.stdout end, text)
+    local raised <const> = mp.spawn(function(t) error(#t, 0) end, text)
+    assert.equal("send", support.failure(refused).kind)
+    assert.equal(#text, support.failure(raised).value)
+  end)
+
+  it("that is small does not keep the memory of large arguments", function()
+    local pool <close> = mp.pool { workers = 1 }
+    local text <const> = ("a"):rep(1 << 20)
+    local function bytes() return pool:info().bytes end
+    assert.equal(#text, pool:spawn(string.len, text):get())
+    local before <const> = bytes()
+    local handles <const> = {}
+    for i = 1, 20 do
+      handles[i] = pool:spawn(string.len, text)
+      assert.equal(#text, handles[i]:get())
+    end
+    assert.is_true(bytes() < before + #text, bytes() - before)
+  end)
+end)
