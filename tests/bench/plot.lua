@@ -60,7 +60,7 @@ local function panel_of(suite, title, text)
   for _, row in ipairs(read_rows(text, suite)) do
     local mine, times, any = row.values[suite.ours], {}, false
     for peer, value in pairs(row.values) do
-      local ratio = mine and peer ~= suite.ours and peer ~= "serial" and suites.ratio(value, mine, row.unit)
+      local ratio = mine and peer ~= suite.ours and not suites.yardsticks[peer] and suites.ratio(value, mine, row.unit)
       if ratio then
         times[peer], present[peer], any = math.max(LEAST, math.min(MOST, ratio)), true, true
       end

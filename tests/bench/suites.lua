@@ -54,6 +54,9 @@ end
 
 local suites = {}
 
+--- Subjects that are no peers: they say what the work or the machine takes by itself.
+suites.yardsticks = { serial = true, bare = true }
+
 --- All of them, for the checkout at `root`, built in `build`; `here` is the folder of this file. What runs Lua: by default what runs this.
 function suites.of(build, root, here, interpreter)
   local bench <const> = build .. "/bench/"
@@ -61,7 +64,7 @@ function suites.of(build, root, here, interpreter)
     programs({
       name = "engine",
       ours = "ours",
-      subjects = { "ours", "tbb", "libuv", "libgomp", "libomp" },
+      subjects = { "ours", "tbb", "libuv", "libgomp", "libomp", "bare" },
       cases = require "engine.cases",
     }, bench),
     programs({ name = "growth", ours = "growth", subjects = { "growth" }, cases = require "engine.growth_cases" }, bench),
@@ -105,7 +108,7 @@ function suites.best(values, ours, unit)
   local best, whose
   for subject, list in pairs(values) do
     local value = stats.median(list)
-    if subject ~= ours and subject ~= "serial" and (not best or (suites.ratio(value, best, unit) or 1) < 1) then
+    if subject ~= ours and not suites.yardsticks[subject] and (not best or (suites.ratio(value, best, unit) or 1) < 1) then
       best, whose = value, subject
     end
   end

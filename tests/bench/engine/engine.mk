@@ -27,4 +27,7 @@ $(BENCH_OUT)/libgomp: tests/bench/engine/openmp.c tests/bench/engine/bench.h
 $(BENCH_OUT)/libomp: tests/bench/engine/openmp.c tests/bench/engine/bench.h
 	$(call peer,clang,c,omp.h,-std=c11 -fopenmp -Wno-sign-compare) # of what it makes of a taskloop itself
 
-bench-engine-programs: $(addprefix $(BENCH_OUT)/,ours growth tbb libuv libgomp libomp)
+$(BENCH_OUT)/bare: tests/bench/engine/bare.c tests/bench/engine/bench.h
+	$(call peer,gcc,c,linux/futex.h,-std=c11)
+
+bench-engine-programs: $(addprefix $(BENCH_OUT)/,ours growth tbb libuv libgomp libomp bare)
