@@ -72,19 +72,10 @@ static void grow(lua_State *L, lmp_ledger *ledger) {
   ledger->capacity = capacity;
 }
 
-static int new_weak_table(lua_State *L, const char *mode) {
-  lua_newtable(L);
-  lua_createtable(L, 0, 1);
-  lua_pushstring(L, mode);
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
-  return luaL_ref(L, LUA_REGISTRYINDEX);
-}
-
 void lmp_ledger_open(lua_State *L, lmp_context *context) {
   lmp_ledger *ledger = context->ledger;
-  ledger->handles = new_weak_table(L, "k");
-  ledger->watcher = new_weak_table(L, "v");
+  ledger->handles = lmp_new_table(L, "k");
+  ledger->watcher = lmp_new_table(L, "v");
   grow(L, ledger);
   watch_next_cycle(L, context);
 }

@@ -94,6 +94,8 @@ void lmp_set_functions(lua_State *L, lmp_context *context, const luaL_Reg *funct
 /* Creates a metatable: metamethods, and methods under __index (which may be NULL). `__metatable` is false. */
 void lmp_new_class(lua_State *L, lmp_context *context, const char *name, const luaL_Reg *metamethods, const luaL_Reg *methods);
 static inline lmp_context *lmp_context_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
+/* A new table's registry reference; mode: "k", "v" or NULL, as __mode. */
+int lmp_new_table(lua_State *L, const char *mode);
 /* The metatable of that name, which stays in the registry for good. */
 lmp_class lmp_keep_class(lua_State *L, const char *name);
 /* Is it the metatable of the value at index? Needs a slot of the stack. */

@@ -92,7 +92,7 @@ static int context_gc(lua_State *L) {
   return 0;
 }
 
-static int new_table(lua_State *L, const char *mode) {
+int lmp_new_table(lua_State *L, const char *mode) {
   lua_newtable(L);
   if (mode != NULL) {
     lua_createtable(L, 0, 1);
@@ -123,16 +123,16 @@ static lmp_context *new_context(lua_State *L, lmp_vm *vm) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
   context->main = lua_tothread(L, -1);
   lua_pop(L, 1);
-  context->watched = new_table(L, NULL);
-  context->code_of = new_table(L, "k");
-  context->code_by_content = new_table(L, "v");
-  context->loaded_code = new_table(L, "v");
-  context->classes = new_table(L, NULL);
-  context->names = new_table(L, NULL);
-  context->task_options = new_table(L, "k");
-  context->pool_options = new_table(L, NULL);
-  context->packed = new_table(L, NULL);
-  context->pool_objects = new_table(L, "v");
+  context->watched = lmp_new_table(L, NULL);
+  context->code_of = lmp_new_table(L, "k");
+  context->code_by_content = lmp_new_table(L, "v");
+  context->loaded_code = lmp_new_table(L, "v");
+  context->classes = lmp_new_table(L, NULL);
+  context->names = lmp_new_table(L, NULL);
+  context->task_options = lmp_new_table(L, "k");
+  context->pool_options = lmp_new_table(L, NULL);
+  context->packed = lmp_new_table(L, NULL);
+  context->pool_objects = lmp_new_table(L, "v");
   lmp_ledger_open(L, context);
   return context;
 }

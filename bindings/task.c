@@ -17,7 +17,7 @@ enum {
   FLAG_TABLE = 2,    /* parallel_with_deps: the dependencies' values in a table are the first argument */
   FLAG_PRIORITY = 4, /* parallel_priority: the priority comes as first argument of each call */
   FLAG_OPTIONS = 8,  /* there is something in context->task_options */
-  FLAG_FIELDS = 16   /* fields 2 to 4, 6 and 7 may be set */
+  FLAG_FIELDS = 16   /* fields 3, 4, 6 and 7 may be set */
 };
 
 static const char *const option_names[] = {"name", "timeout", "priority", "after", "on_complete", "on_error", "on_progress",
@@ -405,9 +405,7 @@ static void read_task(lua_State *L, lmp_context *context, call *c) {
     push_kept(L, context);
   else
     lua_pushnil(L);
-  if (!(flags & FLAG_FIELDS)) {
-    lua_pushnil(L);
-  } else if (lua_rawgeti(L, 1, TASK_NAME) != LUA_TSTRING) {
+  if (lua_rawgeti(L, 1, TASK_NAME) != LUA_TSTRING) {
     lua_pop(L, 1);
     lua_pushnil(L);
   }
