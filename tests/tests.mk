@@ -19,10 +19,13 @@ deps: ## install what building and testing need
 TEST_LUA := $(if $(SAN),$(BUILD)/tests/lua,$(LUA))
 LUA_LIBS ?= $(shell pkg-config --libs lua5.4 2>/dev/null || echo -llua5.4)
 
-$(BUILD)/tests/lua: tests/support/lua.c
+# What a program that Lua is linked to needs beside it, to be understood by a sanitizer.
+LUA_SAN_SOURCES := $(if $(findstring thread,$(SAN)),tests/support/longjmp.c)
+
+$(BUILD)/tests/lua: tests/support/lua.c $(LUA_SAN_SOURCES)
 	@mkdir -p $(@D)
 	@echo "  CC  $@"
-	@$(CC) $(CFLAGS) $(LUA_CFLAGS) $< -o $@ $(LDFLAGS) -Wl,-E $(LUA_LIBS) -lm -ldl
+	@$(CC) $(CFLAGS) $(LUA_CFLAGS) $^ -o $@ $(LDFLAGS) -Wl,-E $(LUA_LIBS) -lm -ldl
 
 -include tests/unit/unit.mk tests/unit_lua/unit_lua.mk tests/spec/spec.mk tests/models/models.mk tests/ports/ports.mk tests/packaging/packaging.mk tests/faults/faults.mk tests/bugs/bugs.mk tests/valgrind/valgrind.mk
 

@@ -12,7 +12,8 @@ SWEEP_STRIDE ?= $(if $(findstring thread,$(SAN)),25,$(if $(SAN),5,1))
 
 UNIT_LUA_OUT := $(BUILD)/tests/unit_lua
 UNIT_LUA := $(patsubst tests/unit_lua/%.c,$(UNIT_LUA_OUT)/%,$(sort $(wildcard tests/unit_lua/test_*.c)))
-UNIT_LUA_SUPPORT := $(addprefix $(UNIT_LUA_OUT)/,support.o sweep.o support/fault_alloc.o $(if $(findstring MP_FAULTS,$(EXTRA_CFLAGS)),support/faults.o))
+UNIT_LUA_SAN := $(LUA_SAN_SOURCES:tests/%.c=$(UNIT_LUA_OUT)/%.o)
+UNIT_LUA_SUPPORT := $(UNIT_LUA_SAN) $(addprefix $(UNIT_LUA_OUT)/,support.o sweep.o support/fault_alloc.o $(if $(findstring MP_FAULTS,$(EXTRA_CFLAGS)),support/faults.o))
 UNIT_LUA_CFLAGS := -D_GNU_SOURCE $(LUA_CFLAGS) -Iengine -Ibindings -Itests/support -Itests/fuzz -MMD -MP
 # Where the tests put allocators of their own: see tests/unit_lua/support.h.
 UNIT_LUA_WRAP := -Wl,--wrap=lua_newstate,--wrap=mp_pool_create,--wrap=calloc
@@ -33,11 +34,11 @@ $(filter-out %/test_corpus %/test_embed,$(UNIT_LUA)): %: %.o $(UNIT_LUA_SUPPORT)
 	@$(CC) -o $@ $^ $(LDFLAGS) $(UNIT_LUA_WRAP) $(LUA_LIBS) -lcmocka -lm
 
 # This one keeps the fuzzer's state, and its allocator, instead of a laboratory's.
-$(UNIT_LUA_OUT)/test_corpus: %: %.o $(UNIT_LUA_OUT)/fuzz/harness.o $(BINDINGS_OBJ) $(ENGINE_OBJ)
+$(UNIT_LUA_OUT)/test_corpus: %: %.o $(UNIT_LUA_SAN) $(UNIT_LUA_OUT)/fuzz/harness.o $(BINDINGS_OBJ) $(ENGINE_OBJ)
 	@$(CC) -o $@ $^ $(LDFLAGS) $(LUA_LIBS) -lcmocka -lm
 
 # This one is a program of its own, with the allocators it brings.
-$(UNIT_LUA_OUT)/test_embed: %: %.o $(BINDINGS_OBJ) $(ENGINE_OBJ)
+$(UNIT_LUA_OUT)/test_embed: %: %.o $(UNIT_LUA_SAN) $(BINDINGS_OBJ) $(ENGINE_OBJ)
 	@$(CC) -o $@ $^ $(LDFLAGS) $(LUA_LIBS) -lcmocka -lm
 
 # One line for a program that passes, everything it said for one that fails.
