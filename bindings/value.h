@@ -27,6 +27,8 @@
 #ifndef LMP_VALUE_H
 #define LMP_VALUE_H
 
+#include <string.h>
+
 #include "lmp.h"
 
 enum {
@@ -39,6 +41,7 @@ enum {
 #define LMP_FLAG_SHARED 1
 #define LMP_HEADER_SIZE 6
 #define LMP_DEPTH_MAX 200
+#define LMP_MESSAGE_BYTES_MAX ((size_t)INT32_MAX)
 
 typedef enum lmp_attachment_kind {
   LMP_ATTACH_CODE, LMP_ATTACH_TASK, LMP_ATTACH_DEPENDENCY, LMP_ATTACH_CACHE, LMP_ATTACH_METER
@@ -125,9 +128,25 @@ void lmp_encode_move(lmp_buffer *buffer, lmp_message *message);
 void lmp_buffer_reset(lmp_buffer *buffer);
 void lmp_buffer_free(lmp_buffer *buffer);
 
-/* For function.c: writing. False: no memory. */
+/* Writing. False or NULL: no memory, or the message would be too large. */
+bool lmp_buffer_grow(lmp_buffer *buffer, size_t size);
+/* Where the next `size` bytes go. */
+static inline char *lmp_room(lmp_buffer *buffer, size_t size) {
+  lmp_message *m = &buffer->message;
+  if (m->capacity - m->size < size && !lmp_buffer_grow(buffer, size)) return NULL;
+  return m->bytes + m->size;
+}
 bool lmp_put(lmp_buffer *buffer, const void *data, size_t size);
-bool lmp_put_tag(lmp_buffer *buffer, int tag);
+/* A tag and a number in one step. */
+static inline bool lmp_put_tagged(lmp_buffer *buffer, int tag, const void *data, size_t size) {
+  char *at = lmp_room(buffer, 1 + size);
+  if (at == NULL) return false;
+  at[0] = (char)tag;
+  memcpy(at + 1, data, size);
+  buffer->message.size += (uint32_t)(1 + size);
+  return true;
+}
+static inline bool lmp_put_tag(lmp_buffer *buffer, int tag) { return lmp_put_tagged(buffer, tag, "", 0); }
 bool lmp_put_tag_u32(lmp_buffer *buffer, int tag, uint32_t value);
 bool lmp_put_short(lmp_buffer *buffer, const char *text, size_t size); /* u8 + bytes, cut at 255 */
 /* Attaches a reference (taken here); false: no memory. */

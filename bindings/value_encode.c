@@ -7,308 +7,7 @@
 #include "handle.h"
 #include "shared.h"
 
-#define KEEP_BYTES 65536  /* a larger scratch buffer is given back after use */
-#define LIST_MAX 16       /* identities searched one by one; beyond, hashed */
-#define PATH_SHOWN 160    /* of a path to what was refused */
-#define SIZE_MAX_BYTES ((size_t)INT32_MAX)
-
-struct lmp_identity {
-  const void *address;
-  uint32_t number;
-};
-
-/*
-** {======================================================
-** Buffer
-** =======================================================
-*/
-
-static bool no_memory(lmp_buffer *buffer) {
-  buffer->memory = true;
-  return false;
-}
-
-static bool grow(lmp_buffer *buffer, size_t size) {
-  lmp_message *m = &buffer->message;
-  size_t needed = m->size + size, capacity = m->capacity == 0 ? 512 : 2 * (size_t)m->capacity;
-  if (needed > SIZE_MAX_BYTES) return lmp_refuse(buffer, "value too large (more than 2 GiB)");
-  if (capacity < needed) capacity = needed + needed / 8; /* one long string, most likely, and little behind it */
-  if (capacity > SIZE_MAX_BYTES) capacity = SIZE_MAX_BYTES;
-  char *bytes = mp_pool_realloc(m->pool, m->bytes, m->capacity, capacity);
-  if (bytes == NULL) return no_memory(buffer);
-  m->bytes = bytes;
-  m->capacity = (uint32_t)capacity;
-  return true;
-}
-
-static inline char *room(lmp_buffer *buffer, size_t size) {
-  lmp_message *m = &buffer->message;
-  if (m->capacity - m->size < size && !grow(buffer, size)) return NULL;
-  return m->bytes + m->size;
-}
-
-bool lmp_put(lmp_buffer *buffer, const void *data, size_t size) {
-  char *at = room(buffer, size);
-  if (at == NULL) return false;
-  memcpy(at, data, size);
-  buffer->message.size += (uint32_t)size;
-  return true;
-}
-
-bool lmp_put_tag(lmp_buffer *buffer, int tag) {
-  char byte = (char)tag;
-  return lmp_put(buffer, &byte, 1);
-}
-
-/* A tag and a number in one step. */
-static inline bool put_tagged(lmp_buffer *buffer, int tag, const void *data, size_t size) {
-  char *at = room(buffer, 1 + size);
-  if (at == NULL) return false;
-  at[0] = (char)tag;
-  memcpy(at + 1, data, size);
-  buffer->message.size += (uint32_t)(1 + size);
-  return true;
-}
-
-bool lmp_put_tag_u32(lmp_buffer *buffer, int tag, uint32_t value) { return put_tagged(buffer, tag, &value, sizeof value); }
-
-bool lmp_put_short(lmp_buffer *buffer, const char *text, size_t size) {
-  if (size > 255) size = 255;
-  return put_tagged(buffer, (int)(unsigned char)size, text, size);
-}
-
-static void retain_object(lmp_attachment_kind kind, void *object) {
-  switch (kind) {
-    case LMP_ATTACH_CODE: mp_bytes_retain(object); break;
-    case LMP_ATTACH_TASK:
-    case LMP_ATTACH_DEPENDENCY: mp_task_retain(object); break;
-    case LMP_ATTACH_CACHE: mp_cache_retain(object); break;
-    case LMP_ATTACH_METER: mp_meter_retain(object); break;
-  }
-}
-
-static void release_object(lmp_attachment_kind kind, void *object) {
-  switch (kind) {
-    case LMP_ATTACH_CODE: mp_bytes_release(object); break;
-    case LMP_ATTACH_TASK:
-    case LMP_ATTACH_DEPENDENCY: mp_task_release(object); break;
-    case LMP_ATTACH_CACHE: mp_cache_release(object); break;
-    case LMP_ATTACH_METER: mp_meter_release(object); break;
-  }
-}
-
-bool lmp_attach(lmp_buffer *buffer, lmp_attachment_kind kind, void *object, uint32_t *number) {
-  lmp_message *m = &buffer->message;
-  if (m->attachment_count == m->attachment_capacity) {
-    uint32_t capacity = m->attachment_capacity == 0 ? 4 : m->attachment_capacity * 2;
-    lmp_attachment *more =
-        mp_pool_realloc(m->pool, m->attachments, m->attachment_capacity * sizeof *more, capacity * sizeof *more);
-    if (more == NULL) return no_memory(buffer);
-    m->attachments = more;
-    m->attachment_capacity = capacity;
-  }
-  retain_object(kind, object);
-  m->attachments[m->attachment_count] = (lmp_attachment){kind, false, object};
-  *number = m->attachment_count++;
-  return true;
-}
-
-void lmp_release_attachments(lmp_message *message) {
-  for (uint32_t i = 0; i < message->attachment_count; i++) {
-    lmp_attachment *a = &message->attachments[i];
-    if (!a->borrowed) release_object(a->kind, a->object);
-  }
-  message->attachment_count = 0;
-}
-
-mp_status lmp_message_weaken(lmp_message *message) {
-  for (uint32_t i = 0; i < message->attachment_count; i++) {
-    lmp_attachment *a = &message->attachments[i];
-    mp_bytes *copy;
-    size_t size;
-    if (a->kind != LMP_ATTACH_CODE) continue;
-    const void *data = mp_bytes_data(a->object, &size); /* shared with whoever sends the same function */
-    mp_status status = mp_bytes_create(message->pool, data, size, &copy);
-    if (status != MP_OK) return status;
-    mp_bytes_weaken(copy);
-    mp_bytes_release(a->object);
-    a->object = copy;
-  }
-  return MP_OK;
-}
-
-static void free_block(mp_pool *pool, void *block, size_t size) {
-  if (block != NULL) (void)!mp_pool_realloc(pool, block, size, 0);
-}
-
-void lmp_message_clear(lmp_message *message) {
-  lmp_release_attachments(message);
-  free_block(message->pool, message->attachments, message->attachment_capacity * sizeof(lmp_attachment));
-  free_block(message->pool, message->bytes, message->capacity);
-  message->attachments = NULL;
-  message->bytes = NULL;
-  message->size = message->capacity = message->attachment_capacity = 0;
-}
-
-void lmp_message_free(void *ud) {
-  lmp_message *message = ud;
-  if (message == NULL) return;
-  lmp_message_clear(message);
-  free_block(message->pool, message, sizeof *message);
-}
-
-void lmp_encode_separate(lmp_buffer *buffer) {
-  if (buffer->identity_count > LIST_MAX && buffer->identity_index != NULL) /* it may be missing for lack of memory */
-    memset(buffer->identity_index, 0xff, buffer->identity_index_size * sizeof(uint32_t));
-  buffer->identity_count = 0;
-}
-
-void lmp_encode_rewind(lmp_buffer *buffer, uint32_t size, uint32_t objects, uint32_t upvalues) {
-  if (!MP_BUGGY(IDENTITY_KEPT)) lmp_encode_separate(buffer);
-  buffer->message.size = size;
-  buffer->objects = objects;
-  buffer->upvalues = upvalues;
-}
-
-static void forget_identities(lmp_buffer *buffer) {
-  lmp_encode_separate(buffer);
-  buffer->objects = buffer->upvalues = 0;
-}
-
-/* A large buffer is not kept. */
-static void empty(lmp_buffer *buffer) {
-  lmp_message *m = &buffer->message;
-  m->size = 0;
-  if (m->capacity <= KEEP_BYTES) return;
-  free_block(m->pool, m->bytes, m->capacity);
-  m->bytes = NULL;
-  m->capacity = 0;
-}
-
-void lmp_buffer_reset(lmp_buffer *buffer) {
-  lmp_message *m = &buffer->message;
-  if (m->pool == NULL) return;
-  lmp_release_attachments(m);
-  forget_identities(buffer);
-  empty(buffer);
-}
-
-void lmp_buffer_free(lmp_buffer *buffer) {
-  lmp_message *m = &buffer->message;
-  if (m->pool == NULL) return;
-  free_block(m->pool, buffer->identities, buffer->identity_capacity * sizeof *buffer->identities);
-  free_block(m->pool, buffer->identity_index, buffer->identity_index_size * sizeof(uint32_t));
-  lmp_message_clear(m);
-  memset(buffer, 0, sizeof *buffer);
-}
-
-lmp_message *lmp_encode_take(lmp_buffer *buffer) {
-  lmp_message *taken = mp_pool_realloc(buffer->message.pool, NULL, 0, sizeof *taken);
-  if (taken == NULL) return NULL;
-  lmp_encode_move(buffer, taken);
-  return taken;
-}
-
-void lmp_encode_move(lmp_buffer *buffer, lmp_message *message) {
-  lmp_message *m = &buffer->message;
-  *message = *m;
-  char *exact = m->size < m->capacity / 2 ? mp_pool_realloc(m->pool, NULL, 0, m->size) : NULL;
-  if (exact != NULL) { /* the buffer stays, with room for the next */
-    memcpy(exact, m->bytes, m->size);
-    message->bytes = exact;
-    message->capacity = m->size;
-    empty(buffer);
-  } else {
-    uint32_t spare = m->capacity - m->size;
-    char *fitting = spare > KEEP_BYTES && spare > m->size / 4 ? mp_pool_realloc(m->pool, m->bytes, m->capacity, m->size) : NULL;
-    if (fitting != NULL) { /* most of what a large buffer has to spare goes back */
-      message->bytes = fitting;
-      message->capacity = m->size;
-    }
-    m->bytes = NULL;
-    m->capacity = 0;
-  }
-  m->size = 0;
-  m->attachments = NULL;
-  m->attachment_count = m->attachment_capacity = 0;
-  forget_identities(buffer);
-}
-
-/* }====================================================== */
-
-/*
-** {======================================================
-** Identity
-** =======================================================
-*/
-
-static uint32_t hash(const void *address) {
-  uint64_t x = (uint64_t)(uintptr_t)address;
-  x ^= x >> 33;
-  x *= 0xff51afd7ed558ccdULL; /* MurmurHash3's finaliser */
-  return (uint32_t)(x >> 32);
-}
-
-static void index_identity(lmp_buffer *buffer, uint32_t i) {
-  uint32_t mask = buffer->identity_index_size - 1, slot = hash(buffer->identities[i].address) & mask;
-  while (buffer->identity_index[slot] != UINT32_MAX) slot = (slot + 1) & mask;
-  buffer->identity_index[slot] = i;
-}
-
-static bool rebuild_index(lmp_buffer *buffer) {
-  uint32_t size = buffer->identity_capacity * 2;
-  if (size != buffer->identity_index_size) {
-    uint32_t *index = mp_pool_realloc(buffer->message.pool, buffer->identity_index,
-                                      buffer->identity_index_size * sizeof *index, size * sizeof *index);
-    if (index == NULL) return no_memory(buffer);
-    buffer->identity_index = index;
-    buffer->identity_index_size = size;
-  }
-  memset(buffer->identity_index, 0xff, size * sizeof *buffer->identity_index);
-  for (uint32_t i = 0; i < buffer->identity_count; i++) index_identity(buffer, i);
-  return true;
-}
-
-static const struct lmp_identity *find_identity(const lmp_buffer *buffer, const void *address) {
-  if (buffer->identity_count <= LIST_MAX) {
-    for (uint32_t i = 0; i < buffer->identity_count; i++)
-      if (buffer->identities[i].address == address) return &buffer->identities[i];
-    return NULL;
-  }
-  uint32_t mask = buffer->identity_index_size - 1, slot = hash(address) & mask;
-  for (; buffer->identity_index[slot] != UINT32_MAX; slot = (slot + 1) & mask) {
-    const struct lmp_identity *found = &buffer->identities[buffer->identity_index[slot]];
-    if (found->address == address) return found;
-  }
-  return NULL;
-}
-
-static bool add_identity(lmp_buffer *buffer, const void *address, uint32_t number) {
-  bool rebuild = buffer->identity_count == LIST_MAX;
-  if (buffer->identity_count == buffer->identity_capacity) {
-    uint32_t capacity = buffer->identity_capacity == 0 ? 2 * LIST_MAX : buffer->identity_capacity * 2;
-    struct lmp_identity *more = mp_pool_realloc(buffer->message.pool, buffer->identities,
-                                                buffer->identity_capacity * sizeof *more, capacity * sizeof *more);
-    if (more == NULL) return no_memory(buffer);
-    buffer->identities = more;
-    buffer->identity_capacity = capacity;
-    rebuild = buffer->identity_count >= LIST_MAX;
-  }
-  buffer->identities[buffer->identity_count++] = (struct lmp_identity){address, number};
-  if (buffer->identity_count <= LIST_MAX) return true;
-  if (rebuild) return rebuild_index(buffer);
-  index_identity(buffer, buffer->identity_count - 1);
-  return true;
-}
-
-uint32_t lmp_identify(lmp_buffer *buffer, const void *address, uint32_t number) {
-  const struct lmp_identity *found = find_identity(buffer, address);
-  if (found != NULL) return found->number;
-  (void)!add_identity(buffer, address, number);
-  return UINT32_MAX;
-}
-
-/* }====================================================== */
+#define PATH_SHOWN 160 /* of a path to what was refused */
 
 /*
 ** {======================================================
@@ -410,18 +109,18 @@ static bool refuse_userdata(lua_State *L, lmp_buffer *buffer, int index) {
 static bool encode_number(lua_State *L, lmp_buffer *buffer, int index) {
   if (!lua_isinteger(L, index)) {
     lua_Number n = lua_tonumber(L, index);
-    return put_tagged(buffer, LMP_F64, &n, sizeof n);
+    return lmp_put_tagged(buffer, LMP_F64, &n, sizeof n);
   }
   lua_Integer i = lua_tointeger(L, index);
   if (i == (int8_t)i) {
     int8_t small = (int8_t)i;
-    return put_tagged(buffer, LMP_I8, &small, sizeof small);
+    return lmp_put_tagged(buffer, LMP_I8, &small, sizeof small);
   }
   if (i == (int32_t)i) {
     int32_t medium = (int32_t)i;
-    return put_tagged(buffer, LMP_I32, &medium, sizeof medium);
+    return lmp_put_tagged(buffer, LMP_I32, &medium, sizeof medium);
   }
-  return put_tagged(buffer, LMP_I64, &i, sizeof i);
+  return lmp_put_tagged(buffer, LMP_I64, &i, sizeof i);
 }
 
 static bool encode_string(lua_State *L, lmp_buffer *buffer, int index) {
@@ -429,8 +128,8 @@ static bool encode_string(lua_State *L, lmp_buffer *buffer, int index) {
   const char *s = lua_tolstring(L, index, &size);
   bool small = size < 256;
   size_t head = small ? 2 : 5;
-  if (size > SIZE_MAX_BYTES) return lmp_refuse(buffer, "value too large (more than 2 GiB)");
-  char *at = room(buffer, head + size);
+  if (size > LMP_MESSAGE_BYTES_MAX) return lmp_refuse(buffer, "value too large (more than 2 GiB)");
+  char *at = lmp_room(buffer, head + size);
   if (at == NULL) return false;
   at[0] = small ? LMP_STR8 : LMP_STR32;
   if (small) {
@@ -455,7 +154,7 @@ static inline bool encode_inner(lua_State *L, lmp_context *context, lmp_buffer *
 
 /* One pass: keys 1, 2, 3 ... in this order are items, whatever follows is pairs; the two counts are filled in afterwards. */
 static bool encode_table(lua_State *L, lmp_context *context, lmp_buffer *buffer, int table, int depth) {
-  if (room(buffer, 9) == NULL) return false;
+  if (lmp_room(buffer, 9) == NULL) return false;
   uint32_t counts_at = buffer->message.size + 1, items = 0, pairs = 0;
   buffer->message.bytes[buffer->message.size] = LMP_TABLE;
   buffer->message.size += 9;
