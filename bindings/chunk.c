@@ -136,12 +136,7 @@ void lmp_run_chunk(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t co
   c.buffer = push_buffer(L, mp_worker_pool(run->worker));
   lua_newtable(L);
   int errors = lua_gettop(L), refs = decoder->refs, env = decoder->env;
-  if (lua_type(L, base + 2) == LUA_TSTRING) {
-    size_t size;
-    const char *name = lua_tolstring(L, base + 2, &size);
-    lmp_push_named(L, name, size);
-    lua_replace(L, base + 2);
-  }
+  lmp_find_function(L, run, base + 2);
   while (c.at < c.count && !run->saw_cancel) {
     lua_pushcfunction(L, run_items);
     lua_pushlightuserdata(L, &c);

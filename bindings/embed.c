@@ -38,9 +38,11 @@ mp_status mp_lua_prepare(const mp_lua_config *config, mp_pool_config *pool_confi
   host->memory_limit = config->memory_limit == 0 ? SIZE_MAX : config->memory_limit;
   host->when_full = LMP_FULL_ERROR;
   host->log.function = LUA_NOREF;
-  if (!lmp_host_make_vms(host, pool_config)) {
-    free(host);
-    return MP_NOMEM;
+  if (config->trace != NULL) host->trace = lmp_trace_open(config->trace);
+  mp_status status = config->trace != NULL && host->trace == NULL ? MP_SYSTEM : lmp_host_make_vms(host, pool_config) ? MP_OK : MP_NOMEM;
+  if (status != MP_OK) {
+    lmp_host_free(host);
+    return status;
   }
   lmp_host_hook(host, pool_config);
   *lua = (mp_lua *)host;

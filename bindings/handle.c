@@ -211,7 +211,10 @@ static int handle_await(lua_State *L) {
 ** =======================================================
 */
 
-static const char *const state_names[] = {"waiting", "queued", "running", "done", "failed", "cancelled", "timeout"};
+const char *lmp_state_name(mp_state state) {
+  static const char *const names[] = {"waiting", "queued", "running", "done", "failed", "cancelled", "timeout"};
+  return names[state];
+}
 
 static int handle_is_ready(lua_State *L) {
   lua_pushboolean(L, is_over(lmp_check_handle(L, 1)));
@@ -224,7 +227,7 @@ static int handle_is_cancelled(lua_State *L) {
 }
 
 static int handle_status(lua_State *L) {
-  lua_pushstring(L, state_names[mp_task_state(lmp_check_handle(L, 1)->task)]);
+  lua_pushstring(L, lmp_state_name(mp_task_state(lmp_check_handle(L, 1)->task)));
   return 1;
 }
 
@@ -293,7 +296,7 @@ static int handle_close(lua_State *L) {
 static int handle_tostring(lua_State *L) {
   lmp_handle *handle = lmp_check_handle(L, 1);
   push_label(L, handle);
-  lua_pushfstring(L, "handle of %s (%s)", lua_tostring(L, -1), state_names[mp_task_state(handle->task)]);
+  lua_pushfstring(L, "handle of %s (%s)", lua_tostring(L, -1), lmp_state_name(mp_task_state(handle->task)));
   return 1;
 }
 

@@ -1,5 +1,6 @@
 #include "host.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,10 +10,11 @@
 
 static const char *const option_names[] = {"workers", "stack_size", "setup", "preload", "isolate", "log", "cancel_mode",
                                            "worker_memory_limit", "max_concurrent_tasks", "max_queue", "max_queue_bytes",
-                                           "memory_limit_percent", "when_full", "full_timeout", NULL};
+                                           "memory_limit_percent", "when_full", "full_timeout", "trace", NULL};
 
 void lmp_host_free(void *ud) { /* the engine's `closed`: any thread */
   lmp_host *host = ud;
+  lmp_trace_close(host->trace);
   if (host->outer.closed != NULL) host->outer.closed(host->outer.closed_ud);
   if (host->inherit != NULL) lmp_message_free(host->inherit);
   free(host->preload);
@@ -130,6 +132,15 @@ static void option_log(lua_State *L, int options, lmp_log *log) {
   lua_pop(L, 1);
 }
 
+/* The file's name, or NULL. The options keep it. */
+static const char *option_trace(lua_State *L, int options) {
+  if (lua_getfield(L, options, "trace") != LUA_TNIL && lua_type(L, -1) != LUA_TSTRING)
+    luaL_error(L, "trace must be the name of a file to write, got %s", luaL_typename(L, -1));
+  const char *path = lua_tostring(L, -1);
+  lua_pop(L, 1);
+  return path;
+}
+
 static unsigned option_workers(lua_State *L, int options) {
   return (unsigned)lmp_option_integer(L, options, "workers", 1, MP_WORKERS_MAX, 0);
 }
@@ -147,6 +158,7 @@ void lmp_host_check(lua_State *L, int options) {
   option_isolate(L, options);
   option_cancel_mode(L, options);
   option_worker_memory(L, options);
+  option_trace(L, options);
   lmp_limits_read(L, &none, options);
   if (lua_getfield(L, options, "setup") != LUA_TNIL) lmp_check_callable(L, -1, "setup");
   push_preload_names(L, options);
@@ -180,6 +192,9 @@ mp_pool_config lmp_host_prepare(lua_State *L, lmp_host *host, int options) {
   host->memory_limit = option_worker_memory(L, options);
   lmp_limits_read(L, host, options);
   option_log(L, options, &host->log);
+  const char *path = option_trace(L, options);
+  if (path != NULL) host->trace = lmp_trace_open(path);
+  if (path != NULL && host->trace == NULL) luaL_error(L, "trace: cannot write to %s: %s", path, strerror(errno));
   if (!lmp_host_make_vms(host, &config)) lmp_check(L, MP_NOMEM);
   config.limits = host->limits;
   config.caller_runs = host->when_full == LMP_FULL_CALLER;

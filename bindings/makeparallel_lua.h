@@ -54,6 +54,7 @@ typedef struct mp_lua_config {
   */
   void (*worker_state)(lua_State *L, mp_worker *worker, void *ud);
   void *ud;
+  const char *trace;           /* a file to write: which worker ran which Lua task, and when, for ui.perfetto.dev. NULL: none */
 } mp_lua_config;
 
 MP_API mp_lua_config mp_lua_config_default(void);
@@ -61,7 +62,8 @@ MP_API mp_lua_config mp_lua_config_default(void);
 /*
 ** Lets a pool that will be made from *pool_config run Lua tasks: adds to its hooks worker_start, worker_stop, worker_interrupt, worker_idle
 ** and closed, which go on calling yours. mp_worker_local stays what your worker_start returns. One pool for each prepare.
-** The pool owns *lua once mp_pool_create has succeeded; if it failed, mp_lua_discard. Errors: INVALID, NOMEM.
+** The pool owns *lua once mp_pool_create has succeeded; if it failed, mp_lua_discard. Errors: INVALID, NOMEM, SYSTEM (the
+** file `trace` cannot be written: see errno).
 */
 MP_API MP_CHECKED mp_status mp_lua_prepare(const mp_lua_config *config, mp_pool_config *pool_config, mp_lua **lua);
 MP_API void mp_lua_discard(mp_lua *lua); /* NULL is ignored */

@@ -215,7 +215,17 @@ static int get_active_task_count(lua_State *L) {
   return 1;
 }
 
-/* Shuts the pool down as the table at `options` (or nothing) says, delivers what callbacks are left, pushes the report. */
+/* Shuts a pool of this state's own down and delivers what callbacks are left. */
+static void shut(lua_State *L, lmp_pool *object, uint64_t timeout_ns, mp_shutdown_mode mode, mp_shutdown_report *report) {
+  lmp_check(L, mp_pool_shutdown(object->pool, timeout_ns, mode, report));
+  if (report->stuck == 0) { /* nobody is left who would write */
+    lmp_trace_close(object->host->trace);
+    object->host->trace = NULL;
+  }
+  lmp_poll(L, object->context, MP_FOREVER, NULL);
+}
+
+/* Shuts the pool down as the table at `options` (or nothing) says, pushes the report. */
 static int shut_down(lua_State *L, lmp_pool *object, int options) {
   static const char *const names[] = {"timeout", "cancel_pending", NULL};
   mp_shutdown_report report = {0, 0, 0};
@@ -230,10 +240,7 @@ static int shut_down(lua_State *L, lmp_pool *object, int options) {
   if (object->borrowed)
     luaL_error(L, object->context->vm != NULL ? "a pool cannot be shut down by one of its own tasks"
                                               : "the pool belongs to the program that Lua is embedded in");
-  if (object->pool != NULL) {
-    lmp_check(L, mp_pool_shutdown(object->pool, lmp_to_ns(timeout), mode, &report));
-    lmp_poll(L, object->context, MP_FOREVER, NULL);
-  }
+  if (object->pool != NULL) shut(L, object, lmp_to_ns(timeout), mode, &report);
   lua_createtable(L, 0, 3);
   set_count(L, "done", report.done);
   set_count(L, "cancelled", report.cancelled);
@@ -246,9 +253,8 @@ static int pool_shutdown(lua_State *L) { return shut_down(L, check_object(L, 1),
 /* Leaving the pool's scope: what runs is asked to stop at once. */
 static int pool_close(lua_State *L) {
   lmp_pool *object = check_object(L, 1);
-  if (object->pool == NULL || object->borrowed) return 0;
-  lmp_check(L, mp_pool_shutdown(object->pool, CLOSE_NS, MP_SHUTDOWN_CANCEL_ALL, NULL));
-  lmp_poll(L, object->context, MP_FOREVER, NULL);
+  mp_shutdown_report report;
+  if (object->pool != NULL && !object->borrowed) shut(L, object, CLOSE_NS, MP_SHUTDOWN_CANCEL_ALL, &report);
   return 0;
 }
 

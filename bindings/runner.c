@@ -184,6 +184,22 @@ static void push_dependency_table(lua_State *L, int first, uint32_t n) {
   lua_pop(L, (int)n - 1);
 }
 
+void lmp_find_function(lua_State *L, lmp_run *run, int function) {
+  size_t size;
+  char where[100];
+  const char *name = NULL;
+  if (lua_type(L, function) == LUA_TSTRING) { /* "module.fn" */
+    name = lua_tolstring(L, function, &size);
+    if (run->span != NULL) lmp_trace_name(run->span, name);
+    lmp_push_named(L, name, size);
+    lua_replace(L, function);
+  } else if (run->span != NULL) {
+    lmp_describe_function(L, function, where, sizeof where);
+    lmp_trace_name(run->span, where);
+  }
+  if (run->span != NULL && run->name != NULL) lmp_trace_name(run->span, run->name);
+}
+
 static void run_call(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t count, int handler) {
   uint32_t dependencies = run->payload->dependencies;
   int base = lua_gettop(L); /* stack from base: name, function, arguments */
@@ -191,12 +207,7 @@ static void run_call(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t 
   for (uint32_t i = 0; i < count; i++) lmp_decode_value(L, decoder);
   lmp_decode_end(L, decoder);
   run->name = lua_tostring(L, base + 1);
-  if (lua_type(L, base + 2) == LUA_TSTRING) { /* "module.fn" */
-    size_t size;
-    const char *name = lua_tolstring(L, base + 2, &size);
-    lmp_push_named(L, name, size);
-    lua_replace(L, base + 2);
-  }
+  lmp_find_function(L, run, base + 2);
   if (dependencies == 0) {
     lua_newtable(L);
     lua_pushinteger(L, 0);
@@ -375,9 +386,8 @@ static void after_task(lmp_vm *vm, lua_State *L, lmp_run *run) {
   lmp_vm_close(vm);
 }
 
-mp_status lmp_run_task(mp_worker *worker, void *arg) {
-  lmp_vm *vm = lmp_vm_of_worker(worker);
-  lmp_run run = {.vm = vm, .worker = worker, .task = mp_worker_task(worker), .payload = arg, .message = lmp_payload_message(arg)};
+static mp_status run_task(lmp_vm *vm, mp_worker *worker, lmp_payload *payload, lmp_span *span) {
+  lmp_run run = {.vm = vm, .worker = worker, .task = mp_worker_task(worker), .payload = payload, .message = lmp_payload_message(payload), .span = span};
   char why[256];
   lua_State *L = NULL;
   bool new = vm->L == NULL;
@@ -400,6 +410,17 @@ mp_status lmp_run_task(mp_worker *worker, void *arg) {
   }
   if (vm->depth == 0 && L != NULL) after_task(vm, L, &run);
   return run.status;
+}
+
+mp_status lmp_run_task(mp_worker *worker, void *arg) {
+  lmp_vm *vm = lmp_vm_of_worker(worker);
+  const lmp_trace *trace = vm->host->trace;
+  lmp_span span;
+  if (trace == NULL) return run_task(vm, worker, arg, NULL);
+  lmp_trace_begin(&span);
+  mp_status status = run_task(vm, worker, arg, &span);
+  lmp_trace_end(trace, &span, worker, mp_worker_task(worker), status);
+  return status;
 }
 
 /* }====================================================== */

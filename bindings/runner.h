@@ -31,6 +31,8 @@ void lmp_drop_payload(void *arg);
 
 /* Inside the protected call: the error value on top, with which a call ended, becomes the run's result. */
 void lmp_fail_run(lua_State *L, lmp_run *run, int status);
+/* The function at that stack index, if it is there by name (a string), and what the run is called in a trace. */
+void lmp_find_function(lua_State *L, lmp_run *run, int function);
 /* chunk.c: runs an LMP_CHUNK whose message has been begun. */
 void lmp_run_chunk(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t count, int handler);
 

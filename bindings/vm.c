@@ -217,6 +217,7 @@ void *lmp_vm_start(mp_worker *worker, void *ud) {
   lmp_vm *vm = lmp_vm_of_worker(worker);
   vm->host = host;
   vm->worker = worker;
+  if (host->trace != NULL) lmp_trace_thread(host->trace, worker);
   return host->outer.worker_start != NULL ? host->outer.worker_start(worker, host->outer.worker_ud) : NULL;
 }
 

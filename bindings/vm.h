@@ -7,6 +7,7 @@
 #define LMP_VM_H
 
 #include "logging.h"
+#include "trace.h"
 #include "value.h"
 
 typedef enum lmp_isolate { LMP_ISOLATE_NONE, LMP_ISOLATE_ENV, LMP_ISOLATE_STATE } lmp_isolate;
@@ -34,6 +35,7 @@ struct lmp_host {
   size_t preload_count;
   lmp_vm *vms;            /* by worker index: a worker cannot lack one. Each is its worker's own */
   lmp_log log;
+  lmp_trace *trace;       /* NULL: none */
   /* a program's own pool (makeparallel_lua.h) */
   mp_lua_config lua;
   mp_pool_config outer;   /* its own hooks, called beside ours */
@@ -54,6 +56,7 @@ struct lmp_run {
   lmp_stop stop;
   int raised, interrupts; /* how often it was told to go; interrupts since the first time */
   const char *name;       /* on the Lua stack */
+  lmp_span *span;         /* NULL: nothing is traced */
 };
 
 struct lmp_vm {

@@ -43,6 +43,7 @@ build = {
         "bindings/runner.c",
         "bindings/shared.c",
         "bindings/task.c",
+        "bindings/trace.c",
         "bindings/value_buffer.c",
         "bindings/value_decode.c",
         "bindings/value_encode.c",

@@ -662,6 +662,7 @@ function bar:close() end
 ---@field memory_limit_percent? integer 1 to 100: of the system's memory (or the cgroup's) in use by whomever, above which no task is taken
 ---@field when_full? "block"|"error"|"caller" wait for room (then nil and "queue full"); raise at once; run it on this thread, in a state of its own
 ---@field full_timeout? number seconds to wait for room; default: no limit, inside a task 30
+---@field trace? string a file to write, anew: which worker ran which task, and when; for ui.perfetto.dev or chrome://tracing
 ---@field log? string|fun(level: string, area: string, line: string) as MAKEPARALLEL_LOG: "debug", "pool=trace,callback=error"
 
 ---Sets options of the default pool. A running one is replaced if nothing is left to do in it.

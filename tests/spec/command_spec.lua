@@ -104,6 +104,16 @@ describe("makeparallel run", function()
     end
   end)
 
+  it("writes a trace where it is told to", function()
+    local script <close> = support.temporary_file [[require("makeparallel").spawn("math.abs", -1):get()]]
+    local trace <close> = support.temporary_file()
+    for _, words in ipairs { "-t %s", "-j 1 --trace %s", "--trace=%s" } do
+      local child <const> = run(("run " .. words .. " %s"):format(trace.path, script.path))
+      assert.same({ 0, "" }, { child.code, child.stderr })
+      assert.matches('"name":"math.abs".*\n%]\n$', support.read(trace.path))
+    end
+  end)
+
   it("exits with 1 when the script fails, with its traceback", function()
     local script <close> = support.temporary_file "local function inner() error 'boom' end\ninner()"
     local child <const> = run("run " .. script.path)

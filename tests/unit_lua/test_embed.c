@@ -355,6 +355,32 @@ static void test_discard_and_configs_of_another_size(void **state) {
   mp_lua_discard(NULL);
 }
 
+static void test_trace_has_the_programs_lua_tasks(void **state) {
+  char path[] = "/tmp/makeparallel-XXXXXX", text[2000] = "";
+  mp_lua_task options = MP_LUA_TASK_INIT;
+  mp_lua_config lua_config = mp_lua_config_default();
+  mp_pool_config config = mp_pool_config_default();
+  mp_lua *lua = NULL;
+  program p;
+  (void)state;
+  lua_config.trace = "/nowhere/at/all.json";
+  assert_status(mp_lua_prepare(&lua_config, &config, &lua), MP_SYSTEM);
+  assert_null(lua);
+  int fd = mkstemp(path);
+  lua_config.trace = path;
+  options.name = "seen";
+  open_program_with(&p, config, lua_config);
+  mp_task *task = submit(p.L, "return 1", 0, &options);
+  assert_ok(mp_wait(task, MP_FOREVER));
+  mp_task_release(task);
+  close_program(&p);
+  assert_true(read(fd, text, sizeof text - 1) > 0);
+  assert_non_null(strstr(text, "\"name\":\"seen\""));
+  assert_string_equal(text + strlen(text) - 3, "\n]\n");
+  close(fd);
+  unlink(path);
+}
+
 int main(void) {
   static const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_submit_lua_runs_in_a_prepared_state_and_brings_its_results),
@@ -368,6 +394,7 @@ int main(void) {
       cmocka_unit_test(test_detach_and_attach_again),
       cmocka_unit_test(test_attach_refuses_what_does_not_fit),
       cmocka_unit_test(test_discard_and_configs_of_another_size),
+      cmocka_unit_test(test_trace_has_the_programs_lua_tasks),
   };
   alarm(300);
   return cmocka_run_group_tests(tests, NULL, NULL);

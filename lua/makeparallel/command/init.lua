@@ -19,8 +19,9 @@ local function to_jobs(text)
   return nil, ("-j must be an integer from 1 to %d, got '%s'"):format(JOBS_MAX, text)
 end
 
-local function add_jobs(parser)
+local function add_pool_options(parser)
   parser:option("-j --jobs", "Workers; default: the cores this process may use."):argname("N"):convert(to_jobs)
+  parser:option("-t --trace", "Writes which worker ran which task, and when, for ui.perfetto.dev."):argname("FILE")
 end
 
 local function make_parser(argparse)
@@ -29,11 +30,11 @@ local function make_parser(argparse)
   parser:command("doctor", "Says what this machine offers, and tests that tasks run.")
 
   local run <const> = parser:command("run", "Runs a Lua script with this number of workers.")
-  add_jobs(run)
+  add_pool_options(run)
   run:argument("script", "The script; what follows is for the script."):argname "SCRIPT [ARG...]"
 
   local map <const> = parser:command("map", "Calls a function for each line of the input and prints what it returns.", MAP_NOTES)
-  add_jobs(map)
+  add_pool_options(map)
   map:flag("-u --unordered", "Print results as they come, not in the order of the input.")
   map:flag("-p --progress", "Draw a bar, or a count where the size of the input is not known, if stderr is a terminal.")
   map:argument("fn", "The function, found by require in each worker."):argname "MODULE.FN"
@@ -42,18 +43,20 @@ local function make_parser(argparse)
   return parser
 end
 
+local TAKES_VALUE <const> = { ["-j"] = true, ["--jobs"] = true, ["-t"] = true, ["--trace"] = true }
+
 -- Options behind the script's name are the script's: they are cut off before the parser sees them. Returns what is left and what was cut.
 local function split_script(arguments)
   local i = 2
   while arguments[i] and arguments[i]:sub(1, 1) == "-" do
-    if arguments[i] == "-j" or arguments[i] == "--jobs" then i = i + 1 end
+    if TAKES_VALUE[arguments[i]] then i = i + 1 end
     i = i + 1
   end
   return table.move(arguments, 1, math.min(i, #arguments), 1, {}), table.move(arguments, i + 1, #arguments, 1, {})
 end
 
 local function configure(mp, options)
-  if options.jobs then mp.configure { workers = options.jobs } end
+  if options.jobs or options.trace then mp.configure { workers = options.jobs, trace = options.trace } end
 end
 
 local commands <const> = {}
