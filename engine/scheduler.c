@@ -353,7 +353,7 @@ static mp_worker *add_slot_locked(mp_scheduler *scheduler) {
   worker->scheduler = scheduler;
   worker->index = index;
   worker->random = index * 7919 + 13;
-  mp_patience_init(&worker->patience, scheduler->config.spin_ns); /* it may have begun on the CPU of who waits for the first task */
+  mp_patience_init(&worker->patience, scheduler->config.spin_free_ns);
   if (mp_parker_init(&worker->parker) != MP_OK) goto fail_parker;
   if (mp_os_gate_init(&worker->spare_gate) != MP_OK) goto fail_gate;
   mp_store_relaxed(&scheduler->worker[index], worker);
