@@ -35,6 +35,9 @@
 #define mp_store_release(p, v) MP_RELEASE(p, atomic_store_explicit((p), (v), memory_order_release))
 #define mp_store_seq(p, v) MP_RELEASE(p, atomic_store_explicit((p), (v), memory_order_seq_cst))
 
+/* Before whatever follows only for a thread that has all others fence (mp_os_fence_all); says no more to the processor than release. */
+#define mp_store_unfenced(p, v) (mp_store_release((p), (v)), atomic_signal_fence(memory_order_seq_cst))
+
 #define mp_add_relaxed(p, v) MP_RELAXED(p, atomic_fetch_add_explicit((p), (v), memory_order_relaxed))
 #define mp_add_acq_rel(p, v) MP_ACQ_REL(p, atomic_fetch_add_explicit((p), (v), memory_order_acq_rel))
 #define mp_add_seq(p, v) MP_ACQ_REL(p, atomic_fetch_add_explicit((p), (v), memory_order_seq_cst))

@@ -35,6 +35,9 @@ typedef struct mp_deque {
 /* Where the next push goes; the owning thread only. */
 static inline int64_t mp_deque_bottom(const mp_deque *deque) { return mp_load_relaxed(&deque->bottom); }
 
+/* The owning thread only; thieves may empty it meanwhile. */
+static inline bool mp_deque_empty_owner(const mp_deque *deque) { return mp_load_relaxed(&deque->top) >= mp_load_relaxed(&deque->bottom); }
+
 static inline bool mp_deque_push_owner(mp_deque *deque, mp_job *job) {
   int64_t bottom = mp_load_relaxed(&deque->bottom);
   if (bottom - deque->top_seen >= MP_DEQUE_CAPACITY) {

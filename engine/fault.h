@@ -19,6 +19,7 @@
   X(PAGES, "the system has no pages") \
   X(FORK_GUARD, "no page tells a fork") \
   X(HANDLER, "the signal cannot be caught") \
+  X(FENCE, "no thread can fence for all") \
   X(FILE, "/proc and /sys cannot be read") \
   X(SPURIOUS, "a sleep ends for no reason") \
   X(INTERRUPTED, "a signal handler ran in a sleep") \

@@ -169,7 +169,7 @@ static bool execute(mp_worker *worker, mp_task *task, bool tail, bool own) {
   if (sole) {
     /* found through nothing but the frame: running before that is there, for whoever finds it may end it */
     started = mp_task_start(task, true, &asked);
-    mp_store_seq(&worker->frame, &frame);
+    mp_pool_store_first(pool, &worker->frame, &frame);
   } else {
     /* Before the task is running: whoever finds that it is, and asks it to stop, finds the frame too (the word orders it); and whoever
        asked before is seen here. release: pairs with watch in stop.c */
@@ -187,7 +187,7 @@ static bool execute(mp_worker *worker, mp_task *task, bool tail, bool own) {
     task->status = (uint8_t)(status < MP_STATUS_COUNT ? status : MP_FAILED);
     mp_bump(&worker->counters.returned);
   }
-  mp_store_seq(&worker->frame, frame.outer); /* before `watched` is read: see stop.c */
+  mp_pool_store_first(pool, &worker->frame, frame.outer); /* before `watched` is read: see stop.c */
   mp_pool_returned(pool, worker);
   if (started) end_body(pool, worker, task, tail, own && mp_task_is_sole(task));
   return started;

@@ -168,7 +168,8 @@ MP_API uint64_t mp_now(void);
 
 /*
 ** Creates a pool; the calling thread becomes its owner. Blocks until the threads exist.
-** With fewer threads than asked for it still succeeds (see mp_pool_info) unless not one could be created.
+** With fewer threads than asked for it still succeeds (see mp_pool_info) unless not one could be created. The first pool of a process that
+** has threads already may take 20 ms more, which Linux takes to register it for membarrier(2).
 ** Errors: INVALID, NOMEM, NOTHREAD, SYSTEM.
 */
 MP_API MP_CHECKED mp_status mp_pool_create(const mp_pool_config *config, mp_pool **pool);

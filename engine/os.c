@@ -509,6 +509,41 @@ void mp_os_memory(uint64_t *available, uint64_t *total) {
 
 /*
 ** {======================================================
+** Fence
+** =======================================================
+*/
+
+#if defined(MP_OS_LINUX) && defined(SYS_membarrier)
+
+/* of linux/membarrier.h, which older headers lack */
+#define PRIVATE_EXPEDITED (1 << 3)
+#define REGISTER_PRIVATE_EXPEDITED (1 << 4)
+
+bool mp_os_fence_all_open(void) { return !MP_FAULT(FENCE) && syscall(SYS_membarrier, REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0; }
+
+void mp_os_fence_all(void) {
+  int before = errno;
+  if (syscall(SYS_membarrier, PRIVATE_EXPEDITED, 0, 0) != 0) {
+    /* refused by a filter that came after open: no processor keeps a store to itself for as long as this */
+    const struct timespec moment = {0, 1000000};
+    atomic_thread_fence(memory_order_seq_cst);
+    nanosleep(&moment, NULL);
+    atomic_thread_fence(memory_order_seq_cst);
+  }
+  errno = before;
+}
+
+#else
+
+bool mp_os_fence_all_open(void) { return false; }
+void mp_os_fence_all(void) {}
+
+#endif
+
+/* }====================================================== */
+
+/*
+** {======================================================
 ** Fork guard
 ** =======================================================
 */

@@ -86,6 +86,14 @@ void mp_os_interrupt(mp_os_thread thread, int signal);
 /* A lock for short sections: spins a little before it sleeps. */
 MP_CHECKED mp_status mp_os_lock_init(pthread_mutex_t *lock);
 
+/*
+** A fence that one thread makes for all threads of the process: what another has stored before is visible afterwards, and what it loads
+** afterwards sees what the caller has stored before. Takes some microseconds.
+** open: can the system do that? To be asked first, once at least; takes milliseconds if the process has threads already.
+*/
+bool mp_os_fence_all_open(void);
+void mp_os_fence_all(void);
+
 /* A descriptor that polls readable from signal until clear. -1 fields are unused. */
 typedef struct mp_os_event_fd {
   int read_fd, write_fd;

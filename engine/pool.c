@@ -131,6 +131,7 @@ mp_status mp_pool_create(const mp_pool_config *given, mp_pool **created) {
   pool->mailbox_host.wake_ud = config.wake_ud;
   pool->mailbox_host.limit = config.mailbox_max;
   mp_os_fork_guard_open(&pool->fork_guard);
+  pool->fences_all = mp_os_fence_all_open();
   if ((status = mp_admission_set(&pool->admission, &config.limits)) != MP_OK) goto fail_log;
   if ((status = mp_log_init(&pool->log, config.log, config.log_ud, config.log_level)) != MP_OK) goto fail_log;
   if ((status = mp_event_init(&pool->event)) != MP_OK) goto fail_event;
@@ -319,7 +320,8 @@ mp_status mp_pool_drain(mp_pool *pool, uint64_t timeout_ns) {
 #define GRACE_NS ((uint64_t)10 * 1000000) /* for tasks that were asked to stop, and again for their threads */
 
 static void close_to(mp_pool *pool, mp_closing closing) {
-  mp_store_seq(&pool->closing, closing); /* pairs with enter */
+  mp_store_seq(&pool->closing, closing); /* pairs with enter and execute */
+  mp_pool_fence(pool);
   mp_event_signal(&pool->event);
 }
 

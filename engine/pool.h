@@ -41,7 +41,8 @@ struct mp_pool {
   mp_admission admission;
   mp_event event; /* something a waiting thread may want has happened */
   pthread_mutex_t critical;
-  /* atomic, read by all at each task and seldom written */
+  /* read by all at each task and seldom written */
+  bool fences_all;             /* constant: see mp_pool_store_first */
   _Atomic uint32_t closing;    /* mp_closing; only grows */
   _Atomic uint32_t drainers;   /* threads in mp_pool_drain */
   /* written by the owner, and other threads that are no workers */
@@ -78,6 +79,23 @@ static inline mp_worker *mp_pool_self(mp_pool *pool) {
 static inline mp_task_lists *mp_pool_local_tasks(mp_pool *pool, mp_worker *self) {
   if (self != NULL) return &self->tasks;
   return mp_os_thread_tag() == pool->owner_tag ? &pool->owner_tasks : NULL;
+}
+
+/*
+** Two threads each store something and then load what the other stores, and one at least must see the other: a worker does so at each
+** task, the other side seldom. Where the system lets one thread fence for all, only that side pays:
+**
+**   worker                                rarely, whoever
+**   mp_pool_store_first(pool, &a, ...)    store b      (seq)
+**   load b                     (seq)      mp_pool_fence(pool)
+**                                         load a       (seq)
+**
+** Elsewhere the worker's store is sequentially consistent. After Dice, Huang and Yang, "Asymmetric Dekker Synchronization" (2001); the
+** fence is membarrier(2), as in liburcu.
+*/
+#define mp_pool_store_first(pool, p, value) ((pool)->fences_all ? mp_store_unfenced((p), (value)) : mp_store_seq((p), (value)))
+static inline void mp_pool_fence(const mp_pool *pool) {
+  if (pool->fences_all) mp_os_fence_all();
 }
 
 /*

@@ -9,6 +9,8 @@
 #define PROBE_OFTEN 32   /* one look of so many is a probe */
 #define PROBE_SELDOM 512 /* when they find nothing */
 #define FAIR_EVERY 64 /* picks between two looks at the lowest level first */
+#define HASTE_MAX 16  /* small shares of the inbox in a row, each there at once, until a worker rests */
+#define REST_NS ((uint64_t)500)
 #define OWNER_STACK ((size_t)1 << 20)
 #define INTERRUPT_LOOKS 10000
 
@@ -69,6 +71,7 @@ static mp_job *grab(mp_worker *worker, size_t max) {
   mp_job *jobs[MP_GRAB_MAX];
   size_t n = mp_inbox_grab(&scheduler->inbox, jobs, max, scheduler->config.workers);
   if (n == 0) return NULL;
+  worker->small_share = n < MP_GRAB_MAX / 2;
   for (size_t i = n - 1; i > 0; i--)
     if (!mp_deque_push_owner(&worker->deque, jobs[i])) mp_inbox_push(&scheduler->inbox, jobs[i], jobs[i], 1);
   worker->floor = mp_deque_bottom(&worker->deque);
@@ -285,10 +288,34 @@ static void step_aside(mp_worker *worker) {
     if (mp_os_gate_wait(&worker->spare_gate, 0, tidy_at(worker)) == MP_TIMEOUT) tidy(worker);
 }
 
+/*
+** Where jobs are so short that a worker keeps up with whoever submits them, the two meet at the inbox's lock for every single one, and both
+** take twice as long. So a worker to which that happens again and again rests behind a small share: the next will be larger. One that has
+** to look for its jobs, or sleeps, has no haste.
+*/
+static void count_haste(mp_worker *worker, bool at_once) {
+  if (!worker->small_share) return;
+  if (!at_once)
+    worker->haste -= worker->haste > 0;
+  else
+    worker->haste += worker->haste < HASTE_MAX;
+}
+
+static void rest(mp_worker *worker) {
+  if (!worker->small_share || !mp_deque_empty_owner(&worker->deque)) return; /* the share is not done */
+  worker->small_share = false;
+  if (worker->haste < HASTE_MAX) return;
+  uint64_t until = mp_os_now() + REST_NS;
+  do
+    for (int i = 0; i < 4; i++) mp_pause();
+  while (mp_os_now() < until);
+}
+
 static void loop(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
   while (!mp_load_relaxed(&scheduler->stop)) {
     mp_job *job = find_local(worker);
+    bool at_once = job != NULL;
     if (job == NULL) {
       if (mp_load_relaxed(&scheduler->running) > scheduler->config.workers) {
         step_aside(worker);
@@ -301,12 +328,15 @@ static void loop(mp_worker *worker) {
       job = search(worker);
       if (job == NULL) {
         park(worker);
+        worker->haste = 0;
         continue;
       }
     }
     end_search(worker);
     worker->untidy = true;
+    count_haste(worker, at_once);
     mp_scheduler_run(worker, job);
+    rest(worker);
   }
   end_search(worker);
   /* tasks that are left cancel themselves; for jobs somebody waits in a join */

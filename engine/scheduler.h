@@ -74,12 +74,14 @@ struct mp_worker {
   mp_os_thread thread; /* the owner's, in its slot */
   /* owner thread only */
   mp_job *next;     /* a continuation: the job that runs when the current one has returned */
-  mp_frame *_Atomic frame; /* what it runs now, innermost first, or NULL; seq_cst: read by stop.c */
+  mp_frame *_Atomic frame; /* what it runs now, innermost first, or NULL; read by stop.c, see mp_pool_store_first */
   mp_task_lists tasks;
   unsigned lock_depth; /* mp_worker_lock */
   uint32_t random;
   uint32_t picks;
   bool searching;
+  bool small_share;    /* what it took from the inbox last was little */
+  unsigned haste;      /* how often that was there at once, up to a most; see rest */
   bool untidy; /* it has run something since the host's idle hook said that there is nothing left to do */
   int64_t floor; /* bottom of its deque above which lies only what it pushed itself; below, shares of the inbox */
   mp_patience patience;
@@ -88,7 +90,7 @@ struct mp_worker {
   /* shared */
   mp_parker parker;
   mp_os_gate spare_gate;  /* word 1: leave the spares */
-  _Atomic uint32_t watched; /* seq_cst: somebody looks at `task` and relies on it (stop.c) */
+  _Atomic uint32_t watched; /* seq_cst: somebody looks at what it runs and relies on it (stop.c) */
   _Atomic uint32_t stuck;   /* atomic, written under scheduler->lock: set aside, another runs in its place */
   _Atomic uint32_t interrupted; /* release, acquire: a signal to it is on its way; read by the owner's only, which gets others' too */
   uint64_t stopping_id, stopping_ns; /* guarded by the pool's running_lock: which of its tasks is being stopped, since when */

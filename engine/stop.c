@@ -8,8 +8,9 @@
 ** workers have in `frame`, so to look costs a step per worker, and only while something is being stopped.
 **
 **   looker                          worker
-**   watched = 1     (seq)           frame = outer   (seq)
-**   read frame      (seq)           read watched    (seq)
+**   watched = 1     (seq)           frame = outer   (mp_pool_store_first)
+**   mp_pool_fence                   read watched    (seq)
+**   read frame      (seq)
 **
 ** Either the looker sees that the frame is gone, or the worker sees that it is watched, and waits for running_lock before it lets go of
 ** it. So a frame seen under the lock is alive, its task too, and its worker's thread.
@@ -24,19 +25,23 @@ static bool is_asked(const mp_pool *pool, const mp_task *task) {
   return (mp_load_relaxed(&task->word) & MP_WORD_CANCEL) != 0 || mp_load_relaxed(&pool->closing) == MP_CLOSING_STOP;
 }
 
-/* What the worker runs, or NULL; until unwatch it goes on running it, and running_lock is held. */
-static const mp_frame *watch(mp_pool *pool, mp_worker *worker) {
-  pthread_mutex_lock(&pool->running_lock);
+/*
+** Under running_lock. True: it runs something, which from mp_pool_fence to unwatch it goes on running. False: nothing that was asked to stop
+** before, for who asks a task that runs finds its frame.
+*/
+static bool watch(mp_worker *worker) {
+  if (mp_load_acquire(&worker->frame) == NULL) return false;
   mp_store_seq(&worker->watched, 1);
+  return true;
+}
+
+static const mp_frame *frame_of(const mp_worker *worker) {
   const mp_frame *frame = mp_load_seq(&worker->frame);
   MP_BUG_GAP(NOT_WATCHED);
   return frame;
 }
 
-static void unwatch(mp_pool *pool, mp_worker *worker) {
-  mp_store_seq(&worker->watched, 0);
-  pthread_mutex_unlock(&pool->running_lock);
-}
+static void unwatch(mp_worker *worker) { mp_store_seq(&worker->watched, 0); }
 
 void mp_pool_await_watcher(mp_pool *pool) {
   if (MP_BUGGY(NOT_WATCHED)) return;
@@ -72,8 +77,17 @@ void mp_pool_close_interrupts(mp_pool *pool) {
   if (pool->config.worker_interrupt != NULL) mp_os_interrupt_close(pool->config.interrupt_signal);
 }
 
-/* What to do about the body that runs on the watched worker, which was asked to stop. True: its worker was set aside. */
-static bool stop_body(mp_pool *pool, mp_worker *worker, const mp_task *task, uint64_t now) {
+/* Workers that a look has set aside: one that finds no room here has its turn at the next look. */
+typedef struct aside_list {
+  struct {
+    unsigned worker;
+    uint64_t task;
+  } of[8];
+  int n;
+} aside_list;
+
+/* What to do about the body that runs on the watched worker, which was asked to stop. */
+static void stop_body(mp_pool *pool, mp_worker *worker, const mp_task *task, uint64_t now, aside_list *aside) {
   if (worker->stopping_id != task->id) {
     worker->stopping_id = task->id;
     worker->stopping_ns = now;
@@ -83,40 +97,45 @@ static bool stop_body(mp_pool *pool, mp_worker *worker, const mp_task *task, uin
     mp_store_release(&worker->interrupted, 1);
     mp_os_interrupt(worker->thread, pool->config.interrupt_signal);
   }
-  return mp_state_is_terminal(mp_task_state(task)) && now - worker->stopping_ns >= pool->config.stuck_grace_ns &&
-         mp_scheduler_set_aside(worker);
+  if (!mp_state_is_terminal(mp_task_state(task)) || now - worker->stopping_ns < pool->config.stuck_grace_ns) return;
+  if (aside->n == (int)(sizeof aside->of / sizeof *aside->of) || !mp_scheduler_set_aside(worker)) return;
+  aside->of[aside->n].worker = worker->index;
+  aside->of[aside->n++].task = task->id;
 }
 
-/* Returns how long to wait before the next look at this worker: MP_FOREVER if it runs nothing that was asked to stop. */
-static uint64_t look(mp_pool *pool, mp_worker *worker, uint64_t now) {
-  uint64_t pause = MP_FOREVER, id = 0;
-  bool aside = false;
-  const mp_frame *frame = watch(pool, worker);
+/* Returns how long to wait before the next look at this worker, which is watched: MP_FOREVER if it runs nothing that was asked to stop. */
+static uint64_t look(mp_pool *pool, mp_worker *worker, uint64_t now, aside_list *aside) {
+  const mp_frame *frame = frame_of(worker);
   if (frame != NULL && is_asked(pool, frame->task)) {
-    aside = stop_body(pool, worker, frame->task, now);
-    id = frame->task->id;
-    pause = (now - worker->stopping_ns) / 8;
-    if (pause < TICK_MIN_NS) pause = TICK_MIN_NS;
-    if (pause > TICK_MAX_NS) pause = TICK_MAX_NS;
-  } else { /* what was asked may wait for one that may go on */
-    for (; frame != NULL && pause == MP_FOREVER; frame = frame->outer)
-      if (is_asked(pool, frame->task)) pause = TICK_MAX_NS;
+    stop_body(pool, worker, frame->task, now, aside);
+    uint64_t pause = (now - worker->stopping_ns) / 8;
+    return pause < TICK_MIN_NS ? TICK_MIN_NS : pause > TICK_MAX_NS ? TICK_MAX_NS : pause;
   }
-  unwatch(pool, worker);
-  if (aside)
-    mp_log_write(&pool->log, MP_LOG_WARN, "pool", "worker %u is set aside: its task #%llu is over but does not return", worker->index,
-                 (unsigned long long)id);
-  return pause;
+  for (; frame != NULL; frame = frame->outer) /* what was asked may wait for one that may go on */
+    if (is_asked(pool, frame->task)) return TICK_MAX_NS;
+  return MP_FOREVER;
 }
 
 uint64_t mp_pool_tick(mp_pool *pool) {
   uint64_t now = mp_os_now(), pause = MP_FOREVER;
   uint32_t slots = mp_load_acquire(&pool->scheduler.slots);
+  aside_list aside = {.n = 0};
+  bool any = false;
   if (mp_load_relaxed(&pool->closing) == MP_CLOSING_STOP) pause = TICK_MAX_NS; /* a body may begin a moment after it was looked for */
+  pthread_mutex_lock(&pool->running_lock);
+  for (uint32_t i = 0; i < slots; i++) any |= watch(mp_load_relaxed(&pool->scheduler.worker[i]));
+  if (any) mp_pool_fence(pool); /* once for all of them */
   for (uint32_t i = 0; i < slots; i++) {
-    uint64_t wanted = look(pool, mp_load_relaxed(&pool->scheduler.worker[i]), now);
+    mp_worker *worker = mp_load_relaxed(&pool->scheduler.worker[i]);
+    if (!mp_load_relaxed(&worker->watched)) continue;
+    uint64_t wanted = look(pool, worker, now, &aside);
     if (wanted < pause) pause = wanted;
+    unwatch(worker);
   }
+  pthread_mutex_unlock(&pool->running_lock);
+  for (int i = 0; i < aside.n; i++)
+    mp_log_write(&pool->log, MP_LOG_WARN, "pool", "worker %u is set aside: its task #%llu is over but does not return", aside.of[i].worker,
+                 (unsigned long long)aside.of[i].task);
   return pause == MP_FOREVER ? MP_FOREVER : now + pause;
 }
 
@@ -162,11 +181,16 @@ void mp_pool_end_running(mp_pool *pool) {
     mp_worker *worker = mp_load_relaxed(&pool->scheduler.worker[i]);
     mp_task *task;
     do {
-      const mp_frame *frame = watch(pool, worker);
-      while (frame != NULL && !mp_task_end(frame->task, MP_STATE_CANCELLED, false, &before)) frame = frame->outer;
-      task = frame == NULL ? NULL : frame->task;
-      if (task != NULL) mp_task_retain(task);
-      unwatch(pool, worker);
+      task = NULL;
+      pthread_mutex_lock(&pool->running_lock);
+      if (watch(worker)) {
+        mp_pool_fence(pool);
+        const mp_frame *frame = frame_of(worker);
+        while (frame != NULL && !mp_task_end(frame->task, MP_STATE_CANCELLED, false, &before)) frame = frame->outer;
+        if (frame != NULL) mp_task_retain(task = frame->task);
+        unwatch(worker);
+      }
+      pthread_mutex_unlock(&pool->running_lock);
       if (task == NULL) continue;
       mp_pool_finish(pool, NULL, task, before, false);
       mp_task_release(task);

@@ -21,13 +21,13 @@ static void withdraw(mp_pool *pool, mp_worker *self, uint64_t n) {
 }
 
 /*
-** Counts n submissions, unless the pool closes. shutdown: store closing (seq), then read submitted; here: count (seq), then read
-** closing. So either the shutdown waits for this submission or this submission sees the shutdown.
+** Counts n submissions, unless the pool closes. shutdown: store closing, then read submitted; here: count, then read closing, as in
+** mp_pool_store_first. So either the shutdown waits for this submission or this submission sees the shutdown.
 */
 static mp_status enter(mp_pool *pool, mp_worker *self, uint64_t n) {
   _Atomic uint64_t *submitted = self != NULL ? &self->counters.submitted : &pool->outside.submitted;
   if (self != NULL)
-    mp_store_seq(submitted, mp_load_relaxed(submitted) + n);
+    mp_pool_store_first(pool, submitted, mp_load_relaxed(submitted) + n);
   else
     mp_add_seq(submitted, n);
   if (mp_load_seq(&pool->closing) == 0) return MP_OK;

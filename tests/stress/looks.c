@@ -17,7 +17,12 @@ typedef struct looks {
 } looks;
 
 static void on_interrupt(mp_worker *worker, void *local, void *ud) { (void)worker, (void)local, (void)ud; }
-static mp_status run(mp_worker *worker, void *arg) { return (void)worker, (void)arg, MP_OK; }
+/* Long enough that a look finds most workers inside one. */
+static mp_status run(mp_worker *worker, void *arg) {
+  (void)worker, (void)arg;
+  for (int i = 0; i < 20; i++) mp_pause();
+  return MP_OK;
+}
 
 static mp_status run_deaf(mp_worker *worker, void *arg) {
   looks *l = arg;

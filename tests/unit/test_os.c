@@ -2,6 +2,7 @@
 #include "os.h"
 #include "unit.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -141,6 +142,55 @@ static void test_os_memory_available_is_not_more_than_total(void **state) {
   assert_true(available <= total);
 }
 
+/* The store buffer litmus test, one side without a fence. */
+typedef struct litmus {
+  _Alignas(MP_CACHE_LINE) _Atomic uint32_t x;
+  _Alignas(MP_CACHE_LINE) _Atomic uint32_t y;
+  _Alignas(MP_CACHE_LINE) _Atomic uint32_t round, ready;
+  uint32_t seen_y;
+  bool fences;
+} litmus;
+
+enum { ROUNDS = 20000 };
+
+static void *frequent_side(void *arg) {
+  litmus *l = arg;
+  for (uint32_t round = 1; round <= ROUNDS; round++) {
+    while (mp_load_acquire(&l->round) != round) mp_pause();
+    if (l->fences)
+      mp_store_unfenced(&l->x, round);
+    else
+      mp_store_seq(&l->x, round);
+    l->seen_y = mp_load_seq(&l->y);
+    mp_store_release(&l->ready, round);
+  }
+  return NULL;
+}
+
+static void test_os_fence_all_one_side_sees_the_other(void **state) {
+  static litmus l;
+  mp_os_thread thread;
+  (void)state;
+  l.fences = mp_os_fence_all_open();
+  assert_ok(mp_os_thread_start(&thread, 1 << 20, frequent_side, &l));
+  for (uint32_t round = 1; round <= ROUNDS; round++) {
+    mp_store_release(&l.round, round);
+    mp_store_seq(&l.y, round);
+    if (l.fences) mp_os_fence_all();
+    uint32_t seen_x = mp_load_seq(&l.x);
+    while (mp_load_acquire(&l.ready) != round) mp_pause();
+    assert_true(seen_x == round || l.seen_y == round);
+  }
+  mp_os_thread_join(thread);
+}
+
+static void test_os_fence_all_refused_still_returns_and_leaves_errno(void **state) {
+  (void)state; /* the first test that runs here: nobody has asked the system yet */
+  errno = 7;
+  mp_os_fence_all();
+  assert_int_equal(errno, 7);
+}
+
 static void test_os_fork_guard_is_true_here_and_false_in_a_child(void **state) {
   mp_os_fork_guard guard;
   (void)state;
@@ -166,6 +216,7 @@ static void test_os_fork_guard_without_a_page_compares_the_process(void **state)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_os_fence_all_refused_still_returns_and_leaves_errno),
       cmocka_unit_test(test_os_now_never_goes_back_and_is_not_zero),
       cmocka_unit_test(test_os_deadline_adds_and_does_not_overflow),
       cmocka_unit_test(test_os_gate_wait_other_word_returns_at_once),
@@ -177,6 +228,7 @@ int main(void) {
       cmocka_unit_test(test_os_thread_tag_differs_between_live_threads),
       cmocka_unit_test(test_os_cores_is_at_least_one),
       cmocka_unit_test(test_os_memory_available_is_not_more_than_total),
+      cmocka_unit_test(test_os_fence_all_one_side_sees_the_other),
       cmocka_unit_test(test_os_fork_guard_is_true_here_and_false_in_a_child),
       cmocka_unit_test(test_os_fork_guard_without_a_page_compares_the_process),
   };
