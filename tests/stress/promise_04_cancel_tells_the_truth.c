@@ -5,8 +5,10 @@
 #include "stress.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 #define CANCELLERS 2
+#define AHEAD 8 /* tasks that may be submitted before the slowest of them gets there: what is long over is no race */
 
 typedef struct race {
   stress *st;
@@ -15,6 +17,7 @@ typedef struct race {
   uint64_t random;
   unsigned char *said; /* what this thread's mp_cancel returned, for each task */
   _Atomic size_t *submitted;
+  _Atomic size_t asked; /* tasks cancelled so far */
 } race;
 
 static mp_status run(mp_worker *worker, void *arg) {
@@ -26,9 +29,10 @@ static mp_status run(mp_worker *worker, void *arg) {
 static void *canceller_main(void *arg) {
   race *r = arg;
   for (size_t i = 0; i < r->n; i++) {
-    while (mp_load_acquire(r->submitted) <= i) continue;
+    while (mp_load_acquire(r->submitted) <= i) sched_yield();
     for (uint32_t pauses = random_below(&r->random, 60); pauses > 0; pauses--) mp_pause();
     r->said[i] = (unsigned char)mp_cancel(r->tasks[i]);
+    mp_store_release(&r->asked, i + 1);
   }
   return NULL;
 }
@@ -46,7 +50,7 @@ int main(int argc, char **argv) {
   race races[CANCELLERS];
   pthread_t threads[CANCELLERS];
   for (int c = 0; c < CANCELLERS; c++) {
-    races[c] = (race){&st, tasks, n, next_random(&random), calloc(n, 1), &submitted};
+    races[c] = (race){&st, tasks, n, next_random(&random), calloc(n, 1), &submitted, 0};
     CHECK(&st, pthread_create(&threads[c], NULL, canceller_main, &races[c]) == 0);
   }
   for (size_t i = 0; i < n; i++) {
@@ -55,6 +59,8 @@ int main(int argc, char **argv) {
     desc.arg = (void *)(uintptr_t)random_below(&random, 40);
     desc.after = i > 0 && random_below(&random, 4) == 0 ? &tasks[i - 1] : NULL;
     desc.after_count = desc.after != NULL;
+    for (int c = 0; c < CANCELLERS; c++)
+      while (i > mp_load_acquire(&races[c].asked) + AHEAD) sched_yield();
     CHECK(&st, mp_submit(pool, &desc, &tasks[i]) == MP_OK);
     mp_store_release(&submitted, i + 1);
   }
