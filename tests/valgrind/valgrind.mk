@@ -1,5 +1,6 @@
 # Unit and stress programs of the engine under valgrind; included by tests/tests.mk.
 #
+# valgrind runs one thread at a time: without --fair-sched a worker that never sleeps may keep all others waiting for ever.
 # Nothing is suppressed. helgrind knows no atomics: in this build they tell it what they order (engine/atomic.h).
 
 PACKAGES_VALGRIND := valgrind
@@ -15,7 +16,7 @@ VALGRIND_PROGRAMS := $(addprefix $(UNIT_OUT)/,test_cancel test_deadline test_inb
 
 run-valgrind: $(VALGRIND_PROGRAMS)
 	@failed=0; for program in $(VALGRIND_PROGRAMS); do for tool in "memcheck --leak-check=full" helgrind; do \
-	  valgrind -q --error-exitcode=9 --tool=$$tool $$program 2 1 1 >$$program.log 2>&1 || \
+	  valgrind -q --fair-sched=try --error-exitcode=9 --tool=$$tool $$program 2 1 1 >$$program.log 2>&1 || \
 	    { failed=1; echo "$$tool: $$program FAILED"; cat $$program.log; }; \
 	done; done; [ $$failed -ne 0 ] || echo "valgrind: $(words $(VALGRIND_PROGRAMS)) programs, nothing found"; exit $$failed
 
