@@ -213,6 +213,21 @@ int mp_os_cpu(void) {
 #endif
 }
 
+bool mp_os_leave_cpu(void) {
+#if defined(MP_OS_LINUX)
+  cpu_set_t all, others;
+  int cpu = sched_getcpu();
+  if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof all, &all) != 0) return false;
+  others = all;
+  CPU_CLR(cpu, &others);
+  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return false;
+  (void)!sched_setaffinity(0, sizeof all, &all);
+  return true;
+#else
+  return false;
+#endif
+}
+
 void mp_os_thread_name(const char *name) {
   (void)MP_FAULT(LATE); /* the first that each thread of ours does */
 #if defined(MP_OS_LINUX)

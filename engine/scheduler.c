@@ -11,6 +11,8 @@
 #define FAIR_EVERY 64 /* picks between two looks at the lowest level first */
 #define HASTE_MAX 16  /* small shares of the inbox in a row, each there at once, until a worker rests */
 #define REST_NS ((uint64_t)500)
+#define CROWDED_MAX 8 /* times that a worker was put on the CPU of whoever woke it, each soon after the one before, until it leaves */
+#define CROWDED_NS ((uint64_t)100000)
 #define OWNER_STACK ((size_t)1 << 20)
 #define INTERRUPT_LOOKS 10000
 
@@ -225,13 +227,28 @@ void mp_look_end(const mp_look *look, bool found) {
 }
 
 /*
+** The kernel puts a thread that is woken on the waker's CPU for as long as it takes to notice that another one idles, which may be tens of
+** milliseconds. For a job now and then that is well: it saves waking a CPU. But where jobs come in quick succession both would take turns
+** on one CPU, and sleep and wake each other for each of them. True: it has gone elsewhere.
+*/
+static bool leave_waker(mp_worker *worker) {
+  uint64_t now = mp_os_now();
+  worker->crowded = now - worker->crowded_ns < CROWDED_NS ? worker->crowded + 1 : 0;
+  worker->crowded_ns = now;
+  if (worker->crowded < CROWDED_MAX || !mp_scheduler_is_roomy(worker->scheduler)) return false;
+  worker->crowded = 0;
+  return mp_os_leave_cpu();
+}
+
+/*
 ** Looks a while, without giving up the CPU in between: sched_yield would delay new work by a scheduler tick. But if the kernel has let it
 ** run where it was woken from, the thread that woke it cannot go on before it sleeps again.
 */
 static mp_job *search(mp_worker *worker) {
   const mp_scheduler *scheduler = worker->scheduler;
   mp_job *job = find_remote(worker);
-  if (job != NULL || scheduler->config.spin_ns == 0 || mp_park_beside_waker(&scheduler->park)) return job;
+  if (job != NULL || scheduler->config.spin_ns == 0) return job;
+  if (mp_park_beside_waker(&scheduler->park) && !leave_waker(worker)) return NULL;
   mp_look look = mp_look_begin(scheduler, &worker->patience);
   do {
     for (int i = 0; i < 8; i++) mp_pause();

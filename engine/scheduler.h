@@ -81,6 +81,8 @@ struct mp_worker {
   uint32_t picks;
   bool searching;
   bool small_share;    /* what it took from the inbox last was little */
+  unsigned crowded;    /* how often in short order it found itself on the CPU of whoever woke it, and when it did so last; see leave_waker */
+  uint64_t crowded_ns;
   unsigned haste;      /* how often that was there at once, up to a most; see rest */
   bool untidy; /* it has run something since the host's idle hook said that there is nothing left to do */
   int64_t floor; /* bottom of its deque above which lies only what it pushed itself; below, shares of the inbox */
@@ -186,12 +188,14 @@ typedef struct mp_look {
 } mp_look;
 void mp_patience_init(mp_patience *patience, uint64_t free_ns);
 mp_look mp_look_begin(const mp_scheduler *scheduler, mp_patience *patience);
+/* Is there a core for each thread that is awake? */
+static inline bool mp_scheduler_is_roomy(const mp_scheduler *scheduler) {
+  uint32_t awake = mp_load_relaxed(&scheduler->running) - mp_load_relaxed(&scheduler->park.sleepers);
+  return awake + 1 <= scheduler->config.cores; /* + 1: the owner, or whichever thread waits */
+}
 /* May it go on? Asked again and again: the core may be taken meanwhile. */
 static inline bool mp_look_goes_on(const mp_look *look, uint64_t now) {
-  const mp_scheduler *scheduler = look->scheduler;
-  uint32_t awake = mp_load_relaxed(&scheduler->running) - mp_load_relaxed(&scheduler->park.sleepers);
-  bool roomy = awake + 1 <= scheduler->config.cores; /* + 1: the owner, or whichever thread waits */
-  return now - look->began < (roomy ? look->free_ns : scheduler->config.spin_ns);
+  return now - look->began < (mp_scheduler_is_roomy(look->scheduler) ? look->free_ns : look->scheduler->config.spin_ns);
 }
 void mp_look_end(const mp_look *look, bool found);
 

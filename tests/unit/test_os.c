@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -142,6 +143,24 @@ static void test_os_memory_available_is_not_more_than_total(void **state) {
   assert_true(available <= total);
 }
 
+static void test_os_leave_cpu_goes_where_the_thread_may_go(void **state) {
+  (void)state;
+#if defined(MP_OS_LINUX)
+  cpu_set_t before, after, one;
+  assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+  assert_int_equal(mp_os_leave_cpu(), CPU_COUNT(&before) > 1);
+  assert_int_equal(sched_getaffinity(0, sizeof after, &after), 0);
+  assert_true(CPU_EQUAL(&before, &after));
+  CPU_ZERO(&one);
+  CPU_SET(mp_os_cpu(), &one);
+  assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+  assert_false(mp_os_leave_cpu());
+  assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
+#else
+  assert_false(mp_os_leave_cpu());
+#endif
+}
+
 /* The store buffer litmus test, one side without a fence. */
 typedef struct litmus {
   _Alignas(MP_CACHE_LINE) _Atomic uint32_t x;
@@ -228,6 +247,7 @@ int main(void) {
       cmocka_unit_test(test_os_thread_tag_differs_between_live_threads),
       cmocka_unit_test(test_os_cores_is_at_least_one),
       cmocka_unit_test(test_os_memory_available_is_not_more_than_total),
+      cmocka_unit_test(test_os_leave_cpu_goes_where_the_thread_may_go),
       cmocka_unit_test(test_os_fence_all_one_side_sees_the_other),
       cmocka_unit_test(test_os_fork_guard_is_true_here_and_false_in_a_child),
       cmocka_unit_test(test_os_fork_guard_without_a_page_compares_the_process),
