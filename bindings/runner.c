@@ -185,15 +185,14 @@ static void push_dependency_table(lua_State *L, int first, uint32_t n) {
 }
 
 void lmp_find_function(lua_State *L, lmp_run *run, int function) {
-  size_t size;
-  char where[100];
-  const char *name = NULL;
   if (lua_type(L, function) == LUA_TSTRING) { /* "module.fn" */
-    name = lua_tolstring(L, function, &size);
+    size_t size;
+    const char *name = lua_tolstring(L, function, &size);
     if (run->span != NULL) lmp_trace_name(run->span, name);
     lmp_push_named(L, name, size);
     lua_replace(L, function);
   } else if (run->span != NULL) {
+    char where[100];
     lmp_describe_function(L, function, where, sizeof where);
     lmp_trace_name(run->span, where);
   }
@@ -387,7 +386,8 @@ static void after_task(lmp_vm *vm, lua_State *L, lmp_run *run) {
 }
 
 static mp_status run_task(lmp_vm *vm, mp_worker *worker, lmp_payload *payload, lmp_span *span) {
-  lmp_run run = {.vm = vm, .worker = worker, .task = mp_worker_task(worker), .payload = payload, .message = lmp_payload_message(payload), .span = span};
+  lmp_run run = {.vm = vm, .worker = worker, .task = mp_worker_task(worker), .payload = payload,
+                 .message = lmp_payload_message(payload), .span = span};
   char why[256];
   lua_State *L = NULL;
   bool new = vm->L == NULL;
