@@ -111,6 +111,7 @@ static void run_pieces(mp_worker *worker, loop *l) {
     if (piece > left) piece = left;
     if (!mp_cas_relaxed(&l->next, &begin, begin + piece)) continue;
     l->body(worker, begin, begin + piece, l->arg);
+    mp_scheduler_settle(worker);
     begin = mp_load_relaxed(&l->next);
   }
 }

@@ -13,6 +13,7 @@
 #define REST_NS ((uint64_t)500)
 #define CROWDED_MAX 8 /* times that a worker was put on the CPU of whoever woke it, each soon after the one before, until it leaves */
 #define CROWDED_NS ((uint64_t)100000)
+#define DISPLACED_NS ((uint64_t)100000) /* so long may a worker work on its waker's CPU */
 #define OWNER_STACK ((size_t)1 << 20)
 #define INTERRUPT_LOOKS 10000
 
@@ -183,10 +184,17 @@ static mp_job *run_one(mp_worker *worker, mp_job *job) {
   return job;
 }
 
+void mp_scheduler_move_aside(mp_worker *worker) {
+  if (mp_os_now() - worker->beside_ns < DISPLACED_NS) return;
+  worker->beside_ns = 0;
+  if (mp_park_beside_waker(&worker->scheduler->park) && mp_scheduler_is_roomy(worker->scheduler)) (void)!mp_os_leave_cpu();
+}
+
 void mp_scheduler_run(mp_worker *worker, mp_job *job) {
   mp_job *outer = worker->next; /* a finish further up the stack may have left one before it called the host, who waits here */
   while (job != NULL) job = run_one(worker, job);
   worker->next = outer;
+  mp_scheduler_settle(worker);
 }
 
 static void end_search(mp_worker *worker) {
@@ -282,7 +290,9 @@ static void park(mp_worker *worker) {
     return;
   }
   mp_bump(&worker->counters.parks);
-  if (mp_park_sleep(&scheduler->park, &worker->parker, tidy_at(worker)) == MP_TIMEOUT) tidy(worker);
+  bool timed_out = mp_park_sleep(&scheduler->park, &worker->parker, tidy_at(worker)) == MP_TIMEOUT;
+  if (timed_out) tidy(worker);
+  worker->beside_ns = !timed_out && mp_park_beside_waker(&scheduler->park) ? mp_os_now() : 0;
 }
 
 /* More threads run than the pool has workers: the first with nothing of its own waits among the spares. */

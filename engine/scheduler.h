@@ -83,6 +83,7 @@ struct mp_worker {
   bool small_share;    /* what it took from the inbox last was little */
   unsigned crowded;    /* how often in short order it found itself on the CPU of whoever woke it, and when it did so last; see leave_waker */
   uint64_t crowded_ns;
+  uint64_t beside_ns;  /* when it was woken on the CPU of whoever woke it, until the first long job is over; else 0 */
   unsigned haste;      /* how often that was there at once, up to a most; see rest */
   bool untidy; /* it has run something since the host's idle hook said that there is nothing left to do */
   int64_t floor; /* bottom of its deque above which lies only what it pushed itself; below, shares of the inbox */
@@ -168,6 +169,14 @@ void mp_scheduler_push_ordered(mp_scheduler *scheduler, mp_job *job, mp_order *o
 /* From outside: n jobs chained by next, normal priority. */
 void mp_scheduler_push_chain(mp_scheduler *scheduler, mp_job *head, mp_job *tail, size_t n);
 
+/*
+** After a job, or a piece of one: a worker that was put on its waker's CPU, and has worked there for a while, moves to another. It may have
+** displaced the waker, who has work to do as well; the kernel may leave both there for milliseconds.
+*/
+void mp_scheduler_move_aside(mp_worker *worker);
+static inline void mp_scheduler_settle(mp_worker *worker) {
+  if (worker->beside_ns != 0) mp_scheduler_move_aside(worker);
+}
 /* Runs one job and the continuations it leaves. */
 void mp_scheduler_run(mp_worker *worker, mp_job *job);
 /* What the worker itself pushed last, unless it was taken; or NULL. */

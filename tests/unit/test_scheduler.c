@@ -266,6 +266,30 @@ static void test_look_that_fails_shortens_the_next_and_probes_grow_rare(void **s
   assert_true(looks_to_probe(&scheduler, &patience, true) < 100);
 }
 
+static void test_settle_worker_leaves_its_wakers_cpu_after_a_long_job(void **state) {
+  static mp_scheduler scheduler; /* of which only this is looked at */
+  static mp_worker worker = {.scheduler = &scheduler};
+  (void)state;
+  if (mp_os_cores() < 2 || mp_os_cpu() < 0) skip();
+  scheduler.config.cores = 2;
+  mp_store_relaxed(&scheduler.running, 1);
+  for (int i = 0; i < 100; i++) {
+    mp_store_relaxed(&scheduler.park.waker_cpu, mp_os_cpu());
+    worker.beside_ns = mp_os_now(); /* it has come just now: nothing happens */
+    mp_scheduler_settle(&worker);
+    if (worker.beside_ns != 0) break; /* else this thread has slept for long in between */
+  }
+  assert_true(worker.beside_ns != 0);
+  worker.beside_ns = mp_os_now() - SECOND;
+  mp_store_relaxed(&scheduler.park.waker_cpu, mp_os_cpu());
+  mp_scheduler_settle(&worker);
+  assert_true(worker.beside_ns == 0);
+  mp_store_relaxed(&scheduler.park.waker_cpu, -1);
+  worker.beside_ns = mp_os_now() - SECOND; /* beside nobody: it stays, and is not asked again */
+  mp_scheduler_settle(&worker);
+  assert_true(worker.beside_ns == 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_finish_host_waits_inside_no_continuation_is_lost),
@@ -275,6 +299,7 @@ int main(void) {
       cmocka_unit_test(test_idle_workers_wake_for_each_task),
       cmocka_unit_test(test_worker_lock_excludes_and_recurses),
       cmocka_unit_test(test_worker_accessors_inside_a_task),
+      cmocka_unit_test(test_settle_worker_leaves_its_wakers_cpu_after_a_long_job),
       cmocka_unit_test(test_look_that_fails_shortens_the_next_and_probes_grow_rare),
   };
   return unit_main(tests);
