@@ -88,7 +88,7 @@ MP_CHECKED mp_status mp_os_lock_init(pthread_mutex_t *lock);
 
 /*
 ** A fence that one thread makes for all threads of the process: what another has stored before is visible afterwards, and what it loads
-** afterwards sees what the caller has stored before. Takes some microseconds.
+** afterwards sees what the caller has stored before. Takes some 10 us while another thread runs, less than 1 us if none does.
 ** open: can the system do that? To be asked first, once at least; takes milliseconds if the process has threads already.
 */
 bool mp_os_fence_all_open(void);
@@ -105,7 +105,7 @@ void mp_os_event_fd_close(mp_os_event_fd *event);
 
 /* The CPU that the calling thread runs on just now, or -1; costs no system call where the C library can do without. */
 int mp_os_cpu(void);
-/* Lets the calling thread go on on another CPU; which ones it may use stays as it was. Takes some 20 us. False: there is no other. */
+/* Lets the calling thread go on on another CPU; which ones it may use stays as it was. Takes some 35 us. False: there is no other. */
 bool mp_os_leave_cpu(void);
 /* Cores by affinity and cgroup quota (v2, then v1), at least 1. */
 unsigned mp_os_cores(void);

@@ -280,10 +280,16 @@ static void test_settle_worker_leaves_its_wakers_cpu_after_a_long_job(void **sta
     if (worker.beside_ns != 0) break; /* else this thread has slept for long in between */
   }
   assert_true(worker.beside_ns != 0);
-  worker.beside_ns = mp_os_now() - SECOND;
-  mp_store_relaxed(&scheduler.park.waker_cpu, mp_os_cpu());
-  mp_scheduler_settle(&worker);
-  assert_true(worker.beside_ns == 0);
+  int moved = 0;
+  for (int i = 0; i < 10; i++) { /* the kernel may bring it back, but not each time */
+    int before = mp_os_cpu();
+    worker.beside_ns = mp_os_now() - SECOND;
+    mp_store_relaxed(&scheduler.park.waker_cpu, before);
+    mp_scheduler_settle(&worker);
+    assert_true(worker.beside_ns == 0);
+    moved += mp_os_cpu() != before;
+  }
+  assert_true(moved > 0);
   mp_store_relaxed(&scheduler.park.waker_cpu, -1);
   worker.beside_ns = mp_os_now() - SECOND; /* beside nobody: it stays, and is not asked again */
   mp_scheduler_settle(&worker);
