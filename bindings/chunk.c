@@ -1,5 +1,6 @@
 /*
-** chunk.c - many calls in one task: mp.map's pieces. Items are decoded, and results encoded, one at a time, straight from and to bytes.
+** chunk.c - many calls in one task: mp.map's pieces. Items are decoded, and results encoded, one at
+** a time, straight from and to bytes.
 */
 #include <string.h>
 
@@ -10,9 +11,9 @@
 typedef struct chunk {
   lmp_run *run;
   lmp_decoder *decoder;
-  lmp_buffer *buffer;    /* its own: a call may submit, which uses the context's */
-  uint32_t count, at;    /* items, and how many have been begun */
-  lua_Integer first;     /* index of the first in the whole list */
+  lmp_buffer *buffer; /* its own: a call may submit, which uses the context's */
+  uint32_t count, at; /* items, and how many have been begun */
+  lua_Integer first;  /* index of the first in the whole list */
   lua_Integer seed;
   bool seeded;
   uint32_t size, objects, upvalues; /* of the buffer before the item at work */
@@ -59,7 +60,9 @@ static void encode_result(lua_State *L, chunk *c) { /* result on top */
   lua_error(L);
 }
 
-/* Runs the items from `at` on until one raises. Stack: chunk, function, refs, env, math.randomseed. */
+/*
+** Runs the items from `at` on until one raises. Stack: chunk, function, refs, env, math.randomseed.
+*/
 static int run_items(lua_State *L) {
   chunk *c = lua_touserdata(L, 1);
   lmp_context *context = c->run->vm->context;
@@ -88,7 +91,8 @@ static int run_items(lua_State *L) {
 
 /* The error value at `value` goes into the failure on top, if it can travel. */
 static void keep_value(lua_State *L, chunk *c, int value) {
-  uint32_t size = c->buffer->message.size, objects = c->buffer->objects, upvalues = c->buffer->upvalues;
+  uint32_t size = c->buffer->message.size, objects = c->buffer->objects,
+           upvalues = c->buffer->upvalues;
   bool can_travel = lmp_encode_value(L, c->run->vm->context, c->buffer, value, 0, false);
   lmp_encode_rewind(c->buffer, size, objects, upvalues);
   if (!can_travel) return;
@@ -96,7 +100,10 @@ static void keep_value(lua_State *L, chunk *c, int value) {
   lua_setfield(L, -2, "value");
 }
 
-/* Error value on top: a nil takes the item's place, and the failure is kept in the table at `errors` for the end of the message. */
+/*
+** Error value on top: a nil takes the item's place, and the failure is kept in the table at
+** `errors` for the end of the message.
+*/
 static void keep_error(lua_State *L, chunk *c, int errors, bool whole) {
   lmp_encode_rewind(c->buffer, c->size, c->objects, c->upvalues);
   if (!lmp_put_tag(c->buffer, LMP_NIL)) luaL_error(L, "not enough memory");
@@ -116,7 +123,8 @@ static void keep_error(lua_State *L, chunk *c, int errors, bool whole) {
 }
 
 static void finish(lua_State *L, chunk *c, int errors) {
-  if (!lmp_encode_value(L, c->run->vm->context, c->buffer, errors, 0, false)) luaL_error(L, "not enough memory");
+  if (!lmp_encode_value(L, c->run->vm->context, c->buffer, errors, 0, false))
+    luaL_error(L, "not enough memory");
   lmp_encode_finish(c->buffer, c->at + 1);
   c->run->result = lmp_encode_take(c->buffer);
   if (c->run->result == NULL) c->run->status = MP_NOMEM;
@@ -129,10 +137,15 @@ void lmp_run_chunk(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t co
   if (count < HEAD) lmp_corrupt(L, decoder, "not a chunk");
   for (int i = 0; i < HEAD; i++) lmp_decode_value(L, decoder);
   run->name = lua_tostring(L, base + 1);
-  chunk c = {.run = run, .decoder = decoder, .count = count - HEAD, .first = lua_tointeger(L, base + 3),
-             .seed = lua_tointeger(L, base + 4), .seeded = lua_isinteger(L, base + 4)};
+  chunk c = {.run = run,
+             .decoder = decoder,
+             .count = count - HEAD,
+             .first = lua_tointeger(L, base + 3),
+             .seed = lua_tointeger(L, base + 4),
+             .seeded = lua_isinteger(L, base + 4)};
   const char *on_error = luaL_checkstring(L, base + 5);
-  bool stop = strcmp(on_error, "raise") == 0, keep = strcmp(on_error, "keep") == 0; /* keep: what came before the first failure */
+  /* keep: what came before the first failure */
+  bool stop = strcmp(on_error, "raise") == 0, keep = strcmp(on_error, "keep") == 0;
   c.buffer = push_buffer(L, mp_worker_pool(run->worker));
   lua_newtable(L);
   int errors = lua_gettop(L), refs = decoder->refs, env = decoder->env;
@@ -141,8 +154,14 @@ void lmp_run_chunk(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t co
     lua_pushcfunction(L, run_items);
     lua_pushlightuserdata(L, &c);
     lua_pushvalue(L, base + 2);
-    if (refs != 0) lua_pushvalue(L, refs); else lua_pushnil(L);
-    if (env != 0) lua_pushvalue(L, env); else lua_pushnil(L);
+    if (refs != 0)
+      lua_pushvalue(L, refs);
+    else
+      lua_pushnil(L);
+    if (env != 0)
+      lua_pushvalue(L, env);
+    else
+      lua_pushnil(L);
     lua_getglobal(L, "math");
     lua_getfield(L, -1, "randomseed");
     lua_remove(L, -2);

@@ -1,16 +1,20 @@
 /*
-** compat.h - what differs between the versions of Lua, 5.4 and 5.5; nothing else in bindings/ asks for the version.
+** compat.h - what differs between the versions of Lua, 5.4 and 5.5; nothing else in bindings/ asks
+** for the version.
 **
 **   here              5.4                                         5.5
-**   lmp_newstate      lua_newstate(f, ud)                         a third argument, the seed of the hashes of strings
-**   lmp_closethread   lua_resetthread; from 5.4.6 on              lua_closethread only; the other is a macro that may go
-**                     lua_closethread(L, from)
-**   lmp_dump          lua_dump leaves to the writer what it puts  lua_dump restores the stack in the end, and before that calls the
-**                     on the stack                                writer once more, with NULL, to move its result to a safe slot
+**   lmp_newstate      lua_newstate(f, ud)                         a third argument, the seed of the
+**                     hashes of strings
+**   lmp_closethread   lua_resetthread; from 5.4.6 on              lua_closethread only; the other
+**                     is a macro that may go lua_closethread(L, from)
+**   lmp_dump          lua_dump leaves to the writer what it puts  lua_dump restores the stack in
+**                     the end, and before that calls the on the stack
+**                     writer once more, with NULL, to move its result to a safe slot
 **   LMP_STACK_MAX     LUAI_MAXSTACK in luaconf.h                  not public; the value is the same
 **
-** What differs and needs nothing here: LUA_RIDX_MAINTHREAD has another value but its name, luaL_openlibs is a macro, and a `for` loop's
-** variable cannot be assigned to, which no file in lua/ does.
+** What differs and needs nothing here: LUA_RIDX_MAINTHREAD has another value but its name,
+** luaL_openlibs is a macro, and a `for` loop's variable cannot be assigned to, which no file in
+** lua/ does.
 */
 #ifndef LMP_COMPAT_H
 #define LMP_COMPAT_H
@@ -30,7 +34,10 @@ static inline lua_State *lmp_newstate(lua_Alloc alloc, void *ud) {
 #endif
 }
 
-/* Closes what is pending in the coroutine `co` and makes it usable again; `from` is who does so. As the function of Lua it stands for. */
+/*
+** Closes what is pending in the coroutine `co` and makes it usable again; `from` is who does so. As
+** the function of Lua it stands for.
+*/
 static inline int lmp_closethread(lua_State *co, lua_State *from) {
 #if LUA_VERSION_RELEASE_NUM >= 50406
   return lua_closethread(co, from);

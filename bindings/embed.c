@@ -1,5 +1,6 @@
 /*
-** embed.c - a program's own pool runs Lua tasks (makeparallel_lua.h). What may raise runs inside a protected call.
+** embed.c - a program's own pool runs Lua tasks (makeparallel_lua.h). What may raise runs inside a
+** protected call.
 */
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,9 @@ mp_status mp_lua_prepare(const mp_lua_config *config, mp_pool_config *pool_confi
   host->when_full = LMP_FULL_ERROR;
   host->log.function = LUA_NOREF;
   if (config->trace != NULL) host->trace = lmp_trace_open(config->trace);
-  mp_status status = config->trace != NULL && host->trace == NULL ? MP_SYSTEM : lmp_host_make_vms(host, pool_config) ? MP_OK : MP_NOMEM;
+  mp_status status = config->trace != NULL && host->trace == NULL ? MP_SYSTEM
+                     : lmp_host_make_vms(host, pool_config)       ? MP_OK
+                                                                  : MP_NOMEM;
   if (status != MP_OK) {
     lmp_host_free(host);
     return status;

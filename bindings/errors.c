@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DEEP 1000     /* levels: no deeper stack is shown from both ends */
+#define DEEP 1000 /* levels: no deeper stack is shown from both ends */
 #define DEEP_SHOWN 20
 
 static const char traceback_key; /* its address: registry key of the traceback of the last error */
@@ -32,7 +32,8 @@ void lmp_push_error(lua_State *L, const char *kind, const char *format, ...) {
   luaL_setmetatable(L, LMP_ERROR);
 }
 
-void lmp_make_error(lua_State *L) { /* stack: kind, message, traceback, has value, value, task's name */
+/* stack: kind, message, traceback, has value, value, task's name */
+void lmp_make_error(lua_State *L) {
   static const char *const fields[] = {"kind", "message", "traceback", NULL, "value", "task"};
   int base = lua_gettop(L) - LMP_FAILURE_VALUES;
   luaL_checkstack(L, 4, NULL);
@@ -91,11 +92,13 @@ static void push_failure(lua_State *L, lmp_context *context, mp_task *task) {
 
 static void push_dependency_error(lua_State *L, lmp_context *context, mp_task *task, int name) {
   mp_task *root = mp_task_cause(task);
-  while (mp_task_cause(root) != NULL) root = mp_task_cause(root); /* the first of a chain is the one to know */
+  /* the first of a chain is the one to know */
+  while (mp_task_cause(root) != NULL) root = mp_task_cause(root);
   lmp_push_task_error(L, context, root, 0);
   lua_getfield(L, -1, "message"); /* stack: cause, its message */
   push_label(L, task, name);
-  lmp_push_error(L, "dependency", "%s did not run: a task it depends on ended with: %s", lua_tostring(L, -1), lua_tostring(L, -2));
+  lmp_push_error(L, "dependency", "%s did not run: a task it depends on ended with: %s",
+                 lua_tostring(L, -1), lua_tostring(L, -2));
   lua_pushvalue(L, -4);
   lua_setfield(L, -2, "cause");
   lua_replace(L, -4);
@@ -112,7 +115,8 @@ void lmp_push_task_error(lua_State *L, lmp_context *context, mp_task *task, int 
       break;
     case MP_TIMEOUT:
       push_label(L, task, name);
-      lmp_push_error(L, "timeout", "%s timed out after %f s", lua_tostring(L, -1), (LUAI_UACNUMBER)((double)mp_task_timeout(task) * 1e-9));
+      lmp_push_error(L, "timeout", "%s timed out after %f s", lua_tostring(L, -1),
+                     (LUAI_UACNUMBER)((double)mp_task_timeout(task) * 1e-9));
       lua_remove(L, -2);
       break;
     case MP_DEPENDENCY: push_dependency_error(L, context, task, name); break;
@@ -129,7 +133,10 @@ void lmp_push_task_error(lua_State *L, lmp_context *context, mp_task *task, int 
 ** =======================================================
 */
 
-/* As luaL_traceback of a deep stack, but for its bottom: to find that, it walks the whole of it many times over. */
+/*
+** As luaL_traceback of a deep stack, but for its bottom: to find that, it walks the whole of it
+** many times over.
+*/
 static void push_top_of_stack(lua_State *L) {
   lua_Debug ar;
   luaL_Buffer text;
@@ -143,7 +150,10 @@ static void push_top_of_stack(lua_State *L) {
       lua_pushfstring(L, "%d:", ar.currentline);
       luaL_addvalue(&text);
     }
-    lua_pushfstring(L, " in %s", ar.name != NULL ? ar.name : *ar.what == 'C' ? "a C function" : "a function");
+    lua_pushfstring(L, " in %s",
+                    ar.name != NULL   ? ar.name
+                    : *ar.what == 'C' ? "a C function"
+                                      : "a function");
     luaL_addvalue(&text);
   }
   luaL_addstring(&text, "\n\t...\t(more than 1000 levels)");
@@ -182,7 +192,8 @@ static int to_text(lua_State *L) {
 /* Error value on top: pushes its text, whatever its __tostring does. */
 static void push_text(lua_State *L) {
   int value = lua_gettop(L), type = lua_type(L, value);
-  bool plain = type == LUA_TNIL || type == LUA_TBOOLEAN || type == LUA_TNUMBER || type == LUA_TSTRING;
+  bool plain =
+      type == LUA_TNIL || type == LUA_TBOOLEAN || type == LUA_TNUMBER || type == LUA_TSTRING;
   if (plain || luaL_getmetafield(L, value, "__tostring") != LUA_TNIL) {
     lua_settop(L, value);
     lua_pushcfunction(L, to_text);
@@ -196,7 +207,9 @@ static void push_text(lua_State *L) {
   lua_pushfstring(L, "(error object is a %s value)", lua_typename(L, type));
 }
 
-/* "... (global 'helper')": the commonest surprise of running elsewhere. Replaces the text on top. */
+/*
+** "... (global 'helper')": the commonest surprise of running elsewhere. Replaces the text on top.
+*/
 static void add_note(lua_State *L) {
   const char *text = lua_tostring(L, -1), *global = strstr(text, "a nil value (global '"), *end;
   char name[64];
@@ -206,7 +219,10 @@ static void add_note(lua_State *L) {
   if (end == NULL || (size_t)(end - global) >= sizeof name) return;
   memcpy(name, global, (size_t)(end - global));
   name[end - global] = '\0';
-  lua_pushfstring(L, "%s\nnote: globals of the main program are not sent to workers; make '%s' local or put it in a module", text, name);
+  lua_pushfstring(L,
+                  "%s\nnote: globals of the main program are not sent to workers; make '%s' local "
+                  "or put it in a module",
+                  text, name);
   lua_remove(L, -2);
 }
 
@@ -217,7 +233,8 @@ void lmp_push_error_text(lua_State *L) {
   cut_text(L);
 }
 
-bool lmp_encode_failure(lua_State *L, lmp_context *context, lmp_buffer *buffer, const char *kind, const char *name, bool with_traceback) {
+bool lmp_encode_failure(lua_State *L, lmp_context *context, lmp_buffer *buffer, const char *kind,
+                        const char *name, bool with_traceback) {
   int value = lua_gettop(L);
   luaL_checkstack(L, 5, NULL);
   lmp_push_error_text(L); /* stack: value, text */
@@ -230,17 +247,20 @@ bool lmp_encode_failure(lua_State *L, lmp_context *context, lmp_buffer *buffer, 
   lmp_encode_start(buffer);
   if (buffer->memory) return false;
   lua_pushstring(L, kind); /* stack: value, text, traceback, kind */
-  bool ok = lmp_encode_value(L, context, buffer, value + 3, 0, false) && lmp_encode_value(L, context, buffer, value + 1, 0, false) &&
+  bool ok = lmp_encode_value(L, context, buffer, value + 3, 0, false) &&
+            lmp_encode_value(L, context, buffer, value + 1, 0, false) &&
             lmp_encode_value(L, context, buffer, value + 2, 0, false);
   if (ok) {
     uint32_t size = buffer->message.size;
     size_t length;
-    bool huge = lua_type(L, value) == LUA_TSTRING && lua_tolstring(L, value, &length) != NULL && length > LMP_MESSAGE_MAX;
+    bool huge = lua_type(L, value) == LUA_TSTRING && lua_tolstring(L, value, &length) != NULL &&
+                length > LMP_MESSAGE_MAX;
     int sent = huge ? value + 1 : value;
     ok = lmp_put_tag(buffer, LMP_TRUE) && lmp_encode_value(L, context, buffer, sent, 0, false);
     if (!ok && !buffer->memory) { /* the value cannot travel: its text does */
       buffer->message.size = size;
-      ok = lmp_put_tag(buffer, LMP_FALSE) && lmp_encode_value(L, context, buffer, value + 1, 0, false);
+      ok = lmp_put_tag(buffer, LMP_FALSE) &&
+           lmp_encode_value(L, context, buffer, value + 1, 0, false);
     }
   }
   lua_pushstring(L, name); /* nil for NULL */
@@ -258,8 +278,10 @@ static int error_tostring(lua_State *L) {
   lua_getfield(L, 1, "message");
   luaL_tolstring(L, -1, NULL);
   lua_getfield(L, 1, "traceback");
-  if (lua_type(L, -1) == LUA_TSTRING) lua_pushfstring(L, "%s\nworker %s", lua_tostring(L, -2), lua_tostring(L, -1));
-  else lua_pop(L, 1);
+  if (lua_type(L, -1) == LUA_TSTRING)
+    lua_pushfstring(L, "%s\nworker %s", lua_tostring(L, -2), lua_tostring(L, -1));
+  else
+    lua_pop(L, 1);
   return 1;
 }
 
@@ -272,7 +294,8 @@ static int new_error(lua_State *L) {
 void lmp_open_errors(lua_State *L, lmp_context *context) {
   static const luaL_Reg meta[] = {{"__tostring", error_tostring}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"new_error", new_error}, {NULL, NULL}};
-  luaL_newmetatable(L, LMP_ERROR); /* no __metatable field: it is a plain table that may be inspected */
+  /* no __metatable field: it is a plain table that may be inspected */
+  luaL_newmetatable(L, LMP_ERROR);
   luaL_setfuncs(L, meta, 0);
   lua_pop(L, 1);
   lmp_add_class(L, context, LMP_ERROR);

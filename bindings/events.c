@@ -1,5 +1,6 @@
 /*
-** events.c - callbacks: always on the state that asked for them, while it polls, each in a protected call of its own.
+** events.c - callbacks: always on the state that asked for them, while it polls, each in a
+** protected call of its own.
 */
 #include <string.h>
 
@@ -45,8 +46,12 @@ static int call_end(lua_State *L) {
   return 0;
 }
 
-/* Calls each function of the list at `list` through `call` with (handle, function, extra arguments pushed by the caller of this). */
-static void call_each(lua_State *L, lmp_handle *handle, int object, int list, lua_CFunction call, int event) {
+/*
+** Calls each function of the list at `list` through `call` with (handle, function, extra arguments
+** pushed by the caller of this).
+*/
+static void call_each(lua_State *L, lmp_handle *handle, int object, int list, lua_CFunction call,
+                      int event) {
   lua_Integer n = (lua_Integer)lua_rawlen(L, list);
   mp_pool *pool = mp_task_pool(handle->task);
   for (lua_Integer i = 1; i <= n; i++) {
@@ -60,7 +65,10 @@ static void call_each(lua_State *L, lmp_handle *handle, int object, int list, lu
   }
 }
 
-/* stack: light userdata handle. What was registered is taken off first: a callback may register more. */
+/*
+** stack: light userdata handle. What was registered is taken off first: a callback may register
+** more.
+*/
 static int deliver_end(lua_State *L) {
   lmp_handle *handle = lua_touserdata(L, 1);
   lmp_context *context = handle->context;
@@ -107,7 +115,8 @@ static int deliver_progress(lua_State *L) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, news->handle->context->watched);
   if (lua_rawgetp(L, 2, news->handle) == LUA_TNIL) return 0;
   lua_getiuservalue(L, 3, LMP_HANDLE_EXTRA);
-  if (lua_rawgeti(L, 4, LMP_ON_PROGRESS) == LUA_TTABLE) call_each(L, news->handle, 1, 5, call_progress, LMP_ON_PROGRESS);
+  if (lua_rawgeti(L, 4, LMP_ON_PROGRESS) == LUA_TTABLE)
+    call_each(L, news->handle, 1, 5, call_progress, LMP_ON_PROGRESS);
   return 0;
 }
 
@@ -170,7 +179,8 @@ static void on_end(mp_task *task, mp_state state, void *ud) {
   if (!run_delivery(handle->context, deliver_end, handle)) forget(handle->context->polling, handle);
 }
 
-static void on_progress(mp_task *task, double progress, const char *note, size_t note_length, void *ud) {
+static void on_progress(mp_task *task, double progress, const char *note, size_t note_length,
+                        void *ud) {
   lmp_handle *handle = ud;
   progress_news news = {handle, progress, note, note_length};
   if (task != NULL) run_delivery(handle->context, deliver_progress, &news);
@@ -229,7 +239,8 @@ void lmp_on(lua_State *L, lmp_context *context, int index, lmp_event event, int 
   mp_mailbox *mailbox = lmp_mailbox(L, pool);
   lmp_listen_add(L, index, event, function);
   keep_pool(L, index, pool);
-  if (event == LMP_ON_PROGRESS && !handle->follows && !mp_state_is_terminal(mp_task_state(handle->task))) {
+  if (event == LMP_ON_PROGRESS && !handle->follows &&
+      !mp_state_is_terminal(mp_task_state(handle->task))) {
     watch(L, index, handle, mailbox);
     lmp_check(L, mp_task_on_progress(handle->task, mailbox, on_progress, handle));
     handle->follows = true;
@@ -248,7 +259,8 @@ void lmp_on(lua_State *L, lmp_context *context, int index, lmp_event event, int 
 /* Delivers the mail of one pool object, which is on top of the stack. */
 static lua_Integer poll_pool(lmp_pool *pool, uint64_t budget_ns, lua_Integer *left) {
   size_t remaining = 0, n;
-  if (pool == NULL || pool->pool == NULL || pool->mailbox == NULL) return 0; /* about to be collected, or closed by a callback */
+  /* about to be collected, or closed by a callback */
+  if (pool == NULL || pool->pool == NULL || pool->mailbox == NULL) return 0;
   n = mp_mailbox_poll(pool->mailbox, budget_ns, 0, &remaining);
   if (left != NULL) *left += (lua_Integer)remaining;
   return (lua_Integer)n;
@@ -262,9 +274,12 @@ lua_Integer lmp_poll(lua_State *L, lmp_context *context, uint64_t budget_ns, lua
   for (lmp_pool *pool = context->pools; pool != NULL; pool = pool->next) count++;
   luaL_checkstack(L, count + 8, NULL);
   lua_rawgeti(L, LUA_REGISTRYINDEX, context->pool_objects);
-  for (lmp_pool *pool = context->pools; pool != NULL; pool = pool->next) lua_rawgetp(L, top + 1, pool); /* a callback may drop it */
+  /* a callback may drop it */
+  for (lmp_pool *pool = context->pools; pool != NULL; pool = pool->next)
+    lua_rawgetp(L, top + 1, pool);
   context->polling = L;
-  for (int i = 1; i <= count; i++) delivered += poll_pool(lua_touserdata(L, top + 1 + i), budget_ns, left);
+  for (int i = 1; i <= count; i++)
+    delivered += poll_pool(lua_touserdata(L, top + 1 + i), budget_ns, left);
   context->polling = outer;
   context->delivered += delivered;
   lua_settop(L, top);
@@ -308,7 +323,10 @@ static int wait_mail(lua_State *L) {
   return 1;
 }
 
-/* A task whose end somebody wants to hear of, or NULL. A handle without one is being submitted, by whoever called us. stack: watched */
+/*
+** A task whose end somebody wants to hear of, or NULL. A handle without one is being submitted, by
+** whoever called us. stack: watched
+*/
 static const mp_task *find_watched(lua_State *L) {
   for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
     const lmp_handle *handle = lua_touserdata(L, -1);
@@ -317,7 +335,10 @@ static const mp_task *find_watched(lua_State *L) {
   return NULL;
 }
 
-/* next_mail(deadline) -> how many callbacks were delivered, 0 at the deadline; nil if none can come any more */
+/*
+** next_mail(deadline) -> how many callbacks were delivered, 0 at the deadline; nil if none can come
+** any more
+*/
 static int next_mail(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
   double deadline = luaL_optnumber(L, 1, LMP_NEVER);
@@ -334,11 +355,15 @@ static int next_mail(lua_State *L) {
   return 1;
 }
 
-/* fd([pool or handle]) -> a descriptor that is readable when poll has work of that pool (or of the handle's); default: the default pool */
+/*
+** fd([pool or handle]) -> a descriptor that is readable when poll has work of that pool (or of the
+** handle's); default: the default pool
+*/
 static int fd(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
   mp_task *task = lmp_to_task(L, 1);
-  lmp_pool *pool = task != NULL ? lmp_pool_find(context, mp_task_pool(task)) : lmp_to_pool(L, context, 1);
+  lmp_pool *pool =
+      task != NULL ? lmp_pool_find(context, mp_task_pool(task)) : lmp_to_pool(L, context, 1);
   int descriptor;
   if (pool == NULL) lmp_check(L, MP_SHUTDOWN);
   lmp_check(L, mp_mailbox_fd(lmp_mailbox(L, pool), &descriptor));
@@ -347,7 +372,8 @@ static int fd(lua_State *L) {
 }
 
 void lmp_open_events(lua_State *L, lmp_context *context) {
-  static const luaL_Reg functions[] = {{"poll", poll}, {"next_mail", next_mail}, {"fd", fd}, {"wait_mail", wait_mail}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"poll", poll}, {"next_mail", next_mail}, {"fd", fd}, {"wait_mail", wait_mail}, {NULL, NULL}};
   lmp_set_functions(L, context, functions);
 }
 

@@ -26,7 +26,10 @@ static int code_gc(lua_State *L) {
   return 0;
 }
 
-/* The code of the function at index if it was sent by value before, perhaps through another pool; or NULL. */
+/*
+** The code of the function at index if it was sent by value before, perhaps through another pool;
+** or NULL.
+*/
 static const code *find_code(lua_State *L, const lmp_context *context, int index) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, context->code_of);
   lua_pushvalue(L, index);
@@ -39,7 +42,7 @@ static const code *find_code(lua_State *L, const lmp_context *context, int index
 /* The same made anew, or found by what the function dumps to. */
 static const code *make_code(lua_State *L, const lmp_context *context, mp_pool *pool, int index) {
   int top = lua_gettop(L);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, context->code_of); /* top + 1 */
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->code_of);         /* top + 1 */
   lua_rawgeti(L, LUA_REGISTRYINDEX, context->code_by_content); /* top + 2 */
   lua_pushvalue(L, index);
   lmp_dump(L); /* top + 3 */
@@ -89,7 +92,8 @@ static void path_upvalue(lua_State *L, lmp_buffer *buffer, int function, const c
 }
 
 /*
-** The table on top: is it the globals, or, as _ENV, one that reads through to them, as test frameworks and sandboxes make? Neither is sent.
+** The table on top: is it the globals, or, as _ENV, one that reads through to them, as test
+** frameworks and sandboxes make? Neither is sent.
 */
 static bool is_globals(lua_State *L, const char *upvalue) {
   int table = lua_gettop(L);
@@ -105,7 +109,8 @@ static bool is_globals(lua_State *L, const char *upvalue) {
   return globals;
 }
 
-static bool encode_upvalue(lua_State *L, lmp_context *context, lmp_buffer *buffer, int function, int n, int depth) {
+static bool encode_upvalue(lua_State *L, lmp_context *context, lmp_buffer *buffer, int function,
+                           int n, int depth) {
   const char *name = lua_getupvalue(L, function, n); /* stack: value */
   bool globals = lua_istable(L, -1) && is_globals(L, name);
   uint32_t seen = lmp_identify(buffer, lua_upvalueid(L, function, n), buffer->upvalues);
@@ -117,23 +122,27 @@ static bool encode_upvalue(lua_State *L, lmp_context *context, lmp_buffer *buffe
   } else {
     buffer->upvalues++;
     ok = lmp_put_tag(buffer, LMP_UPVALUE) &&
-         (globals ? lmp_put_tag(buffer, LMP_ENV) : lmp_encode_value(L, context, buffer, lua_gettop(L), depth + 1, false));
+         (globals ? lmp_put_tag(buffer, LMP_ENV)
+                  : lmp_encode_value(L, context, buffer, lua_gettop(L), depth + 1, false));
     if (!ok) path_upvalue(L, buffer, function, name);
   }
   if (ok) lua_pop(L, 1);
   return ok;
 }
 
-bool lmp_encode_function(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index, int depth) {
+bool lmp_encode_function(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index,
+                         int depth) {
   uint32_t attachment;
   const code *c = find_code(L, context, index);
   if (c == NULL) {
     int import = lmp_encode_import(L, context, buffer, index);
     if (import != 0) return import > 0;
     if (lua_iscfunction(L, index))
-      return lmp_refuse(buffer, "(a C function) cannot be sent $direction: only those that a loaded module holds can, by name");
+      return lmp_refuse(buffer, "(a C function) cannot be sent $direction: only those that a "
+                                "loaded module holds can, by name");
   }
-  if (c == NULL || c->pool != buffer->message.pool) c = make_code(L, context, buffer->message.pool, index);
+  if (c == NULL || c->pool != buffer->message.pool)
+    c = make_code(L, context, buffer->message.pool, index);
   if (!lmp_attach(buffer, LMP_ATTACH_CODE, c->bytes, &attachment)) return false;
   int n = 0;
   while (lua_getupvalue(L, index, n + 1) != NULL) {
@@ -162,7 +171,8 @@ static bool is_plain(const lmp_decoder *decoder, int n) {
 /* The function on top has n upvalues at least: nothing later joins or sets one it lacks. */
 static void check_upvalues(lua_State *L, lmp_decoder *decoder, int n) {
   if (n == 0) return;
-  if (lua_getupvalue(L, -1, n) == NULL) lmp_corrupt(L, decoder, "more upvalues than the function has");
+  if (lua_getupvalue(L, -1, n) == NULL)
+    lmp_corrupt(L, decoder, "more upvalues than the function has");
   lua_pop(L, 1);
 }
 
@@ -199,8 +209,10 @@ static void remember_upvalue(lua_State *L, lmp_decoder *decoder, int function, i
 
 static void join_upvalue(lua_State *L, lmp_decoder *decoder, int function, int i) {
   lua_Integer n = (lua_Integer)lmp_take_u32(L, decoder) + 1;
-  if (decoder->refs == 0 || n > (lua_Integer)decoder->upvalues) lmp_corrupt(L, decoder, "reference to no upvalue");
-  if (lua_rawgeti(L, decoder->refs, -2 * n) != LUA_TFUNCTION || lua_rawgeti(L, decoder->refs, -2 * n - 1) != LUA_TNUMBER)
+  if (decoder->refs == 0 || n > (lua_Integer)decoder->upvalues)
+    lmp_corrupt(L, decoder, "reference to no upvalue");
+  if (lua_rawgeti(L, decoder->refs, -2 * n) != LUA_TFUNCTION ||
+      lua_rawgeti(L, decoder->refs, -2 * n - 1) != LUA_TNUMBER)
     lmp_corrupt(L, decoder, "reference to no upvalue");
   lua_upvaluejoin(L, function, i, lua_gettop(L) - 1, (int)lua_tointeger(L, -1));
   lua_pop(L, 2);
@@ -242,7 +254,8 @@ void lmp_decode_source(lua_State *L, lmp_decoder *decoder) {
   lua_pushvalue(L, -1);
   if (decoder->env != 0 || lua_rawget(L, -3) == LUA_TNIL) {
     lua_pop(L, 1);
-    if (luaL_loadbufferx(L, text, size, lua_tostring(L, -1), "t") != LUA_OK) lua_error(L); /* the message's text ends with no zero */
+    /* the message's text ends with no zero */
+    if (luaL_loadbufferx(L, text, size, lua_tostring(L, -1), "t") != LUA_OK) lua_error(L);
     if (decoder->env != 0) {
       lua_pushvalue(L, decoder->env);
       lua_setupvalue(L, -2, 1);

@@ -6,7 +6,8 @@
 #include "errors.h"
 #include "ledger.h"
 
-#define CLOSE_GRACE 0.1 /* seconds: how long leaving the scope of a handle waits for its task to stop */
+/* seconds: how long leaving the scope of a handle waits for its task to stop */
+#define CLOSE_GRACE 0.1
 
 /*
 ** {======================================================
@@ -47,7 +48,8 @@ mp_task *lmp_to_task(lua_State *L, int index) {
 lmp_handle *lmp_check_handle(lua_State *L, int index) {
   const lmp_context *context = lmp_context_of(L);
   lmp_handle *handle = lua_touserdata(L, index);
-  if (handle == NULL || !lmp_has_class(L, index, &context->handles)) luaL_typeerror(L, index, LMP_HANDLE);
+  if (handle == NULL || !lmp_has_class(L, index, &context->handles))
+    luaL_typeerror(L, index, LMP_HANDLE);
   luaL_argcheck(L, handle->task != NULL, index, "handle was collected");
   return handle;
 }
@@ -69,7 +71,9 @@ void lmp_push_extra(lua_State *L, int handle) {
 ** =======================================================
 */
 
-static bool is_over(const lmp_handle *handle) { return mp_state_is_terminal(mp_task_state(handle->task)); }
+static bool is_over(const lmp_handle *handle) {
+  return mp_state_is_terminal(mp_task_state(handle->task));
+}
 
 int lmp_push_results(lua_State *L, lmp_context *context, mp_task *task) {
   const lmp_message *result = mp_task_result(task);
@@ -86,7 +90,8 @@ void lmp_push_handle_error(lua_State *L, lmp_context *context, int index) {
 
 /* Values of the finished task, or its error raised. */
 static int push_outcome(lua_State *L, const lmp_handle *handle) {
-  if (mp_task_state(handle->task) == MP_STATE_DONE) return lmp_push_results(L, handle->context, handle->task);
+  if (mp_task_state(handle->task) == MP_STATE_DONE)
+    return lmp_push_results(L, handle->context, handle->task);
   lmp_push_handle_error(L, handle->context, 1);
   return lua_error(L);
 }
@@ -94,7 +99,8 @@ static int push_outcome(lua_State *L, const lmp_handle *handle) {
 static bool wait_until(lua_State *L, const lmp_handle *handle, double deadline) {
   size_t index;
   if (is_over(handle)) return true;
-  return lmp_wait(L, handle->context, mp_task_pool(handle->task), &handle->task, 1, false, deadline, &index);
+  return lmp_wait(L, handle->context, mp_task_pool(handle->task), &handle->task, 1, false, deadline,
+                  &index);
 }
 
 static void push_label(lua_State *L, const lmp_handle *handle) {
@@ -107,7 +113,8 @@ static void push_label(lua_State *L, const lmp_handle *handle) {
 
 static void push_not_finished(lua_State *L, const lmp_handle *handle) { /* stack: handle, timeout */
   push_label(L, handle);
-  lmp_push_error(L, "timeout", "%s is not finished after %f s", lua_tostring(L, -1), lua_tonumber(L, 2));
+  lmp_push_error(L, "timeout", "%s is not finished after %f s", lua_tostring(L, -1),
+                 lua_tonumber(L, 2));
   lua_pushinteger(L, (lua_Integer)mp_task_id(handle->task));
   lua_setfield(L, -2, "task_id");
 }
@@ -212,7 +219,8 @@ static int handle_await(lua_State *L) {
 */
 
 const char *lmp_state_name(mp_state state) {
-  static const char *const names[] = {"waiting", "queued", "running", "done", "failed", "cancelled", "timeout"};
+  static const char *const names[] = {"waiting", "queued",    "running", "done",
+                                      "failed",  "cancelled", "timeout"};
   return names[state];
 }
 
@@ -247,7 +255,10 @@ static int handle_progress(lua_State *L) {
   return 1;
 }
 
-/* elapsed() -> seconds since it was submitted, of these waiting, of these running; frozen at the end */
+/*
+** elapsed() -> seconds since it was submitted, of these waiting, of these running; frozen at the
+** end
+*/
 static int handle_elapsed(lua_State *L) {
   uint64_t queued_ns, run_ns;
   mp_task_times(lmp_check_handle(L, 1)->task, &queued_ns, &run_ns);
@@ -272,7 +283,10 @@ static int handle_timeout(lua_State *L) {
   return 1;
 }
 
-/* Ends it: at once if it has not started; else it is asked to stop, and has until `deadline` to do so by itself. */
+/*
+** Ends it: at once if it has not started; else it is asked to stop, and has until `deadline` to do
+** so by itself.
+*/
 static void cancel_until(lua_State *L, const lmp_handle *handle, double deadline) {
   if (mp_cancel(handle->task) || is_over(handle)) return;
   if (deadline > 0) wait_until(L, handle, deadline);
@@ -283,7 +297,8 @@ static void cancel_until(lua_State *L, const lmp_handle *handle, double deadline
 static int handle_cancel(lua_State *L) {
   lmp_handle *handle = lmp_check_handle(L, 1);
   cancel_until(L, handle, lua_isnoneornil(L, 2) ? 0 : lmp_now() + lmp_to_seconds(L, 2, "grace"));
-  lua_pushboolean(L, mp_task_state(handle->task) == MP_STATE_CANCELLED || (MP_BUGGY(CANCEL_LIES) && mp_task_cancel_requested(handle->task)));
+  lua_pushboolean(L, mp_task_state(handle->task) == MP_STATE_CANCELLED ||
+                         (MP_BUGGY(CANCEL_LIES) && mp_task_cancel_requested(handle->task)));
   return 1;
 }
 
@@ -296,7 +311,8 @@ static int handle_close(lua_State *L) {
 static int handle_tostring(lua_State *L) {
   lmp_handle *handle = lmp_check_handle(L, 1);
   push_label(L, handle);
-  lua_pushfstring(L, "handle of %s (%s)", lua_tostring(L, -1), lmp_state_name(mp_task_state(handle->task)));
+  lua_pushfstring(L, "handle of %s (%s)", lua_tostring(L, -1),
+                  lmp_state_name(mp_task_state(handle->task)));
   return 1;
 }
 
@@ -367,7 +383,10 @@ static int watch(lua_State *L) { return add_callback(L, LMP_ON_END); }
 ** =======================================================
 */
 
-/* wait_any(handles, count, deadline) -> index of one that has ended, or nil at the deadline; entries that are false are skipped */
+/*
+** wait_any(handles, count, deadline) -> index of one that has ended, or nil at the deadline;
+** entries that are false are skipped
+*/
 static int wait_any(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
   lua_Integer n = luaL_checkinteger(L, 2);
@@ -380,11 +399,13 @@ static int wait_any(lua_State *L) {
   if (n > 16) tasks = lua_newuserdatauv(L, (size_t)n * sizeof *tasks, 0);
   for (lua_Integer i = 0; i < n; i++) {
     lua_rawgeti(L, 1, i + 1);
-    tasks[i] = lua_toboolean(L, -1) ? lmp_check_handle(L, lua_gettop(L))->task : NULL; /* the table keeps it */
+    /* the table keeps it */
+    tasks[i] = lua_toboolean(L, -1) ? lmp_check_handle(L, lua_gettop(L))->task : NULL;
     if (tasks[i] != NULL) pool = mp_task_pool(tasks[i]);
     lua_pop(L, 1);
   }
-  if (pool == NULL || !lmp_wait(L, context, pool, tasks, (size_t)n, false, deadline, &found)) return 0;
+  if (pool == NULL || !lmp_wait(L, context, pool, tasks, (size_t)n, false, deadline, &found))
+    return 0;
   lua_pushinteger(L, (lua_Integer)found + 1);
   return 1;
 }
@@ -410,8 +431,10 @@ static int deadline(lua_State *L) {
 /* }====================================================== */
 
 void lmp_open_handle(lua_State *L, lmp_context *context) {
-  static const luaL_Reg meta[] = {
-      {"__close", handle_close}, {"__tostring", handle_tostring}, {"__eq", handle_eq}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {{"__close", handle_close},
+                                  {"__tostring", handle_tostring},
+                                  {"__eq", handle_eq},
+                                  {NULL, NULL}};
   static const luaL_Reg methods[] = {{"get", handle_get},
                                      {"pget", handle_pget},
                                      {"try_get", handle_try_get},
@@ -441,8 +464,9 @@ void lmp_open_handle(lua_State *L, lmp_context *context) {
                                      {"get_timeout", handle_timeout},
                                      {"get_all_metadata", handle_metadata},
                                      {NULL, NULL}};
-  static const luaL_Reg functions[] = {
-      {"wait_any", wait_any}, {"is_handle", is_handle}, {"watch", watch}, {"now", now}, {"deadline", deadline}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"wait_any", wait_any}, {"is_handle", is_handle},
+                                       {"watch", watch},       {"now", now},
+                                       {"deadline", deadline}, {NULL, NULL}};
   lmp_new_class(L, context, LMP_HANDLE, meta, methods);
   context->handles = lmp_keep_class(L, LMP_HANDLE);
   lmp_set_functions(L, context, functions);

@@ -8,9 +8,22 @@
 #include "room.h"
 #include "options.h"
 
-static const char *const option_names[] = {"workers", "stack_size", "setup", "preload", "isolate", "log", "cancel_mode",
-                                           "worker_memory_limit", "max_concurrent_tasks", "max_queue", "max_queue_bytes",
-                                           "memory_limit_percent", "when_full", "full_timeout", "trace", NULL};
+static const char *const option_names[] = {"workers",
+                                           "stack_size",
+                                           "setup",
+                                           "preload",
+                                           "isolate",
+                                           "log",
+                                           "cancel_mode",
+                                           "worker_memory_limit",
+                                           "max_concurrent_tasks",
+                                           "max_queue",
+                                           "max_queue_bytes",
+                                           "memory_limit_percent",
+                                           "when_full",
+                                           "full_timeout",
+                                           "trace",
+                                           NULL};
 
 void lmp_host_free(void *ud) { /* the engine's `closed`: any thread */
   lmp_host *host = ud;
@@ -36,7 +49,8 @@ static void keep_preloads(lua_State *L, lmp_host *host) {
     lmp_preload *entry = &host->preload[host->preload_count];
     int value = lua_gettop(L);
     bool bare = lua_iscfunction(L, value) && lua_getupvalue(L, value, 1) == NULL;
-    if (bare && lua_type(L, value - 1) == LUA_TSTRING && lua_rawlen(L, value - 1) < sizeof entry->name) {
+    if (bare && lua_type(L, value - 1) == LUA_TSTRING &&
+        lua_rawlen(L, value - 1) < sizeof entry->name) {
       strcpy(entry->name, lua_tostring(L, value - 1));
       entry->function = lua_tocfunction(L, value);
       host->preload_count++;
@@ -51,9 +65,11 @@ static void push_preload_names(lua_State *L, int options) {
     lua_pop(L, 1);
     lua_newtable(L);
   }
-  if (!lua_istable(L, -1)) luaL_error(L, "preload must be a list of module names, got %s", luaL_typename(L, -1));
+  if (!lua_istable(L, -1))
+    luaL_error(L, "preload must be a list of module names, got %s", luaL_typename(L, -1));
   for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, -1); i++) {
-    if (lua_rawgeti(L, -1, i) != LUA_TSTRING) luaL_error(L, "preload must be a list of module names, got %s in it", luaL_typename(L, -1));
+    if (lua_rawgeti(L, -1, i) != LUA_TSTRING)
+      luaL_error(L, "preload must be a list of module names, got %s in it", luaL_typename(L, -1));
     lua_pop(L, 1);
   }
 }
@@ -76,7 +92,8 @@ void lmp_host_inherit(lua_State *L, lmp_pool *object, int options) {
   }
   object->host->inherit = lmp_encode_take(buffer);
   if (object->host->inherit == NULL) lmp_check(L, MP_NOMEM);
-  mp_status status = lmp_message_weaken(object->host->inherit); /* workers may need it to the pool's last moment */
+  /* workers may need it to the pool's last moment */
+  mp_status status = lmp_message_weaken(object->host->inherit);
   if (status != MP_OK) {
     lmp_message_free(object->host->inherit);
     object->host->inherit = NULL;
@@ -98,7 +115,8 @@ static lmp_isolate option_isolate(lua_State *L, int options) {
 
 static lmp_cancel_mode option_cancel_mode(lua_State *L, int options) {
   static const char *const names[] = {"signal", "hook", "cooperative", NULL};
-  lmp_cancel_mode mode = (lmp_cancel_mode)lmp_option_choice(L, options, "cancel_mode", names, LMP_CANCEL_SIGNAL);
+  lmp_cancel_mode mode =
+      (lmp_cancel_mode)lmp_option_choice(L, options, "cancel_mode", names, LMP_CANCEL_SIGNAL);
 #if defined(SIGNALS_WAIT)
   if (mode == LMP_CANCEL_SIGNAL) mode = LMP_CANCEL_HOOK;
 #endif
@@ -106,7 +124,8 @@ static lmp_cancel_mode option_cancel_mode(lua_State *L, int options) {
 }
 
 static size_t option_worker_memory(lua_State *L, int options) {
-  lua_Integer limit = lmp_option_integer(L, options, "worker_memory_limit", 1 << 20, (lua_Integer)1 << 40, 0);
+  lua_Integer limit =
+      lmp_option_integer(L, options, "worker_memory_limit", 1 << 20, (lua_Integer)1 << 40, 0);
   return limit == 0 ? SIZE_MAX : (size_t)limit;
 }
 
@@ -122,11 +141,15 @@ static void option_log(lua_State *L, int options, lmp_log *log) {
     return;
   }
   if (from_option) text = lua_tostring(L, -1);
-  if (from_option ? text == NULL || !lmp_log_parse(log, text) : text != NULL && !lmp_log_parse(log, text)) {
+  if (from_option ? text == NULL || !lmp_log_parse(log, text)
+                  : text != NULL && !lmp_log_parse(log, text)) {
     log->count = 0;
     log->highest = MP_LOG_OFF;
-    if (from_option) luaL_error(L, "log must be a function, a level (off, error, warn, info, debug, trace) or area=level,..., got %s",
-                                luaL_tolstring(L, -1, NULL));
+    if (from_option)
+      luaL_error(L,
+                 "log must be a function, a level (off, error, warn, info, debug, trace) or "
+                 "area=level,..., got %s",
+                 luaL_tolstring(L, -1, NULL));
     lua_warning(L, "makeparallel: MAKEPARALLEL_LOG is neither a level nor area=level,...", 0);
   }
   lua_pop(L, 1);
@@ -176,8 +199,12 @@ void lmp_host_hook(lmp_host *host, mp_pool_config *config) {
 }
 
 bool lmp_host_make_vms(lmp_host *host, const mp_pool_config *config) {
-  /* one for each thread there may ever be, and one for the owner, who may have to run a task itself */
-  host->vms = calloc((config->workers == 0 ? mp_cores() : config->workers) + config->workers_extra + 1, sizeof *host->vms);
+  /*
+  ** one for each thread there may ever be, and one for the owner, who may have to run a task itself
+  */
+  host->vms =
+      calloc((config->workers == 0 ? mp_cores() : config->workers) + config->workers_extra + 1,
+             sizeof *host->vms);
   return host->vms != NULL;
 }
 
@@ -194,7 +221,8 @@ mp_pool_config lmp_host_prepare(lua_State *L, lmp_host *host, int options) {
   option_log(L, options, &host->log);
   const char *path = option_trace(L, options);
   if (path != NULL) host->trace = lmp_trace_open(path);
-  if (path != NULL && host->trace == NULL) luaL_error(L, "trace: cannot write to %s: %s", path, strerror(errno));
+  if (path != NULL && host->trace == NULL)
+    luaL_error(L, "trace: cannot write to %s: %s", path, strerror(errno));
   if (!lmp_host_make_vms(host, &config)) lmp_check(L, MP_NOMEM);
   config.limits = host->limits;
   config.caller_runs = host->when_full == LMP_FULL_CALLER;

@@ -1,5 +1,6 @@
 /*
-** host.h - what a pool is made from, read from a table of options: its engine's config, and what each worker's state is given.
+** host.h - what a pool is made from, read from a table of options: its engine's config, and what
+** each worker's state is given.
 */
 #ifndef LMP_HOST_H
 #define LMP_HOST_H
@@ -8,13 +9,19 @@
 
 /* Raises unless the table at stack index `options` holds known options with fitting values. */
 void lmp_host_check(lua_State *L, int options);
-/* Fills a zeroed host from checked options; returns the config of a pool that will free it. Before that it is the caller's. */
+/*
+** Fills a zeroed host from checked options; returns the config of a pool that will free it. Before
+** that it is the caller's.
+*/
 mp_pool_config lmp_host_prepare(lua_State *L, lmp_host *host, int options);
 /* Adds our hooks to a config; those that are there are called beside. */
 void lmp_host_hook(lmp_host *host, mp_pool_config *config);
 /* The places for workers' states. False: no memory. Never raises. */
 bool lmp_host_make_vms(lmp_host *host, const mp_pool_config *config);
-/* What each new state is given: written before the pool has a Lua task, by the first state that uses it; read when a worker's state is made. */
+/*
+** What each new state is given: written before the pool has a Lua task, by the first state that
+** uses it; read when a worker's state is made.
+*/
 void lmp_host_inherit(lua_State *L, lmp_pool *object, int options);
 /* The engine's `closed`; any thread. Never raises. */
 void lmp_host_free(void *host);

@@ -1,10 +1,13 @@
 /*
-** intask.c - what a task can ask and tell while it runs: progress, was it cancelled, sleep, who am I.
+** intask.c - what a task can ask and tell while it runs: progress, was it cancelled, sleep, who am
+** I.
 */
 #include "handle.h"
 #include "interrupt.h"
 
-static lmp_run *current_run(lmp_context *context) { return context->vm == NULL ? NULL : context->vm->run; }
+static lmp_run *current_run(lmp_context *context) {
+  return context->vm == NULL ? NULL : context->vm->run;
+}
 
 static lmp_run *need_run(lua_State *L, const char *what) {
   lmp_run *run = current_run(lmp_context_of(L));
@@ -19,7 +22,9 @@ static mp_task *named_task(lua_State *L, int arg) {
   lua_Integer id = luaL_checkinteger(L, arg);
   for (const lmp_run *run = current_run(lmp_context_of(L)); run != NULL; run = run->outer)
     if ((lua_Integer)mp_task_id(run->task) == id) return run->task;
-  luaL_error(L, "report_progress: no task with id %I runs on this worker (a handle works from anywhere)", (LUAI_UACINT)id);
+  luaL_error(
+      L, "report_progress: no task with id %I runs on this worker (a handle works from anywhere)",
+      (LUAI_UACINT)id);
   return NULL;
 }
 
@@ -45,7 +50,10 @@ static int report_progress(lua_State *L) {
   return 0;
 }
 
-/* cancelled() -> was the running task asked to stop? A task that saw true counts as cancelled however it ends. */
+/*
+** cancelled() -> was the running task asked to stop? A task that saw true counts as cancelled
+** however it ends.
+*/
 static int cancelled(lua_State *L) {
   lmp_run *run = current_run(lmp_context_of(L));
   bool asked = run != NULL && mp_worker_cancelled(run->worker);
@@ -54,7 +62,10 @@ static int cancelled(lua_State *L) {
   return 1;
 }
 
-/* Callbacks run meanwhile, and on a worker another takes its seat. Ends with an error when the task that runs here is cancelled. */
+/*
+** Callbacks run meanwhile, and on a worker another takes its seat. Ends with an error when the task
+** that runs here is cancelled.
+*/
 static void wait_until(lua_State *L, lmp_context *context, double until) {
   size_t index;
   lmp_pool *pool = lmp_default_pool(L, context);
@@ -62,13 +73,19 @@ static void wait_until(lua_State *L, lmp_context *context, double until) {
   }
 }
 
-/* pause(seconds): as sleep, but the worker's seat is free meanwhile: for long waits that nobody needs to see as a busy worker */
+/*
+** pause(seconds): as sleep, but the worker's seat is free meanwhile: for long waits that nobody
+** needs to see as a busy worker
+*/
 static int pause_seconds(lua_State *L) {
   wait_until(L, lmp_context_of(L), lmp_now() + lmp_to_seconds(L, 1, "pause"));
   return 0;
 }
 
-/* sleep(seconds): in a task ends with an error as soon as the task is cancelled; elsewhere callbacks run meanwhile */
+/*
+** sleep(seconds): in a task ends with an error as soon as the task is cancelled; elsewhere
+** callbacks run meanwhile
+*/
 static int sleep_seconds(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
   double seconds = lmp_to_seconds(L, 1, "sleep");

@@ -4,11 +4,14 @@
 #include "bug.h"
 #include "errors.h"
 
-#define LOOK_EVERY 1000            /* instructions between two looks of the permanent hook */
-#define CLEANUP_INSTRUCTIONS 20000 /* how many a task that is told to go may spend in __close before it is told again, and again */
-#define CLEANUP_INTERRUPTS 4       /* and how many interrupts later, should its instructions be slow */
+#define LOOK_EVERY 1000 /* instructions between two looks of the permanent hook */
+/* how many a task that is told to go may spend in __close before it is told again, and again */
+#define CLEANUP_INSTRUCTIONS 20000
+/* and how many interrupts later, should its instructions be slow */
+#define CLEANUP_INTERRUPTS 4
 
-static const char errors_key; /* its address: registry key of {[stop] = error object}, made while there is memory */
+/* its address: registry key of {[stop] = error object}, made while there is memory */
+static const char errors_key;
 
 /*
 ** {======================================================
@@ -44,7 +47,9 @@ int lmp_raise_cancelled(lua_State *L, lmp_run *run) {
 static void on_hook(lua_State *L, lua_Debug *ar);
 
 static void arm(lua_State *L, int instructions) {
-  lua_sethook(L, on_hook, instructions == 1 ? LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT : LUA_MASKCOUNT, instructions);
+  lua_sethook(L, on_hook,
+              instructions == 1 ? LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT : LUA_MASKCOUNT,
+              instructions);
 }
 
 void lmp_interrupt_disarm(lmp_vm *vm, lua_State *L) {
@@ -70,7 +75,8 @@ void lmp_interrupt(mp_worker *worker, void *local, void *ud) {
   lmp_vm *vm = lmp_vm_of_worker(worker);
   lua_State *L = vm->current;
   if (L == NULL) { /* a task in C */
-    if (host->outer.worker_interrupt != NULL) host->outer.worker_interrupt(worker, local, host->outer.worker_ud);
+    if (host->outer.worker_interrupt != NULL)
+      host->outer.worker_interrupt(worker, local, host->outer.worker_ud);
     return;
   }
   lmp_run *run = vm->run;
@@ -117,7 +123,10 @@ static int guarded_pcall(lua_State *L) {
   return finish_pcall(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, finish_pcall), 0);
 }
 
-/* A message handler in Lua could go on for ever, out of reach of the hook that raised: it is not called for an end. */
+/*
+** A message handler in Lua could go on for ever, out of reach of the hook that raised: it is not
+** called for an end.
+*/
 static int guarded_handler(lua_State *L) {
   if (lmp_must_stop(lmp_vm_of(L))) return 1;
   lua_pushvalue(L, lua_upvalueindex(1));
@@ -137,7 +146,8 @@ static int guarded_xpcall(lua_State *L) {
   lua_pushboolean(L, 1);
   lua_pushvalue(L, FUNCTION);
   lua_rotate(L, HANDLER + 1, 2); /* stack: function, handler, true, function, arguments */
-  return finish_pcall(L, lua_pcallk(L, lua_gettop(L) - 4, LUA_MULTRET, HANDLER, HANDLER, finish_pcall), HANDLER);
+  return finish_pcall(
+      L, lua_pcallk(L, lua_gettop(L) - 4, LUA_MULTRET, HANDLER, HANDLER, finish_pcall), HANDLER);
 }
 
 /* load with a reader calls it, and catches its errors. */
@@ -150,8 +160,8 @@ static int guarded_load(lua_State *L) {
 }
 
 /*
-** Resumes co with the n values on top of L, which co becomes the running coroutine for. Returns how many values came back, or -1 with the
-** error on top of L.
+** Resumes co with the n values on top of L, which co becomes the running coroutine for. Returns how
+** many values came back, or -1 with the error on top of L.
 */
 static int resume(lua_State *L, lua_State *co, int n) {
   lmp_vm *vm = lmp_vm_of(L);
@@ -198,7 +208,8 @@ static int call_wrapped(lua_State *L) {
   int n = resume(L, co, lua_gettop(L));
   if (n >= 0) return n;
   int status = lua_status(co);
-  if (status != LUA_OK && status != LUA_YIELD) { /* it died of the error: its variables are closed, which may raise another */
+  /* it died of the error: its variables are closed, which may raise another */
+  if (status != LUA_OK && status != LUA_YIELD) {
     lua_State *before = lmp_interrupt_enter(lmp_vm_of(L), co);
     status = lmp_closethread(co, L);
     lmp_interrupt_leave(lmp_vm_of(L), co, before);
@@ -239,7 +250,8 @@ static int guarded_close(lua_State *L) {
 static int guarded_sethook(lua_State *L) {
   lmp_vm *vm = lmp_vm_of(L);
   if (vm->host->cancel_mode == LMP_CANCEL_HOOK)
-    return luaL_error(L, "debug.sethook is refused in a worker with cancel_mode = \"hook\": a state has but one hook");
+    return luaL_error(L, "debug.sethook is refused in a worker with cancel_mode = \"hook\": a "
+                         "state has but one hook");
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
   lua_call(L, lua_gettop(L) - 1, 0);
@@ -257,7 +269,10 @@ static void push_error_objects(lua_State *L) {
   lua_rawseti(L, -2, LMP_STOPS_MEMORY);
 }
 
-/* Replaces the field of the library, where there is such, by a function with the original as its upvalue. "": the globals */
+/*
+** Replaces the field of the library, where there is such, by a function with the original as its
+** upvalue. "": the globals
+*/
 static void replace(lua_State *L, const char *library, const char *field, lua_CFunction function) {
   lua_pushglobaltable(L);
   if (*library != '\0') lua_getfield(L, -1, library);
@@ -273,8 +288,9 @@ void lmp_interrupt_open(lua_State *L, lmp_vm *vm) {
   static const struct {
     const char *library, *field;
     lua_CFunction function;
-  } guards[] = {{"", "pcall", guarded_pcall},        {"", "xpcall", guarded_xpcall},         {"", "load", guarded_load},
-                {"coroutine", "resume", guarded_resume}, {"coroutine", "wrap", guarded_wrap}, {"coroutine", "close", guarded_close},
+  } guards[] = {{"", "pcall", guarded_pcall},         {"", "xpcall", guarded_xpcall},
+                {"", "load", guarded_load},           {"coroutine", "resume", guarded_resume},
+                {"coroutine", "wrap", guarded_wrap},  {"coroutine", "close", guarded_close},
                 {"debug", "sethook", guarded_sethook}};
   int top = lua_gettop(L);
   for (size_t i = 0; i < sizeof guards / sizeof guards[0]; i++) {

@@ -1,9 +1,11 @@
 /*
 ** interrupt.h - making Lua code return that was asked to stop, or that may have no more memory.
 **
-** cancel_mode "signal": the engine interrupts the worker's thread; the handler sets a hook on the coroutine that runs there, and the hook
-** raises. "hook": a count hook is always there and asks. "cooperative": only mp.cancelled(), mp.sleep and waits end early. Whoever could
-** catch the error and go on (pcall, xpcall, coroutine.resume, load ...) is replaced in workers by a version that raises it again.
+** cancel_mode "signal": the engine interrupts the worker's thread; the handler sets a hook on the
+** coroutine that runs there, and the hook raises. "hook": a count hook is always there and asks.
+** "cooperative": only mp.cancelled(), mp.sleep and waits end early. Whoever could catch the error
+** and go on (pcall, xpcall, coroutine.resume, load ...) is replaced in workers by a version that
+** raises it again.
 */
 #ifndef LMP_INTERRUPT_H
 #define LMP_INTERRUPT_H
@@ -19,7 +21,10 @@ static inline lmp_vm *lmp_vm_of(lua_State *L) { return *(lmp_vm **)lua_getextras
 bool lmp_must_stop(const lmp_vm *vm);
 /* Raises what makes it go. */
 int lmp_raise_stop(lua_State *L);
-/* Raises the end of a sleep or wait whose task was asked to stop: it counts as cancelled, unless it catches that and goes on. */
+/*
+** Raises the end of a sleep or wait whose task was asked to stop: it counts as cancelled, unless it
+** catches that and goes on.
+*/
 int lmp_raise_cancelled(lua_State *L, lmp_run *run);
 
 /* The engine's worker_interrupt: on the worker's own thread, in a signal handler. */
@@ -30,11 +35,16 @@ void lmp_interrupt_for_memory(lmp_vm *vm);
 /* L is out of the task's code: what it was told so far is done with. */
 void lmp_interrupt_disarm(lmp_vm *vm, lua_State *L);
 
-/* Code runs on L from now on, until leave: it is what an interrupt means. Returns what was before. Neither raises. */
+/*
+** Code runs on L from now on, until leave: it is what an interrupt means. Returns what was before.
+** Neither raises.
+*/
 lua_State *lmp_interrupt_enter(lmp_vm *vm, lua_State *L);
 void lmp_interrupt_leave(lmp_vm *vm, lua_State *L, lua_State *before);
 
-/* Prepares a new state: its functions, its hook, the errors to raise. Called while a state is made. */
+/*
+** Prepares a new state: its functions, its hook, the errors to raise. Called while a state is made.
+*/
 void lmp_interrupt_open(lua_State *L, lmp_vm *vm);
 
 #endif

@@ -1,17 +1,22 @@
 /*
-** key.c - the canonical encoding of arguments: equal bytes exactly for arguments that no plain function can tell apart by their contents.
+** key.c - the canonical encoding of arguments: equal bytes exactly for arguments that no plain
+** function can tell apart by their contents.
 **
-** Every value says itself where it ends, so a list of values has one reading only. The order of a table's keys does not matter: its pairs are
-** sorted by the key's bytes. Tables count by content, sharing and cycles included; what has no content that could be read (functions,
-** userdata, coroutines, metatables) counts by identity: a number that its state never uses again. In a key that several states share
-** there are no such numbers: there these must have a name (a module's, or that of mp.class).
+** Every value says itself where it ends, so a list of values has one reading only. The order of a
+** table's keys does not matter: its pairs are sorted by the key's bytes. Tables count by content,
+** sharing and cycles included; what has no content that could be read (functions, userdata,
+** coroutines, metatables) counts by identity: a number that its state never uses again. In a key
+** that several states share there are no such numbers: there these must have a name (a module's, or
+** that of mp.class).
 **
 **   nil false true          a tag
 **   integer, float          a tag, 8 bytes; one NaN for all; -0.0 is not 0.0, 1 is not 1.0
 **   string                  a tag, its length in 1 or 8 bytes, bytes
-**   table                   TABLE, items 1, 2, 3 ...; PAIRS, key and value ...; END. Before it META and a name or number if it has a metatable
+**   table                   TABLE, items 1, 2, 3 ...; PAIRS, key and value ...; END. Before it META
+**                           and a name or number if it has a metatable
 **   table seen before       REF and the how-manieth it was, from 0
-**   others                  ID and 8 bytes, or NAME, a length in 1 byte, and an IMPORT or CLASS as in value.h
+**   others                  ID and 8 bytes, or NAME, a length in 1 byte, and an IMPORT or CLASS as
+**                           in value.h
 */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,20 +24,37 @@
 
 #include "function.h"
 
-enum { NIL = 'n', FALSE_ = 'f', TRUE_ = 't', INTEGER = 'i', FLOAT = 'd', NAN_ = 'N', SHORT = 's', LONG = 'S', TABLE = 'T', PAIRS = 'p',
-       END = 'e', META = 'M', REF = 'R', ID = '#', NAME = '@' };
+enum {
+  NIL = 'n',
+  FALSE_ = 'f',
+  TRUE_ = 't',
+  INTEGER = 'i',
+  FLOAT = 'd',
+  NAN_ = 'N',
+  SHORT = 's',
+  LONG = 'S',
+  TABLE = 'T',
+  PAIRS = 'p',
+  END = 'e',
+  META = 'M',
+  REF = 'R',
+  ID = '#',
+  NAME = '@'
+};
 
-static const char ids_key; /* its address: registry key of [object] = number, weak keys; [1] = the last number given */
+/* its address: registry key of [object] = number, weak keys; [1] = the last number given */
+static const char ids_key;
 
 typedef struct key {
   lua_State *L;
   lmp_context *context;
-  bool shared;          /* among states */
-  char *bytes;          /* `local`, or a userdata in `slot` */
+  bool shared; /* among states */
+  char *bytes; /* `local`, or a userdata in `slot` */
   size_t size, capacity;
-  int slot, seen;       /* stack indices: of the bytes; of [table] = number, or nil until there is a table */
+  /* stack indices: of the bytes; of [table] = number, or nil until there is a table */
+  int slot, seen;
   uint32_t tables;
-  char reason[128];     /* why a value was refused */
+  char reason[128]; /* why a value was refused */
   char local[256];
 } key;
 
@@ -91,7 +113,8 @@ static bool put_string(key *k, int index) {
 
 static bool put_id(key *k, int index) {
   lua_State *L = k->L;
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &ids_key) != LUA_TTABLE) luaL_error(L, "the table of identities is gone");
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &ids_key) != LUA_TTABLE)
+    luaL_error(L, "the table of identities is gone");
   int ids = lua_gettop(L);
   lua_pushvalue(L, index);
   if (lua_rawget(L, ids) == LUA_TNIL) {
@@ -113,10 +136,13 @@ static bool put_name(key *k, int index, bool metatable) {
   lua_State *L = k->L;
   lmp_buffer *buffer = lmp_encode_begin(L, k->context, lmp_default_pool(L, k->context)->pool);
   int top = lua_gettop(L);
-  bool found = metatable ? lmp_encode_metatable(L, k->context, buffer, index) : lmp_encode_import(L, k->context, buffer, index) > 0;
+  bool found = metatable ? lmp_encode_metatable(L, k->context, buffer, index)
+                         : lmp_encode_import(L, k->context, buffer, index) > 0;
   lua_settop(L, top);
   if (buffer->memory) luaL_error(L, "not enough memory");
-  if (!found) return refuse(k, metatable ? "the metatable of a table" : luaL_typename(L, index), "is in no module");
+  if (!found)
+    return refuse(k, metatable ? "the metatable of a table" : luaL_typename(L, index),
+                  "is in no module");
   uint32_t size = buffer->message.size - LMP_HEADER_SIZE;
   put(k, NAME, &size, sizeof size);
   memcpy(room(k, size), buffer->message.bytes + LMP_HEADER_SIZE, size);
@@ -136,7 +162,7 @@ static bool put_opaque(key *k, int index) {
 */
 
 typedef struct pair {
-  const char *bytes;  /* of the key's encoding, while sorting */
+  const char *bytes; /* of the key's encoding, while sorting */
   size_t offset, size;
   lua_Integer number; /* in the list of keys */
 } pair;
@@ -148,7 +174,8 @@ static int compare(const void *left, const void *right) {
 }
 
 static bool is_item(lua_State *L, int index, lua_Integer items) {
-  return lua_isinteger(L, index) && lua_tointeger(L, index) >= 1 && lua_tointeger(L, index) <= items;
+  return lua_isinteger(L, index) && lua_tointeger(L, index) >= 1 &&
+         lua_tointeger(L, index) <= items;
 }
 
 static size_t count_pairs(lua_State *L, int table, lua_Integer items) {
@@ -183,7 +210,10 @@ static bool collect_keys(key *k, int table, lua_Integer items, pair *pairs, int 
   return true;
 }
 
-/* The keys are written first, in whatever order they come; then the pairs behind them, sorted, which move to their place. */
+/*
+** The keys are written first, in whatever order they come; then the pairs behind them, sorted,
+** which move to their place.
+*/
 static bool put_pairs(key *k, int table, lua_Integer items, int depth) {
   lua_State *L = k->L;
   size_t n = count_pairs(L, table, items), begin = k->size;
@@ -260,7 +290,10 @@ static bool put_value(key *k, int index, int depth) {
   }
 }
 
-/* key(shared, ...) -> the canonical encoding of the arguments, or nil and why there is none: "argument #2: a table is ..." */
+/*
+** key(shared, ...) -> the canonical encoding of the arguments, or nil and why there is none:
+** "argument #2: a table is ..."
+*/
 static int make_key(lua_State *L) {
   key k;
   int last = lua_gettop(L);

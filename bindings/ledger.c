@@ -3,13 +3,14 @@
 #include "bug.h"
 #include "handle.h"
 
-#define ENSURE_EVERY 16 /* handles: how many results may be kept too long after a finaliser that failed */
+/* handles: how many results may be kept too long after a finaliser that failed */
+#define ENSURE_EVERY 16
 
 struct lmp_entry {
-  mp_task *task;  /* NULL: none yet */
-  uint32_t next;  /* among the free */
+  mp_task *task; /* NULL: none yet */
+  uint32_t next; /* among the free */
   bool used;
-  bool seen;      /* its handle is alive: only while we look */
+  bool seen; /* its handle is alive: only while we look */
 };
 
 static int look(lua_State *L);
@@ -28,7 +29,10 @@ static void watch_next_cycle(lua_State *L, lmp_context *context) {
   lua_pop(L, 1);
 }
 
-/* Is there such an object? It is gone if its finaliser failed: for lack of memory, or of stack when a recursion ran too deep. */
+/*
+** Is there such an object? It is gone if its finaliser failed: for lack of memory, or of stack when
+** a recursion ran too deep.
+*/
 static void ensure_watched(lua_State *L, lmp_context *context) {
   luaL_checkstack(L, 2, NULL);
   lua_rawgeti(L, LUA_REGISTRYINDEX, context->ledger->watcher);
@@ -40,7 +44,8 @@ static void ensure_watched(lua_State *L, lmp_context *context) {
 /* Releases the tasks whose handles are gone. */
 static void release_dropped(lua_State *L, lmp_ledger *ledger) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, ledger->handles);
-  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) ledger->entries[lua_tointeger(L, -1)].seen = true;
+  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
+    ledger->entries[lua_tointeger(L, -1)].seen = true;
   lua_pop(L, 1);
   for (uint32_t i = 1; i <= ledger->used; i++) {
     struct lmp_entry *entry = &ledger->entries[i];
@@ -66,7 +71,8 @@ static void grow(lua_State *L, lmp_ledger *ledger) {
   void *ud;
   lua_Alloc alloc = lua_getallocf(L, &ud);
   uint32_t capacity = ledger->capacity == 0 ? 64 : ledger->capacity * 2;
-  struct lmp_entry *entries = alloc(ud, ledger->entries, ledger->capacity * sizeof *entries, capacity * sizeof *entries);
+  struct lmp_entry *entries =
+      alloc(ud, ledger->entries, ledger->capacity * sizeof *entries, capacity * sizeof *entries);
   if (entries == NULL) luaL_error(L, "not enough memory");
   ledger->entries = entries;
   ledger->capacity = capacity;
@@ -83,7 +89,8 @@ void lmp_ledger_open(lua_State *L, lmp_context *context) {
 /* Finalisers that run later, of objects older than the core, find handles without a task. */
 static void empty_handles(lua_State *L, const lmp_ledger *ledger) {
   if (lua_rawgeti(L, LUA_REGISTRYINDEX, ledger->handles) == LUA_TTABLE)
-    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) ((lmp_handle *)lua_touserdata(L, -2))->task = NULL;
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
+      ((lmp_handle *)lua_touserdata(L, -2))->task = NULL;
   lua_pop(L, 1);
 }
 
@@ -116,4 +123,6 @@ uint32_t lmp_ledger_add(lua_State *L, lmp_context *context) {
   return i;
 }
 
-void lmp_ledger_hold(lmp_context *context, uint32_t entry, mp_task *task) { context->ledger->entries[entry].task = task; }
+void lmp_ledger_hold(lmp_context *context, uint32_t entry, mp_task *task) {
+  context->ledger->entries[entry].task = task;
+}

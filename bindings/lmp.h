@@ -1,8 +1,10 @@
 /*
-** lmp.h - what the bindings share: the context of a lua_State, its pools, and who is who in the registry.
+** lmp.h - what the bindings share: the context of a lua_State, its pools, and who is who in the
+** registry.
 **
-** The bindings see the engine's public header and Lua, and hold no lock, thread or atomic of their own. Every function here may
-** raise a Lua error unless it says otherwise, so nothing that must be freed is held across a call unless a userdata owns it.
+** The bindings see the engine's public header and Lua, and hold no lock, thread or atomic of their
+** own. Every function here may raise a Lua error unless it says otherwise, so nothing that must be
+** freed is held across a call unless a userdata owns it.
 */
 #ifndef LMP_H
 #define LMP_H
@@ -36,47 +38,55 @@ typedef struct lmp_class {
 } lmp_class;
 
 /*
-** One per lua_State that loaded the module: a userdata in the registry, upvalue 1 of every function of the core.
-** Only that state's thread touches it.
+** One per lua_State that loaded the module: a userdata in the registry, upvalue 1 of every function
+** of the core. Only that state's thread touches it.
 */
 struct lmp_context {
-  lua_State *main;      /* LUA_RIDX_MAINTHREAD, never the coroutine that happened to call */
-  lmp_vm *vm;           /* the worker this state belongs to, or NULL */
-  lmp_pool *pools;      /* every open pool object of this state */
-  lmp_pool *pool;       /* the default one, anchored in the registry, or NULL until first use */
-  lua_State *polling;   /* the coroutine that delivers callbacks right now, or NULL */
+  lua_State *main;    /* LUA_RIDX_MAINTHREAD, never the coroutine that happened to call */
+  lmp_vm *vm;         /* the worker this state belongs to, or NULL */
+  lmp_pool *pools;    /* every open pool object of this state */
+  lmp_pool *pool;     /* the default one, anchored in the registry, or NULL until first use */
+  lua_State *polling; /* the coroutine that delivers callbacks right now, or NULL */
   lua_Integer callback_errors;
   lua_Integer delivered; /* messages so far */
   /* registry references */
-  int watched;          /* [light userdata handle] = handle: those with something to call */
-  int code_of;          /* [function] = code userdata, weak keys */
-  int code_by_content;  /* [dump] = code userdata, weak values */
-  int loaded_code;      /* [id of the bytes, or source text] = function made of it here, weak values */
-  int classes;          /* [name] = metatable and [metatable] = name */
-  int names;            /* [i] = {module, field} for the i-th entry of `known` */
-  int task_options;     /* [task] = options that do not travel, weak keys */
-  int pool_options;     /* what configure was given */
-  int pool_objects;     /* [light userdata pool object] = itself, weak values */
+  int watched;         /* [light userdata handle] = handle: those with something to call */
+  int code_of;         /* [function] = code userdata, weak keys */
+  int code_by_content; /* [dump] = code userdata, weak values */
+  /* [id of the bytes, or source text] = function made of it here, weak values */
+  int loaded_code;
+  int classes;             /* [name] = metatable and [metatable] = name */
+  int names;               /* [i] = {module, field} for the i-th entry of `known` */
+  int task_options;        /* [task] = options that do not travel, weak keys */
+  int pool_options;        /* what configure was given */
+  int pool_objects;        /* [light userdata pool object] = itself, weak values */
   struct lmp_known *known; /* values found in package.loaded, by address; owned, freed by __gc */
   size_t known_capacity, known_count;
-  lua_Integer loaded_mark; /* of what package.loaded held when `known` was made; 0: it is not, or not whole */
+  /* of what package.loaded held when `known` was made; 0: it is not, or not whole */
+  lua_Integer loaded_mark;
   struct lmp_ledger *ledger; /* tasks of the handles; owned */
-  lmp_class handles, tasks; /* LMP_HANDLE, LMP_TASK */
-  lmp_buffer *scratch;  /* the encoder's; owned, freed by __gc. NULL inside __mp_pack */
-  int packed;           /* registry reference: nil, or a list of what __mp_pack returned for the message at work */
+  lmp_class handles, tasks;  /* LMP_HANDLE, LMP_TASK */
+  lmp_buffer *scratch;       /* the encoder's; owned, freed by __gc. NULL inside __mp_pack */
+  /* registry reference: nil, or a list of what __mp_pack returned for the message at work */
+  int packed;
   lua_Integer packed_count;
-  int flights;          /* results of caches that this state computes now (shared.c) */
-  bool was_shut_down;   /* the default pool is gone until reset_shutdown */
+  int flights;        /* results of caches that this state computes now (shared.c) */
+  bool was_shut_down; /* the default pool is gone until reset_shutdown */
 };
 
 /* A pool object: a userdata with metatable LMP_POOL. */
 struct lmp_pool {
-  mp_pool *pool;        /* NULL: closed */
-  mp_mailbox *mailbox;  /* where this state's callbacks arrive; in a worker's view made when first needed */
+  mp_pool *pool; /* NULL: closed */
+  /* where this state's callbacks arrive; in a worker's view made when first needed */
+  mp_mailbox *mailbox;
   lmp_context *context;
   lmp_pool *next, *prev; /* in context->pools */
   struct lmp_host *host; /* what its workers' states are made from */
-  bool borrowed;         /* a worker's view of its pool, or the pool of a program that embeds Lua: not this state's to shut down */
+  /*
+  ** a worker's view of its pool, or the pool of a program that embeds Lua: not this state's to shut
+  ** down
+  */
+  bool borrowed;
 };
 
 /*
@@ -85,15 +95,24 @@ struct lmp_pool {
 ** =======================================================
 */
 
-/* Makes the state's context and metatables; `vm` is the worker it belongs to, or NULL. Once per state. */
+/*
+** Makes the state's context and metatables; `vm` is the worker it belongs to, or NULL. Once per
+** state.
+*/
 lmp_context *lmp_context_create(lua_State *L, lmp_vm *vm);
 /* The state's context, or NULL without one. Never raises, but needs a slot of the stack. */
 lmp_context *lmp_context_get(lua_State *L);
 /* Sets functions with the context as their upvalue into the table on top. */
 void lmp_set_functions(lua_State *L, lmp_context *context, const luaL_Reg *functions);
-/* Creates a metatable: metamethods, and methods under __index (which may be NULL). `__metatable` is false. */
-void lmp_new_class(lua_State *L, lmp_context *context, const char *name, const luaL_Reg *metamethods, const luaL_Reg *methods);
-static inline lmp_context *lmp_context_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
+/*
+** Creates a metatable: metamethods, and methods under __index (which may be NULL). `__metatable` is
+** false.
+*/
+void lmp_new_class(lua_State *L, lmp_context *context, const char *name,
+                   const luaL_Reg *metamethods, const luaL_Reg *methods);
+static inline lmp_context *lmp_context_of(lua_State *L) {
+  return lua_touserdata(L, lua_upvalueindex(1));
+}
 /* A new table's registry reference; mode: "k", "v" or NULL, as __mode. */
 int lmp_new_table(lua_State *L, const char *mode);
 /* The metatable of that name, which stays in the registry for good. */

@@ -23,7 +23,9 @@ static bool parse_rule(lmp_log *log, const char *text, size_t size) {
   const char *equals = memchr(text, '=', size);
   size_t area = equals == NULL ? 0 : (size_t)(equals - text), skip = equals == NULL ? 0 : area + 1;
   mp_log_level level;
-  if (equals == text || log->count == LMP_LOG_RULES || area >= sizeof log->rules[0].area || !parse_level(text + skip, size - skip, &level)) return false;
+  if (equals == text || log->count == LMP_LOG_RULES || area >= sizeof log->rules[0].area ||
+      !parse_level(text + skip, size - skip, &level))
+    return false;
   if (area == strlen("makeparallel") && strncmp(text, "makeparallel", area) == 0) area = 0;
   memcpy(log->rules[log->count].area, text, area);
   log->rules[log->count].area[area] = '\0';
@@ -94,7 +96,10 @@ void lmp_log_line(void *ud, mp_log_level level, const char *area, const char *li
   (void)!mp_mailbox_send(mp_pool_mailbox(log->pool), deliver, log, packed, (size_t)size + 1);
 }
 
-/* log(level, area, text): a line in the log of this state's pool; dropped where there is none any more. Never waits */
+/*
+** log(level, area, text): a line in the log of this state's pool; dropped where there is none any
+** more. Never waits
+*/
 static int log_text(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
   int level = luaL_checkoption(L, 1, NULL, level_names);

@@ -1,5 +1,6 @@
 /*
-** logging.h - where a pool's log lines go: to stderr as MAKEPARALLEL_LOG asks, or to a Lua function on the owning state.
+** logging.h - where a pool's log lines go: to stderr as MAKEPARALLEL_LOG asks, or to a Lua function
+** on the owning state.
 **
 ** Lines come from any thread, one at a time; the Lua function is called while the owner polls.
 */
@@ -21,7 +22,7 @@ typedef struct lmp_log {
   mp_pool *pool;        /* whose mailbox carries lines to the Lua function; NULL: stderr */
   /* owner only */
   lmp_context *context;
-  int function;         /* registry reference, or LUA_NOREF */
+  int function; /* registry reference, or LUA_NOREF */
 } lmp_log;
 
 /* Reads "debug" or "makeparallel=debug,pool=trace"; false if it is neither. Never raises. */

@@ -1,5 +1,6 @@
 /*
-** map.c - pieces of mp.map: a chunk of a list goes out as one task, and its results are decoded straight into the list of results.
+** map.c - pieces of mp.map: a chunk of a list goes out as one task, and its results are decoded
+** straight into the list of results.
 */
 #include <string.h>
 
@@ -9,15 +10,21 @@
 #include "runner.h"
 
 /*
-** map_chunk(function, list, first, count, seed or nil, on_error, name or nil, priority, pool or nil, offset or nil) -> handle
-** list[first] is item `first + offset` of the whole: seeds and errors go by that.
+** map_chunk(function, list, first, count, seed or nil, on_error, name or nil, priority, pool or
+** nil, offset or nil) -> handle list[first] is item `first + offset` of the whole: seeds and errors
+** go by that.
 */
 static int map_chunk(lua_State *L) {
   enum { FUNCTION = 1, LIST, FIRST, COUNT, SEED, ON_ERROR, NAME, PRIORITY, POOL, OFFSET, VALUES };
   lmp_context *context = lmp_context_of(L);
   lua_settop(L, OFFSET);
-  lmp_encoding how = {.root = "args", .direction = "to a worker", .unnumbered = 5, .list = LIST,
-                      .list_first = lua_tointeger(L, FIRST), .list_count = (uint32_t)lua_tointeger(L, COUNT), .list_root = "list",
+  lmp_encoding how = {.root = "args",
+                      .direction = "to a worker",
+                      .unnumbered = 5,
+                      .list = LIST,
+                      .list_first = lua_tointeger(L, FIRST),
+                      .list_count = (uint32_t)lua_tointeger(L, COUNT),
+                      .list_root = "list",
                       .list_offset = lua_tointeger(L, OFFSET)};
   mp_task_desc desc = MP_TASK_DESC_INIT;
   const lmp_payload payload = {.kind = LMP_CHUNK, .dependencies = LMP_NO_TABLE};
@@ -30,17 +37,22 @@ static int map_chunk(lua_State *L) {
   lua_pushvalue(L, SEED);
   lua_pushvalue(L, ON_ERROR);
   lmp_buffer *buffer = lmp_encode_begin(L, context, pool->pool);
-  if (!lmp_encode_values(L, context, buffer, &how, VALUES, 5)) { /* the Lua module raises it where map was called */
+  /* the Lua module raises it where map was called */
+  if (!lmp_encode_values(L, context, buffer, &how, VALUES, 5)) {
     lua_pushnil(L);
     lmp_push_refusal(L, buffer, &how);
     return 2;
   }
   lmp_new_handle(L, context, NAME);
-  int n = lmp_push_full(L, pool, lmp_submit(L, pool, buffer, &payload, &desc, lua_gettop(L), false));
+  int n =
+      lmp_push_full(L, pool, lmp_submit(L, pool, buffer, &payload, &desc, lua_gettop(L), false));
   return n == 0 ? 1 : n;
 }
 
-/* collect_chunk(handle, results, first, errors) -> true and how many, or false and the error: fills results[first...], adds to errors */
+/*
+** collect_chunk(handle, results, first, errors) -> true and how many, or false and the error: fills
+** results[first...], adds to errors
+*/
 static int collect_chunk(lua_State *L) {
   lmp_handle *handle = lmp_check_handle(L, 1);
   lua_Integer first = lua_tointeger(L, 3);
@@ -68,6 +80,7 @@ static int collect_chunk(lua_State *L) {
 }
 
 void lmp_open_map(lua_State *L, lmp_context *context) {
-  static const luaL_Reg functions[] = {{"map_chunk", map_chunk}, {"collect_chunk", collect_chunk}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"map_chunk", map_chunk}, {"collect_chunk", collect_chunk}, {NULL, NULL}};
   lmp_set_functions(L, context, functions);
 }

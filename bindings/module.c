@@ -1,5 +1,6 @@
 /*
-** module.c - the state's context, and what every part of the bindings uses. Registration only; each part brings its own functions.
+** module.c - the state's context, and what every part of the bindings uses. Registration only; each
+** part brings its own functions.
 */
 #include <string.h>
 
@@ -15,7 +16,9 @@ void lmp_check(lua_State *L, mp_status status) {
 
 double lmp_now(void) { return (double)mp_now() * 1e-9; }
 
-uint64_t lmp_to_ns(double seconds) { return seconds > LMP_SECONDS_MAX ? MP_FOREVER : (uint64_t)(seconds * 1e9); }
+uint64_t lmp_to_ns(double seconds) {
+  return seconds > LMP_SECONDS_MAX ? MP_FOREVER : (uint64_t)(seconds * 1e9);
+}
 
 double lmp_to_seconds(lua_State *L, int index, const char *name) {
   if (lua_type(L, index) == LUA_TNUMBER) {
@@ -23,7 +26,8 @@ double lmp_to_seconds(lua_State *L, int index, const char *name) {
     if (seconds >= 0 && seconds <= LMP_SECONDS_MAX) return seconds; /* false for NaN */
   }
   luaL_tolstring(L, index, NULL);
-  luaL_error(L, "%s must be a finite number of seconds from 0 to 1e9, got %s", name, lua_tostring(L, -1));
+  luaL_error(L, "%s must be a finite number of seconds from 0 to 1e9, got %s", name,
+             lua_tostring(L, -1));
   return 0;
 }
 
@@ -36,7 +40,8 @@ void lmp_set_functions(lua_State *L, lmp_context *context, const luaL_Reg *funct
   luaL_setfuncs(L, functions, 1);
 }
 
-void lmp_new_class(lua_State *L, lmp_context *context, const char *name, const luaL_Reg *metamethods, const luaL_Reg *methods) {
+void lmp_new_class(lua_State *L, lmp_context *context, const char *name,
+                   const luaL_Reg *metamethods, const luaL_Reg *methods) {
   luaL_newmetatable(L, name);
   lmp_set_functions(L, context, metamethods);
   if (methods != NULL) {
@@ -138,17 +143,18 @@ static lmp_context *new_context(lua_State *L, lmp_vm *vm) {
 }
 
 lmp_context *lmp_context_create(lua_State *L, lmp_vm *vm) {
-  static void (*const parts[])(lua_State *, lmp_context *) = {lmp_open_errors, lmp_open_names, lmp_open_function, lmp_open_options,
-                                                              lmp_open_pool, lmp_open_handle, lmp_open_events, lmp_open_task,
-                                                              lmp_open_map, lmp_open_intask, lmp_open_limits, lmp_open_logging,
-                                                              lmp_open_key, lmp_open_shared};
+  static void (*const parts[])(lua_State *, lmp_context *) = {
+      lmp_open_errors, lmp_open_names,   lmp_open_function, lmp_open_options, lmp_open_pool,
+      lmp_open_handle, lmp_open_events,  lmp_open_task,     lmp_open_map,     lmp_open_intask,
+      lmp_open_limits, lmp_open_logging, lmp_open_key,      lmp_open_shared};
   lmp_context *context = new_context(L, vm);
   lua_newtable(L);
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) parts[i](L, context);
   lua_pushliteral(L, MP_VERSION);
   lua_setfield(L, -2, "version");
   lua_rawsetp(L, LUA_REGISTRYINDEX, &core_key);
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE); /* a worker needs no path to the core */
+  /* a worker needs no path to the core */
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   lua_pushcfunction(L, luaopen_makeparallel_core);
   lua_setfield(L, -2, "makeparallel.core");
   lua_pop(L, 1);

@@ -43,7 +43,8 @@ static void put_known(lmp_context *context, const void *address, lua_Integer nam
 }
 
 static void grow_known(lua_State *L, lmp_context *context) {
-  size_t capacity = context->known_capacity == 0 ? 1024 : context->known_capacity * 2, old_capacity = context->known_capacity;
+  size_t capacity = context->known_capacity == 0 ? 1024 : context->known_capacity * 2,
+         old_capacity = context->known_capacity;
   struct lmp_known *old = context->known;
   void *ud;
   lua_Alloc alloc = lua_getallocf(L, &ud);
@@ -77,7 +78,8 @@ static void add_known(lua_State *L, lmp_context *context, int names) {
 }
 
 static bool is_standard(const char *module) {
-  static const char *const standard[] = {"_G", "coroutine", "debug", "io", "math", "os", "package", "string", "table", "utf8"};
+  static const char *const standard[] = {"_G", "coroutine", "debug",  "io",    "math",
+                                         "os", "package",   "string", "table", "utf8"};
   for (size_t i = 0; i < sizeof standard / sizeof standard[0]; i++)
     if (strcmp(module, standard[i]) == 0) return true;
   return false;
@@ -88,7 +90,8 @@ static bool can_be_required(lua_State *L, const char *module, int package) {
   static const char *const paths[] = {"path", "cpath"};
   int top = lua_gettop(L);
   bool found = is_standard(module);
-  if (!found && lua_getfield(L, package, "preload") == LUA_TTABLE) found = lua_getfield(L, -1, module) == LUA_TFUNCTION;
+  if (!found && lua_getfield(L, package, "preload") == LUA_TTABLE)
+    found = lua_getfield(L, -1, module) == LUA_TFUNCTION;
   for (int i = 0; i < 2 && !found; i++) {
     lua_settop(L, top);
     lua_getfield(L, package, "searchpath");
@@ -100,7 +103,10 @@ static bool can_be_required(lua_State *L, const char *module, int package) {
   return found;
 }
 
-/* Stack: module name at -2, module on top. Of _G only C functions: the host's own globals are not in a worker. */
+/*
+** Stack: module name at -2, module on top. Of _G only C functions: the host's own globals are not
+** in a worker.
+*/
 static void add_module(lua_State *L, lmp_context *context, int names, bool globals) {
   int module = lua_gettop(L);
   lua_pushvalue(L, -2);
@@ -140,9 +146,11 @@ static void learn_names(lua_State *L, lmp_context *context, lua_Integer loaded_m
   luaL_checkstack(L, 20, NULL);
   lua_newtable(L);
   int names = lua_gettop(L);
-  if (context->known != NULL) memset(context->known, 0, context->known_capacity * sizeof *context->known);
+  if (context->known != NULL)
+    memset(context->known, 0, context->known_capacity * sizeof *context->known);
   context->known_count = 0;
-  context->loaded_mark = 0; /* until all are learnt: an error on the way leaves what agrees, and the next look tries again */
+  /* until all are learnt: an error on the way leaves what agrees, and the next look tries again */
+  context->loaded_mark = 0;
   lua_pushvalue(L, names);
   lua_rawseti(L, LUA_REGISTRYINDEX, context->names);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
@@ -172,7 +180,8 @@ bool lmp_refresh_names(lua_State *L, lmp_context *context) {
 }
 
 /* Pushes module and field of an entry if package.loaded still holds the value at index there. */
-static bool push_valid_name(lua_State *L, lmp_context *context, const struct lmp_known *entry, int index) {
+static bool push_valid_name(lua_State *L, lmp_context *context, const struct lmp_known *entry,
+                            int index) {
   int top = lua_gettop(L);
   luaL_checkstack(L, 8, NULL);
   lua_rawgeti(L, LUA_REGISTRYINDEX, context->names);
@@ -200,7 +209,8 @@ static bool push_valid_name(lua_State *L, lmp_context *context, const struct lmp
 static const struct lmp_known *look_up(lua_State *L, lmp_context *context, int index) {
   const void *address = lua_topointer(L, index);
   const struct lmp_known *entry = find_known(context, address);
-  if (entry == NULL && (context->known == NULL || lua_type(L, index) == LUA_TFUNCTION) && lmp_refresh_names(L, context))
+  if (entry == NULL && (context->known == NULL || lua_type(L, index) == LUA_TFUNCTION) &&
+      lmp_refresh_names(L, context))
     entry = find_known(context, address);
   return entry;
 }
@@ -210,8 +220,10 @@ static int encode_name(lua_State *L, lmp_context *context, lmp_buffer *buffer, i
   const struct lmp_known *entry = look_up(L, context, index);
   if (entry == NULL || !push_valid_name(L, context, entry, index)) return 0;
   size_t module_size, field_size;
-  const char *module = lua_tolstring(L, -2, &module_size), *field = lua_tolstring(L, -1, &field_size);
-  bool ok = lmp_put_tag(buffer, LMP_IMPORT) && lmp_put_short(buffer, module, module_size) && lmp_put_short(buffer, field, field_size);
+  const char *module = lua_tolstring(L, -2, &module_size),
+             *field = lua_tolstring(L, -1, &field_size);
+  bool ok = lmp_put_tag(buffer, LMP_IMPORT) && lmp_put_short(buffer, module, module_size) &&
+            lmp_put_short(buffer, field, field_size);
   lua_pop(L, 2);
   return ok ? 1 : -1;
 }
@@ -238,9 +250,10 @@ bool lmp_encode_metatable(lua_State *L, lmp_context *context, lmp_buffer *buffer
   int found = encode_name(L, context, buffer, index);
   if (found == 0 && lmp_refresh_names(L, context)) found = encode_name(L, context, buffer, index);
   if (found == 0)
-    return lmp_refuse(buffer,
-                      "(a table with a metatable) cannot be sent $direction: its metatable is in no module; "
-                      "register it in both with mp.class(name, metatable)");
+    return lmp_refuse(
+        buffer,
+        "(a table with a metatable) cannot be sent $direction: its metatable is in no module; "
+        "register it in both with mp.class(name, metatable)");
   return found > 0;
 }
 
@@ -281,7 +294,8 @@ void lmp_push_named(lua_State *L, const char *name, size_t size) {
   luaL_error(L, "no function '%s' in any module of this worker", lua_tostring(L, -1));
 }
 
-static void push_import(lua_State *L, const char *module, size_t module_size, const char *field, size_t field_size) {
+static void push_import(lua_State *L, const char *module, size_t module_size, const char *field,
+                        size_t field_size) {
   luaL_checkstack(L, 6, NULL);
   lua_getglobal(L, "require");
   lua_pushlstring(L, module, module_size);
@@ -292,7 +306,9 @@ static void push_import(lua_State *L, const char *module, size_t module_size, co
     lua_rawget(L, -2);
   else
     lua_pushnil(L);
-  if (lua_isnil(L, -1)) luaL_error(L, "module '%s' has no field '%s' in this state", lua_tostring(L, -3), lua_tostring(L, -2));
+  if (lua_isnil(L, -1))
+    luaL_error(L, "module '%s' has no field '%s' in this state", lua_tostring(L, -3),
+               lua_tostring(L, -2));
   lua_remove(L, -2);
 }
 
@@ -318,7 +334,10 @@ void lmp_decode_class(lua_State *L, lmp_decoder *decoder) {
   lua_pushlstring(L, name, size);
   lua_pushvalue(L, -1);
   if (lua_rawget(L, -3) == LUA_TNIL)
-    luaL_error(L, "class '%s' is not registered in this state: call mp.class in the module that defines it", lua_tostring(L, -2));
+    luaL_error(
+        L,
+        "class '%s' is not registered in this state: call mp.class in the module that defines it",
+        lua_tostring(L, -2));
   lua_replace(L, -3);
   lua_pop(L, 1);
 }

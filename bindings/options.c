@@ -13,7 +13,10 @@ static int least(int a, int b, int c) {
   return m < c ? m : c;
 }
 
-/* Edits that make one name the other: insert, delete, replace, swap neighbours (Damerau's distance, restricted form). */
+/*
+** Edits that make one name the other: insert, delete, replace, swap neighbours (Damerau's distance,
+** restricted form).
+*/
 static int distance(const char *a, const char *b) {
   int d[NAME_MAX_SIZE + 1][NAME_MAX_SIZE + 1];
   int n = (int)strlen(a), m = (int)strlen(b);
@@ -23,7 +26,9 @@ static int distance(const char *a, const char *b) {
   for (int i = 1; i <= n; i++) {
     for (int j = 1; j <= m; j++) {
       d[i][j] = least(d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1]));
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < d[i][j]) d[i][j] = d[i - 2][j - 2] + 1;
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+          d[i - 2][j - 2] + 1 < d[i][j])
+        d[i][j] = d[i - 2][j - 2] + 1;
     }
   }
   return d[n][m];
@@ -67,22 +72,26 @@ void lmp_check_option_names(lua_State *L, int options, const char *const names[]
   if (lmp_push_unknown_option(L, options, names)) luaL_error(L, "%s", lua_tostring(L, -1));
 }
 
-lua_Integer lmp_option_integer(lua_State *L, int options, const char *name, lua_Integer low, lua_Integer high, lua_Integer missing) {
+lua_Integer lmp_option_integer(lua_State *L, int options, const char *name, lua_Integer low,
+                               lua_Integer high, lua_Integer missing) {
   int is_integer = 1;
   if (lua_getfield(L, options, name) == LUA_TNIL) {
     lua_pop(L, 1);
     return missing;
   }
-  lua_Integer value = lua_type(L, -1) == LUA_TNUMBER ? lua_tointegerx(L, -1, &is_integer) : (is_integer = 0);
+  lua_Integer value =
+      lua_type(L, -1) == LUA_TNUMBER ? lua_tointegerx(L, -1, &is_integer) : (is_integer = 0);
   if (!is_integer || value < low || value > high) {
     luaL_tolstring(L, -1, NULL);
-    luaL_error(L, "%s must be an integer from %I to %I, got %s", name, (LUAI_UACINT)low, (LUAI_UACINT)high, lua_tostring(L, -1));
+    luaL_error(L, "%s must be an integer from %I to %I, got %s", name, (LUAI_UACINT)low,
+               (LUAI_UACINT)high, lua_tostring(L, -1));
   }
   lua_pop(L, 1);
   return value;
 }
 
-int lmp_option_choice(lua_State *L, int options, const char *option, const char *const names[], int missing) {
+int lmp_option_choice(lua_State *L, int options, const char *option, const char *const names[],
+                      int missing) {
   int found = -1;
   if (lua_getfield(L, options, option) == LUA_TNIL) found = missing;
   const char *name = luaL_tolstring(L, -1, NULL);
@@ -102,11 +111,15 @@ int lmp_option_choice(lua_State *L, int options, const char *option, const char 
 
 void lmp_check_callable(lua_State *L, int index, const char *name) {
   if (lua_type(L, index) == LUA_TFUNCTION) return;
-  if (luaL_getmetafield(L, index, "__call") == LUA_TNIL) luaL_error(L, "%s must be a function, got %s", name, luaL_typename(L, index));
+  if (luaL_getmetafield(L, index, "__call") == LUA_TNIL)
+    luaL_error(L, "%s must be a function, got %s", name, luaL_typename(L, index));
   lua_pop(L, 1);
 }
 
-/* unknown_option(options, names) -> why one of the options is unknown, or nil. For the Lua modules, which raise it at their caller. */
+/*
+** unknown_option(options, names) -> why one of the options is unknown, or nil. For the Lua modules,
+** which raise it at their caller.
+*/
 static int unknown_option(lua_State *L) {
   const char *names[32];
   luaL_checktype(L, 1, LUA_TTABLE);

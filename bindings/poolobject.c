@@ -1,5 +1,6 @@
 /*
-** poolobject.c - pools as Lua objects: configured, started on first use, shut down by call, by <close>, by garbage collection.
+** poolobject.c - pools as Lua objects: configured, started on first use, shut down by call, by
+** <close>, by garbage collection.
 */
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,8 @@
 #define SETTLE_NS ((uint64_t)100000000) /* how long configure waits for the pool to be idle */
 
 #define SHUTDOWN_SECONDS 30 /* unless told otherwise */
-#define CLOSE_NS ((uint64_t)400000000) /* what is left of tasks that were asked to stop when their pool goes has so long */
+/* what is left of tasks that were asked to stop when their pool goes has so long */
+#define CLOSE_NS ((uint64_t)400000000)
 
 static const char default_pool_key; /* its address: registry key of the default pool's object */
 
@@ -24,7 +26,8 @@ static const char default_pool_key; /* its address: registry key of the default 
 ** =======================================================
 */
 
-static void link_pool(lua_State *L, lmp_context *context, lmp_pool *object) { /* its userdata on top */
+/* its userdata on top */
+static void link_pool(lua_State *L, lmp_context *context, lmp_pool *object) {
   object->next = context->pools;
   if (object->next != NULL) object->next->prev = object;
   context->pools = object;
@@ -66,13 +69,17 @@ static lmp_pool *start_pool(lua_State *L, lmp_context *context, int options) {
   return object;
 }
 
-/* Shuts down and lets go. Never raises. Callbacks that were not delivered are not called any more. */
+/*
+** Shuts down and lets go. Never raises. Callbacks that were not delivered are not called any more.
+*/
 static void close_object(lua_State *L, lmp_pool *object) {
   lmp_context *context = object->context;
   mp_pool *pool = object->pool;
   lmp_host *host = object->host;
-  if (context->scratch != NULL && pool != NULL && context->scratch->message.pool == pool) lmp_buffer_free(context->scratch);
-  int log_function = host == NULL || object->borrowed ? LUA_NOREF : host->log.function; /* workers may read it to the end */
+  if (context->scratch != NULL && pool != NULL && context->scratch->message.pool == pool)
+    lmp_buffer_free(context->scratch);
+  /* workers may read it to the end */
+  int log_function = host == NULL || object->borrowed ? LUA_NOREF : host->log.function;
   if (pool == NULL) {
     if (host != NULL) lmp_host_free(host); /* it was never given to a pool */
     object->host = NULL;
@@ -107,7 +114,8 @@ static lmp_pool *borrow_pool(lua_State *L, lmp_context *context, mp_pool *pool, 
   return object;
 }
 
-static void set_default(lua_State *L, lmp_context *context, lmp_pool *object) { /* its userdata on top, popped */
+/* its userdata on top, popped */
+static void set_default(lua_State *L, lmp_context *context, lmp_pool *object) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &default_pool_key);
   context->pool = object;
 }
@@ -121,7 +129,8 @@ lmp_pool *lmp_adopt_pool(lua_State *L, lmp_context *context, mp_pool *pool, lmp_
 
 lmp_pool *lmp_default_pool(lua_State *L, lmp_context *context) {
   if (context->pool != NULL) return context->pool;
-  if (context->was_shut_down) luaL_error(L, "pool is shut down (reset_shutdown lets a new one start)");
+  if (context->was_shut_down)
+    luaL_error(L, "pool is shut down (reset_shutdown lets a new one start)");
   lmp_pool *object;
   if (context->vm != NULL) {
     object = borrow_pool(L, context, mp_worker_pool(context->vm->worker), context->vm->host);
@@ -204,7 +213,9 @@ static int push_info(lua_State *L, lmp_pool *object) {
 
 static int pool_info(lua_State *L) { return push_info(L, check_object(L, 1)); }
 
-static int get_thread_pool_info(lua_State *L) { return push_info(L, lmp_default_pool(L, lmp_context_of(L))); }
+static int get_thread_pool_info(lua_State *L) {
+  return push_info(L, lmp_default_pool(L, lmp_context_of(L)));
+}
 
 /* get_active_task_count() -> tasks submitted and not finished */
 static int get_active_task_count(lua_State *L) {
@@ -216,7 +227,8 @@ static int get_active_task_count(lua_State *L) {
 }
 
 /* Shuts a pool of this state's own down and delivers what callbacks are left. */
-static void shut(lua_State *L, lmp_pool *object, uint64_t timeout_ns, mp_shutdown_mode mode, mp_shutdown_report *report) {
+static void shut(lua_State *L, lmp_pool *object, uint64_t timeout_ns, mp_shutdown_mode mode,
+                 mp_shutdown_report *report) {
   lmp_check(L, mp_pool_shutdown(object->pool, timeout_ns, mode, report));
   if (report->stuck == 0) { /* nobody is left who would write */
     lmp_trace_close(object->host->trace);
@@ -235,11 +247,13 @@ static int shut_down(lua_State *L, lmp_pool *object, int options) {
     luaL_checktype(L, options, LUA_TTABLE);
     lmp_check_option_names(L, options, names);
     if (lua_getfield(L, options, "timeout") != LUA_TNIL) timeout = lmp_to_seconds(L, -1, "timeout");
-    if (lua_getfield(L, options, "cancel_pending") == LUA_TBOOLEAN && !lua_toboolean(L, -1)) mode = MP_SHUTDOWN_FINISH;
+    if (lua_getfield(L, options, "cancel_pending") == LUA_TBOOLEAN && !lua_toboolean(L, -1))
+      mode = MP_SHUTDOWN_FINISH;
   }
   if (object->borrowed)
-    luaL_error(L, object->context->vm != NULL ? "a pool cannot be shut down by one of its own tasks"
-                                              : "the pool belongs to the program that Lua is embedded in");
+    luaL_error(L, object->context->vm != NULL
+                      ? "a pool cannot be shut down by one of its own tasks"
+                      : "the pool belongs to the program that Lua is embedded in");
   if (object->pool != NULL) shut(L, object, lmp_to_ns(timeout), mode, &report);
   lua_createtable(L, 0, 3);
   set_count(L, "done", report.done);
@@ -254,7 +268,8 @@ static int pool_shutdown(lua_State *L) { return shut_down(L, check_object(L, 1),
 static int pool_close(lua_State *L) {
   lmp_pool *object = check_object(L, 1);
   mp_shutdown_report report;
-  if (object->pool != NULL && !object->borrowed) shut(L, object, CLOSE_NS, MP_SHUTDOWN_CANCEL_ALL, &report);
+  if (object->pool != NULL && !object->borrowed)
+    shut(L, object, CLOSE_NS, MP_SHUTDOWN_CANCEL_ALL, &report);
   return 0;
 }
 
@@ -294,18 +309,24 @@ void lmp_close_default(lua_State *L, lmp_context *context) {
 
 void lmp_check_own_pool(lua_State *L, lmp_context *context) {
   if (context->vm != NULL) luaL_error(L, "a pool cannot be configured by one of its own tasks");
-  if (context->pool != NULL && context->pool->borrowed) luaL_error(L, "the pool belongs to the program that Lua is embedded in");
+  if (context->pool != NULL && context->pool->borrowed)
+    luaL_error(L, "the pool belongs to the program that Lua is embedded in");
 }
 
-/* configure(options): for the default pool. A running one is replaced if nothing is left to do in it. */
+/*
+** configure(options): for the default pool. A running one is replaced if nothing is left to do in
+** it.
+*/
 static int configure(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
   lua_settop(L, 1);
   lmp_host_check(L, 1);
   lmp_check_own_pool(L, context);
   if (context->pool != NULL) {
-    mp_status status = mp_pool_drain(context->pool->pool, SETTLE_NS); /* a cancelled task may still be on its way out */
-    if (status == MP_TIMEOUT) luaL_error(L, "the pool has unfinished tasks; configure it before or after them");
+    /* a cancelled task may still be on its way out */
+    mp_status status = mp_pool_drain(context->pool->pool, SETTLE_NS);
+    if (status == MP_TIMEOUT)
+      luaL_error(L, "the pool has unfinished tasks; configure it before or after them");
     lmp_poll(L, context, MP_FOREVER, NULL); /* what its tasks have called back for */
     lmp_close_default(L, context);
   }
@@ -344,8 +365,10 @@ static int is_terminal(lua_State *L) { /* is_terminal() -> is stderr one?, its c
 }
 
 void lmp_open_pool(lua_State *L, lmp_context *context) {
-  static const luaL_Reg meta[] = {{"__gc", pool_gc}, {"__close", pool_close}, {"__tostring", pool_tostring}, {NULL, NULL}};
-  static const luaL_Reg methods[] = {{"info", pool_info}, {"shutdown", pool_shutdown}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {
+      {"__gc", pool_gc}, {"__close", pool_close}, {"__tostring", pool_tostring}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {
+      {"info", pool_info}, {"shutdown", pool_shutdown}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"pool", pool},
                                        {"configure", configure},
                                        {"shutdown", shutdown_default},

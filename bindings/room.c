@@ -4,16 +4,22 @@
 #include "options.h"
 
 #define TASKS_MAX ((lua_Integer)1 << 40)
-#define IN_TASK_SECONDS 30 /* how long a task waits for room unless told otherwise: what it waits for may be behind it */
+/* how long a task waits for room unless told otherwise: what it waits for may be behind it */
+#define IN_TASK_SECONDS 30
 
 void lmp_limits_read(lua_State *L, lmp_host *host, int options) {
   static const char *const when[] = {"block", "error", "caller", NULL};
-  host->limits.tasks = (size_t)lmp_option_integer(L, options, "max_concurrent_tasks", 1, TASKS_MAX, 0);
+  host->limits.tasks =
+      (size_t)lmp_option_integer(L, options, "max_concurrent_tasks", 1, TASKS_MAX, 0);
   host->limits.queue = (size_t)lmp_option_integer(L, options, "max_queue", 1, TASKS_MAX, 0);
-  host->limits.queue_bytes = (size_t)lmp_option_integer(L, options, "max_queue_bytes", 1024, TASKS_MAX, 0);
-  host->limits.memory_percent = (unsigned)lmp_option_integer(L, options, "memory_limit_percent", 1, 100, 0);
+  host->limits.queue_bytes =
+      (size_t)lmp_option_integer(L, options, "max_queue_bytes", 1024, TASKS_MAX, 0);
+  host->limits.memory_percent =
+      (unsigned)lmp_option_integer(L, options, "memory_limit_percent", 1, 100, 0);
   host->when_full = (lmp_when_full)lmp_option_choice(L, options, "when_full", when, LMP_FULL_BLOCK);
-  host->full_timeout = lua_getfield(L, options, "full_timeout") == LUA_TNIL ? -1 : lmp_to_seconds(L, -1, "full_timeout");
+  host->full_timeout = lua_getfield(L, options, "full_timeout") == LUA_TNIL
+                           ? -1
+                           : lmp_to_seconds(L, -1, "full_timeout");
   lua_pop(L, 1);
 }
 
@@ -37,7 +43,8 @@ static int wait_protected(lua_State *L) {
   return 0;
 }
 
-mp_status lmp_submit_waiting(lua_State *L, lmp_pool *pool, mp_task_desc *desc, mp_task **task, bool *raised) {
+mp_status lmp_submit_waiting(lua_State *L, lmp_pool *pool, mp_task_desc *desc, mp_task **task,
+                             bool *raised) {
   mp_status status = mp_submit(pool->pool, desc, task);
   *raised = false;
   if (status != MP_FULL && status != MP_MEMORY) return status;
@@ -57,7 +64,8 @@ mp_status lmp_submit_waiting(lua_State *L, lmp_pool *pool, mp_task_desc *desc, m
 
 int lmp_push_full(lua_State *L, const lmp_pool *pool, mp_status status) {
   if (status == MP_OK) return 0;
-  if ((status != MP_FULL && status != MP_MEMORY) || pool->host->when_full != LMP_FULL_BLOCK) lmp_check(L, status);
+  if ((status != MP_FULL && status != MP_MEMORY) || pool->host->when_full != LMP_FULL_BLOCK)
+    lmp_check(L, status);
   lua_pushnil(L);
   lua_pushstring(L, mp_status_text(status));
   return 2;
@@ -88,13 +96,18 @@ static int set_limit(lua_State *L, const char *option, lua_Integer high) {
   return 0;
 }
 
-static int set_max_concurrent_tasks(lua_State *L) { return set_limit(L, "max_concurrent_tasks", TASKS_MAX); }
-static int configure_memory_limit(lua_State *L) { return set_limit(L, "memory_limit_percent", 100); }
+static int set_max_concurrent_tasks(lua_State *L) {
+  return set_limit(L, "max_concurrent_tasks", TASKS_MAX);
+}
+static int configure_memory_limit(lua_State *L) {
+  return set_limit(L, "memory_limit_percent", 100);
+}
 
 /* }====================================================== */
 
 void lmp_open_limits(lua_State *L, lmp_context *context) {
-  static const luaL_Reg functions[] = {
-      {"set_max_concurrent_tasks", set_max_concurrent_tasks}, {"configure_memory_limit", configure_memory_limit}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"set_max_concurrent_tasks", set_max_concurrent_tasks},
+                                       {"configure_memory_limit", configure_memory_limit},
+                                       {NULL, NULL}};
   lmp_set_functions(L, context, functions);
 }

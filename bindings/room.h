@@ -6,15 +6,23 @@
 
 #include "vm.h"
 
-/* Reads limits, when_full and full_timeout from the table at stack index `options`; raises for what does not fit. */
+/*
+** Reads limits, when_full and full_timeout from the table at stack index `options`; raises for what
+** does not fit.
+*/
 void lmp_limits_read(lua_State *L, lmp_host *host, int options);
 
 /*
-** Submits; a full pool is waited for if its options say so, with callbacks meanwhile. FULL, MEMORY: it stayed full.
-** Never raises: when the wait itself was interrupted, *raised is set and the error is on top.
+** Submits; a full pool is waited for if its options say so, with callbacks meanwhile. FULL, MEMORY:
+** it stayed full. Never raises: when the wait itself was interrupted, *raised is set and the error
+** is on top.
 */
-mp_status lmp_submit_waiting(lua_State *L, lmp_pool *pool, mp_task_desc *desc, mp_task **task, bool *raised);
-/* The results of a call whose submission ended so: nil and why (when_full = "block"), or raises. OK: pushes nothing, returns 0. */
+mp_status lmp_submit_waiting(lua_State *L, lmp_pool *pool, mp_task_desc *desc, mp_task **task,
+                             bool *raised);
+/*
+** The results of a call whose submission ended so: nil and why (when_full = "block"), or raises.
+** OK: pushes nothing, returns 0.
+*/
 int lmp_push_full(lua_State *L, const lmp_pool *pool, mp_status status);
 
 #endif

@@ -36,10 +36,13 @@ void lmp_drop_payload(void *arg) {
   lmp_release_attachments(&view);
 }
 
-/* Copies a small message behind the header in `space`; 0 if it is not small. The references move. */
+/*
+** Copies a small message behind the header in `space`; 0 if it is not small. The references move.
+*/
 static size_t pack_small(lmp_buffer *buffer, lmp_payload *payload, size_t space) {
   lmp_message *m = &buffer->message;
-  size_t attachments = m->attachment_count * sizeof(lmp_attachment), size = sizeof *payload + attachments + m->size;
+  size_t attachments = m->attachment_count * sizeof(lmp_attachment),
+         size = sizeof *payload + attachments + m->size;
   if (size > space) return 0;
   payload->message = *m;
   payload->message.bytes = NULL;
@@ -51,19 +54,27 @@ static size_t pack_small(lmp_buffer *buffer, lmp_payload *payload, size_t space)
   return size;
 }
 
-/* The message, in the argument's place if it is small, else in memory of its own. NULL: out of memory */
+/*
+** The message, in the argument's place if it is small, else in memory of its own. NULL: out of
+** memory
+*/
 static lmp_message *take_result(lmp_run *run, lmp_buffer *buffer) {
   const lmp_message *m = &buffer->message;
   lmp_payload *payload = run->payload;
-  if (m->attachment_count > 0 || m->size > LMP_INLINE_MIN - sizeof *payload) return lmp_encode_take(buffer);
+  if (m->attachment_count > 0 || m->size > LMP_INLINE_MIN - sizeof *payload)
+    return lmp_encode_take(buffer);
   lmp_drop_payload(payload);
-  payload->message = (lmp_message){.pool = m->pool, .bytes = (char *)(payload + 1), .size = m->size};
+  payload->message =
+      (lmp_message){.pool = m->pool, .bytes = (char *)(payload + 1), .size = m->size};
   memcpy(payload->message.bytes, m->bytes, m->size);
   lmp_buffer_reset(buffer);
   return &payload->message;
 }
 
-/* The result that was begun goes on where the arguments were, if these took more room: that memory is there, and in the cache. */
+/*
+** The result that was begun goes on where the arguments were, if these took more room: that memory
+** is there, and in the cache.
+*/
 static void reuse_argument(lmp_run *run, lmp_buffer *buffer) {
   lmp_message *argument = &run->payload->message, *m = &buffer->message;
   if (argument->bytes == NULL || argument->capacity <= m->capacity) return;
@@ -76,10 +87,15 @@ static void reuse_argument(lmp_run *run, lmp_buffer *buffer) {
   lmp_message_clear(&small);
 }
 
-/* The tasks whose values the message waits for join desc->after; in `few` if they fit, else in a block that is pushed. */
-static void add_dependencies(lua_State *L, const lmp_message *m, mp_task_desc *desc, mp_task **few, size_t few_max) {
+/*
+** The tasks whose values the message waits for join desc->after; in `few` if they fit, else in a
+** block that is pushed.
+*/
+static void add_dependencies(lua_State *L, const lmp_message *m, mp_task_desc *desc, mp_task **few,
+                             size_t few_max) {
   size_t n = desc->after_count;
-  for (uint32_t i = 0; i < m->attachment_count; i++) n += m->attachments[i].kind == LMP_ATTACH_DEPENDENCY;
+  for (uint32_t i = 0; i < m->attachment_count; i++)
+    n += m->attachments[i].kind == LMP_ATTACH_DEPENDENCY;
   if (n == desc->after_count) return;
   mp_task **tasks = n <= few_max ? few : lua_newuserdatauv(L, n * sizeof *tasks, 0);
   for (size_t i = 0; i < desc->after_count; i++) tasks[i] = desc->after[i];
@@ -90,8 +106,8 @@ static void add_dependencies(lua_State *L, const lmp_message *m, mp_task_desc *d
   desc->after_count = n;
 }
 
-mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp_payload *payload, mp_task_desc *desc, int handle,
-                     bool listens) {
+mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp_payload *payload,
+                     mp_task_desc *desc, int handle, bool listens) {
   union {
     lmp_payload payload;
     char space[LMP_INLINE_MAX];
@@ -99,7 +115,8 @@ mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp
   mp_task *few[8];
   local.payload = *payload;
   add_dependencies(L, &buffer->message, desc, few, sizeof few / sizeof few[0]);
-  if (listens) lmp_listen_begin(L, handle, pool, desc); /* the last that may raise before the message is ours */
+  /* the last that may raise before the message is ours */
+  if (listens) lmp_listen_begin(L, handle, pool, desc);
   size_t size = pack_small(buffer, &local.payload, sizeof local);
   if (size == 0) {
     size = sizeof local.payload;
@@ -132,11 +149,13 @@ mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp
 
 static const lmp_encoding result_encoding = {.root = "result", .direction = "back"};
 
-static void fail(lua_State *L, lmp_run *run, const char *kind, bool with_traceback) { /* error value on top */
+/* error value on top */
+static void fail(lua_State *L, lmp_run *run, const char *kind, bool with_traceback) {
   lmp_context *context = run->vm->context;
   lmp_buffer *buffer = lmp_encode_begin(L, context, mp_worker_pool(run->worker));
   run->status = MP_FAILED;
-  if (lmp_encode_failure(L, context, buffer, kind, run->name, with_traceback)) run->result = lmp_encode_take(buffer);
+  if (lmp_encode_failure(L, context, buffer, kind, run->name, with_traceback))
+    run->result = lmp_encode_take(buffer);
 }
 
 /* "result[1].file (userdata 'FILE*') cannot be sent back from task 'load' <main.lua:30>: ..." */
@@ -157,7 +176,7 @@ void lmp_fail_run(lua_State *L, lmp_run *run, int status) {
   lmp_vm *vm = run->vm;
   if (status == LUA_ERRMEM || status == LUA_ERRERR) vm->damaged = true;
   (void)lmp_vm_caught(vm);
-  vm->ceiling = SIZE_MAX; /* to say so takes some memory too */
+  vm->ceiling = SIZE_MAX;                       /* to say so takes some memory too */
   if (run->stop == LMP_STOPS_CANCELLED) return; /* nobody asks what it has to say */
   if (run->stop == LMP_STOPS_MEMORY) {
     lmp_interrupt_disarm(vm, L);
@@ -166,7 +185,10 @@ void lmp_fail_run(lua_State *L, lmp_run *run, int status) {
   fail(L, run, status == LUA_ERRMEM || run->stop == LMP_STOPS_MEMORY ? "memory" : "error", true);
 }
 
-/* The task was asked to stop and saw it, or was stopped in mp.sleep: it counts as cancelled however it ends. */
+/*
+** The task was asked to stop and saw it, or was stopped in mp.sleep: it counts as cancelled however
+** it ends.
+*/
 static bool was_cancelled(const lmp_run *run) {
   return run->stop == LMP_STOPS_CANCELLED || (run->saw_cancel && mp_worker_cancelled(run->worker));
 }
@@ -199,7 +221,8 @@ void lmp_find_function(lua_State *L, lmp_run *run, int function) {
   if (run->span != NULL && run->name != NULL) lmp_trace_name(run->span, run->name);
 }
 
-static void run_call(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t count, int handler) {
+static void run_call(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t count,
+                     int handler) {
   uint32_t dependencies = run->payload->dependencies;
   int base = lua_gettop(L); /* stack from base: name, function, arguments */
   luaL_checkstack(L, (int)count + 10, "too many arguments");
@@ -229,7 +252,8 @@ static void run_call(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t 
   lmp_context *context = run->vm->context;
   lmp_buffer *buffer = lmp_encode_begin(L, context, mp_worker_pool(run->worker));
   reuse_argument(run, buffer);
-  if (!lmp_encode_values(L, context, buffer, &result_encoding, base + 3, lua_gettop(L) - base - 2)) {
+  if (!lmp_encode_values(L, context, buffer, &result_encoding, base + 3,
+                         lua_gettop(L) - base - 2)) {
     refuse_result(L, run, buffer, base + 2);
     return;
   }
@@ -237,7 +261,10 @@ static void run_call(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t 
   if (run->result == NULL) run->status = MP_NOMEM;
 }
 
-/* Makes sure a task that runs while this one waits has a coroutine of its own: its C calls are then counted from zero. */
+/*
+** Makes sure a task that runs while this one waits has a coroutine of its own: its C calls are then
+** counted from zero.
+*/
 static void prepare_deeper(lua_State *L, lmp_vm *vm) {
   if (vm->depth <= vm->thread_count) return;
   lua_rawgeti(L, LUA_REGISTRYINDEX, vm->threads);
@@ -278,7 +305,6 @@ static int run_protected(lua_State *L) {
   return 0;
 }
 
-
 static int fail_protected(lua_State *L) { /* stack: run, error value */
   lmp_run *run = lua_touserdata(L, 1);
   if (run->stop == LMP_STOPS_MEMORY) lua_pushliteral(L, LMP_OVER_LIMIT);
@@ -286,13 +312,17 @@ static int fail_protected(lua_State *L) { /* stack: run, error value */
   return 0;
 }
 
-/* The call itself failed: arguments that cannot be made here, or no memory. The error value is on top. */
+/*
+** The call itself failed: arguments that cannot be made here, or no memory. The error value is on
+** top.
+*/
 static void fail_outside(lua_State *L, lmp_run *run, int status) {
   run->status = MP_FAILED;
   run->name = NULL; /* it was on the stack that the error has unwound */
   (void)lmp_vm_caught(run->vm);
   if (status == LUA_ERRMEM) run->vm->damaged = true;
-  if (status == LUA_ERRMEM && run->stop == LMP_GOES_ON) return; /* no result: read as a failure of memory */
+  /* no result: read as a failure of memory */
+  if (status == LUA_ERRMEM && run->stop == LMP_GOES_ON) return;
   lua_pushcfunction(L, fail_protected);
   lua_insert(L, -2);
   lua_pushlightuserdata(L, run);
@@ -302,7 +332,8 @@ static void fail_outside(lua_State *L, lmp_run *run, int status) {
 
 static lua_State *state_for(lmp_vm *vm) {
   if (vm->depth == 0) return vm->L;
-  lua_State *outer = vm->L; /* its stack is idle below the task that waits: room for two values is enough */
+  /* its stack is idle below the task that waits: room for two values is enough */
+  lua_State *outer = vm->L;
   if (!lua_checkstack(outer, 4)) return NULL;
   lua_rawgeti(outer, LUA_REGISTRYINDEX, vm->threads);
   lua_rawgeti(outer, -1, vm->depth);
@@ -315,7 +346,9 @@ static lua_State *state_for(lmp_vm *vm) {
 static size_t ceiling_for(const lmp_vm *vm, const lmp_payload *payload) {
   size_t limit = (size_t)payload->memory_kib << 10;
   if (MP_BUGGY(LIMIT_FROM_ZERO) && limit != 0) return limit;
-  return limit == 0 || limit > vm->ceiling - vm->bytes || vm->bytes > vm->ceiling ? vm->ceiling : vm->bytes + limit;
+  return limit == 0 || limit > vm->ceiling - vm->bytes || vm->bytes > vm->ceiling
+             ? vm->ceiling
+             : vm->bytes + limit;
 }
 
 static void run_on(lua_State *L, lmp_run *run) {
@@ -354,8 +387,9 @@ static lmp_message *plain_failure(mp_pool *pool, const char *kind, const char *t
   lmp_encode_start(&buffer);
   size_t kind_size = strlen(kind), text_size = strlen(text) < 255 ? strlen(text) : 255;
   lmp_message *result = NULL;
-  if (!buffer.memory && lmp_put_tag(&buffer, LMP_STR8) && lmp_put_short(&buffer, kind, kind_size) && lmp_put_tag(&buffer, LMP_STR8) &&
-      lmp_put_short(&buffer, text, text_size) && lmp_put_tag(&buffer, LMP_NIL) && lmp_put_tag(&buffer, LMP_FALSE) &&
+  if (!buffer.memory && lmp_put_tag(&buffer, LMP_STR8) && lmp_put_short(&buffer, kind, kind_size) &&
+      lmp_put_tag(&buffer, LMP_STR8) && lmp_put_short(&buffer, text, text_size) &&
+      lmp_put_tag(&buffer, LMP_NIL) && lmp_put_tag(&buffer, LMP_FALSE) &&
       lmp_put_tag(&buffer, LMP_NIL) && lmp_put_tag(&buffer, LMP_NIL)) {
     lmp_encode_finish(&buffer, LMP_FAILURE_VALUES);
     result = lmp_encode_take(&buffer);
@@ -374,7 +408,10 @@ static void borrow_own_task(lmp_message *result, mp_task *task) {
   }
 }
 
-/* No task is on the state now: callbacks that wait are called, and a state that may be damaged goes. */
+/*
+** No task is on the state now: callbacks that wait are called, and a state that may be damaged
+** goes.
+*/
 static void after_task(lmp_vm *vm, lua_State *L, lmp_run *run) {
   if (!vm->damaged && vm->host->isolate != LMP_ISOLATE_STATE) {
     lmp_poll_idle(L, vm->context);
@@ -386,12 +423,17 @@ static void after_task(lmp_vm *vm, lua_State *L, lmp_run *run) {
 }
 
 static mp_status run_task(lmp_vm *vm, mp_worker *worker, lmp_payload *payload, lmp_span *span) {
-  lmp_run run = {.vm = vm, .worker = worker, .task = mp_worker_task(worker), .payload = payload,
-                 .message = lmp_payload_message(payload), .span = span};
+  lmp_run run = {.vm = vm,
+                 .worker = worker,
+                 .task = mp_worker_task(worker),
+                 .payload = payload,
+                 .message = lmp_payload_message(payload),
+                 .span = span};
   char why[256];
   lua_State *L = NULL;
   bool new = vm->L == NULL;
-  if (new) vm->run = &run; /* what prepares the state is a part of its first task, and is stopped with it */
+  /* what prepares the state is a part of its first task, and is stopped with it */
+  if (new) vm->run = &run;
   bool opened = lmp_vm_open(vm, why, sizeof why);
   if (new) vm->run = NULL;
   if (opened) {
@@ -406,7 +448,8 @@ static mp_status run_task(lmp_vm *vm, mp_worker *worker, lmp_payload *payload, l
   }
   if (run.result != NULL) {
     borrow_own_task(run.result, run.task);
-    mp_worker_set_result(worker, run.result, run.result == &run.payload->message ? NULL : lmp_message_free);
+    mp_worker_set_result(worker, run.result,
+                         run.result == &run.payload->message ? NULL : lmp_message_free);
   }
   if (vm->depth == 0 && L != NULL) after_task(vm, L, &run);
   return run.status;

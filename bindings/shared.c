@@ -85,7 +85,9 @@ static int grant_end(lua_State *L) {
   return 0;
 }
 
-static uint64_t optional_size(lua_State *L, int arg) { return (uint64_t)luaL_optinteger(L, arg, 0); }
+static uint64_t optional_size(lua_State *L, int arg) {
+  return (uint64_t)luaL_optinteger(L, arg, 0);
+}
 
 /* cache_create(entries, bytes or nil, seconds or nil) -> cache */
 static int cache_create(lua_State *L) {
@@ -104,9 +106,10 @@ static int cache_create(lua_State *L) {
 }
 
 /*
-** cache_get(cache, key, seconds) -> true and a grant, for cache_values; or false and a grant, to be closed when the result was put; or false
-** alone: somebody else computes it, and this state, which computes something itself, had better do so, too; or nil: somebody else was not
-** done within so many seconds.
+** cache_get(cache, key, seconds) -> true and a grant, for cache_values; or false and a grant, to be
+** closed when the result was put; or false alone: somebody else computes it, and this state, which
+** computes something itself, had better do so, too; or nil: somebody else was not done within so
+** many seconds.
 */
 static int cache_get(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
@@ -140,7 +143,9 @@ static int cache_values(lua_State *L) {
   size_t size;
   luaL_argcheck(L, g->value != NULL, 1, "it holds no value");
   const void *bytes = mp_cache_value_data(g->value, &size);
-  const lmp_message view = {.pool = context->pool == NULL ? NULL : context->pool->pool, .bytes = (char *)bytes, .size = (uint32_t)size};
+  const lmp_message view = {.pool = context->pool == NULL ? NULL : context->pool->pool,
+                            .bytes = (char *)bytes,
+                            .size = (uint32_t)size};
   return lmp_decode_all(L, context, &view);
 }
 
@@ -252,11 +257,16 @@ void lmp_open_shared(lua_State *L, lmp_context *context) {
   static const luaL_Reg cache_meta[] = {{"__gc", cache_gc}, {NULL, NULL}};
   static const luaL_Reg meter_meta[] = {{"__gc", meter_gc}, {NULL, NULL}};
   static const luaL_Reg grant_meta[] = {{"__gc", grant_end}, {"__close", grant_end}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"cache_create", cache_create}, {"cache_get", cache_get},
-                                       {"cache_values", cache_values}, {"cache_put", cache_put},
-                                       {"cache_info", cache_info},     {"cache_clear", cache_clear},
-                                       {"meter_create", meter_create}, {"meter_record", meter_record},
-                                       {"meter_reset", meter_reset},   {"meter_info", meter_info},
+  static const luaL_Reg functions[] = {{"cache_create", cache_create},
+                                       {"cache_get", cache_get},
+                                       {"cache_values", cache_values},
+                                       {"cache_put", cache_put},
+                                       {"cache_info", cache_info},
+                                       {"cache_clear", cache_clear},
+                                       {"meter_create", meter_create},
+                                       {"meter_record", meter_record},
+                                       {"meter_reset", meter_reset},
+                                       {"meter_info", meter_info},
                                        {NULL, NULL}};
   lmp_new_class(L, context, LMP_CACHE, cache_meta, none);
   lmp_new_class(L, context, LMP_METER, meter_meta, none);

@@ -1,6 +1,8 @@
 /*
-** task.c - a task: a function with options, which submits when called. A table, so that it travels like any other value:
-**   {function, name or false, priority, timeout in seconds or 0, flags, pool or false, memory limit in KiB or 0}
+** task.c - a task: a function with options, which submits when called. A table, so that it travels
+** like any other value:
+**   {function, name or false, priority, timeout in seconds or 0, flags, pool or false, memory limit
+**   in KiB or 0}
 ** What must not travel (callbacks, `after`, metadata) is kept beside it, in context->task_options.
 */
 #include <string.h>
@@ -10,19 +12,30 @@
 #include "options.h"
 #include "runner.h"
 
-enum { TASK_FUNCTION = 1, TASK_NAME, TASK_PRIORITY, TASK_TIMEOUT, TASK_FLAGS, TASK_POOL, TASK_MEMORY };
+enum {
+  TASK_FUNCTION = 1,
+  TASK_NAME,
+  TASK_PRIORITY,
+  TASK_TIMEOUT,
+  TASK_FLAGS,
+  TASK_POOL,
+  TASK_MEMORY
+};
 
 enum {
-  FLAG_UNTIMED = 1,  /* parallel_fast: no clock is read */
-  FLAG_TABLE = 2,    /* parallel_with_deps: the dependencies' values in a table are the first argument */
+  FLAG_UNTIMED = 1, /* parallel_fast: no clock is read */
+  /* parallel_with_deps: the dependencies' values in a table are the first argument */
+  FLAG_TABLE = 2,
   FLAG_PRIORITY = 4, /* parallel_priority: the priority comes as first argument of each call */
   FLAG_OPTIONS = 8,  /* there is something in context->task_options */
   FLAG_FIELDS = 16   /* fields 3, 4, 6 and 7 may be set */
 };
 
-static const char *const option_names[] = {"name", "timeout", "priority", "after", "on_complete", "on_error", "on_progress",
-                                           "metadata", "pool", "memory_limit", "retry", NULL};
-static const char *const kept_names[] = {"after", "on_complete", "on_error", "on_progress", "metadata"};
+static const char *const option_names[] = {"name",        "timeout",      "priority",    "after",
+                                           "on_complete", "on_error",     "on_progress", "metadata",
+                                           "pool",        "memory_limit", "retry",       NULL};
+static const char *const kept_names[] = {"after", "on_complete", "on_error", "on_progress",
+                                         "metadata"};
 
 /*
 ** {======================================================
@@ -32,7 +45,8 @@ static const char *const kept_names[] = {"after", "on_complete", "on_error", "on
 
 static bool can_run(lua_State *L, int arg) {
   int type = lua_type(L, arg);
-  if (type == LUA_TFUNCTION || type == LUA_TSTRING || luaL_testudata(L, arg, LMP_SOURCE) != NULL) return true;
+  if (type == LUA_TFUNCTION || type == LUA_TSTRING || luaL_testudata(L, arg, LMP_SOURCE) != NULL)
+    return true;
   if (luaL_getmetafield(L, arg, "__call") == LUA_TNIL) return false;
   lua_pop(L, 1);
   return true;
@@ -40,16 +54,18 @@ static bool can_run(lua_State *L, int arg) {
 
 static void check_function(lua_State *L, int arg) {
   if (can_run(L, arg)) return;
-  luaL_error(L, "bad argument #%d to '%s' (function or module name expected, got %s)", arg, lua_tostring(L, lua_upvalueindex(2)),
-             luaL_typename(L, arg));
+  luaL_error(L, "bad argument #%d to '%s' (function or module name expected, got %s)", arg,
+             lua_tostring(L, lua_upvalueindex(2)), luaL_typename(L, arg));
 }
 
 static void check_after(lua_State *L, int value) {
   if (lua_isnil(L, value) || lmp_to_task(L, value) != NULL) return;
-  if (!lua_istable(L, value)) luaL_error(L, "after must be a list of handles, got %s", luaL_typename(L, value));
+  if (!lua_istable(L, value))
+    luaL_error(L, "after must be a list of handles, got %s", luaL_typename(L, value));
   for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, value); i++) {
     lua_rawgeti(L, value, i);
-    if (lmp_to_task(L, -1) == NULL) luaL_error(L, "after must be a list of handles, got %s in it", luaL_typename(L, -1));
+    if (lmp_to_task(L, -1) == NULL)
+      luaL_error(L, "after must be a list of handles, got %s in it", luaL_typename(L, -1));
     lua_pop(L, 1);
   }
 }
@@ -59,13 +75,17 @@ static bool keep_options(lua_State *L, lmp_context *context, int options) {
   int task = lua_gettop(L), kept = task + 1;
   bool any = false;
   lua_newtable(L);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, context->task_options); /* those of the task this one is made from stay below */
+  /* those of the task this one is made from stay below */
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->task_options);
   for (size_t i = 0; i < sizeof kept_names / sizeof kept_names[0]; i++) {
     lua_getfield(L, options, kept_names[i]);
     if (!lua_isnil(L, -1)) {
-      if (i == 0) check_after(L, lua_gettop(L));
-      else if (i < 4) lmp_check_callable(L, -1, kept_names[i]);
-      else if (!lua_istable(L, -1)) luaL_error(L, "metadata must be a table, got %s", luaL_typename(L, -1));
+      if (i == 0)
+        check_after(L, lua_gettop(L));
+      else if (i < 4)
+        lmp_check_callable(L, -1, kept_names[i]);
+      else if (!lua_istable(L, -1))
+        luaL_error(L, "metadata must be a table, got %s", luaL_typename(L, -1));
       any = true;
     }
     lua_setfield(L, kept, kept_names[i]);
@@ -84,7 +104,10 @@ static void set_integer(lua_State *L, int field, lua_Integer value) {
   lua_rawseti(L, -2, field);
 }
 
-/* The function is wrapped before it is sent; how, lua/makeparallel/retry.lua knows. Stack: task, what the option said; the latter is popped. */
+/*
+** The function is wrapped before it is sent; how, lua/makeparallel/retry.lua knows. Stack: task,
+** what the option said; the latter is popped.
+*/
 static void wrap_in_retry(lua_State *L) {
   int task = lua_gettop(L) - 1;
   lua_getglobal(L, "require");
@@ -104,7 +127,8 @@ static void wrap_in_retry(lua_State *L) {
 static void apply_options(lua_State *L, lmp_context *context, int options, int flags) {
   lmp_check_option_names(L, options, option_names);
   if (lua_getfield(L, options, "name") != LUA_TNIL) {
-    if (lua_type(L, -1) != LUA_TSTRING) luaL_error(L, "name must be a string, got %s", luaL_typename(L, -1));
+    if (lua_type(L, -1) != LUA_TSTRING)
+      luaL_error(L, "name must be a string, got %s", luaL_typename(L, -1));
     lua_rawseti(L, -2, TASK_NAME);
   } else {
     lua_pop(L, 1);
@@ -127,7 +151,8 @@ static void apply_options(lua_State *L, lmp_context *context, int options, int f
     lua_rawseti(L, -3, TASK_PRIORITY);
   }
   lua_pop(L, 1);
-  lua_Integer memory = lmp_option_integer(L, options, "memory_limit", 1 << 16, (lua_Integer)1 << 40, 0);
+  lua_Integer memory =
+      lmp_option_integer(L, options, "memory_limit", 1 << 16, (lua_Integer)1 << 40, 0);
   if (memory != 0) set_integer(L, TASK_MEMORY, (memory + 1023) >> 10);
   if (lua_getfield(L, options, "retry") != LUA_TNIL)
     wrap_in_retry(L);
@@ -181,7 +206,10 @@ static void check_task(lua_State *L, const lmp_context *context, int arg) {
   if (!is_task(L, context, arg)) luaL_typeerror(L, arg, "task");
 }
 
-/* function_of(value) -> what runs when the value is called in a worker: a task's function, else itself; nil: it cannot be called */
+/*
+** function_of(value) -> what runs when the value is called in a worker: a task's function, else
+** itself; nil: it cannot be called
+*/
 static int function_of(lua_State *L) {
   luaL_checkany(L, 1);
   if (is_task(L, lmp_context_of(L), 1))
@@ -210,7 +238,7 @@ static int task_with(lua_State *L) {
   lua_settop(L, 2);
   lmp_check_option_names(L, 2, option_names);
   push_copy(L, context, 1); /* 3: the new task */
-  lua_newtable(L); /* 4: its own options, then the given ones */
+  lua_newtable(L);          /* 4: its own options, then the given ones */
   lua_rawgeti(L, LUA_REGISTRYINDEX, context->task_options);
   lua_pushvalue(L, 1);
   for (int from = lua_rawget(L, 5) == LUA_TTABLE ? 6 : 2;; from = 2) {
@@ -225,8 +253,9 @@ static int task_with(lua_State *L) {
 }
 
 /*
-** rework(task, function or nil, seconds or nil, pool or nil) -> a copy that runs the function instead, whose timeout is at most so many
-** seconds, and which goes to that pool unless it has one of its own. For the Lua modules, which have checked what they give.
+** rework(task, function or nil, seconds or nil, pool or nil) -> a copy that runs the function
+** instead, whose timeout is at most so many seconds, and which goes to that pool unless it has one
+** of its own. For the Lua modules, which have checked what they give.
 */
 static int rework(lua_State *L) {
   enum { TASK = 1, FUNCTION, SECONDS, POOL, COPY };
@@ -284,7 +313,8 @@ static int task_tostring(lua_State *L) {
 ** =======================================================
 */
 
-static const lmp_encoding argument_encoding = {.root = "args", .direction = "to a worker", .unnumbered = 2, .dependencies = true};
+static const lmp_encoding argument_encoding = {
+    .root = "args", .direction = "to a worker", .unnumbered = 2, .dependencies = true};
 
 typedef struct call {
   lmp_pool *pool;
@@ -293,7 +323,9 @@ typedef struct call {
   lmp_payload payload;
 } call;
 
-/* The task's kept options (a table at `kept`) for the handle of a call; true if anything listens. */
+/*
+** The task's kept options (a table at `kept`) for the handle of a call; true if anything listens.
+*/
 static bool apply_kept(lua_State *L, int kept, int handle) {
   static const char *const names[] = {"on_complete", "on_error", "on_progress"};
   static const lmp_event events[] = {LMP_ON_COMPLETE, LMP_ON_ERROR, LMP_ON_PROGRESS};
@@ -315,7 +347,10 @@ static bool apply_kept(lua_State *L, int kept, int handle) {
   return listens;
 }
 
-/* Order only: the tasks of the list (or one handle) on top become desc.after. Pushes the block that holds them. */
+/*
+** Order only: the tasks of the list (or one handle) on top become desc.after. Pushes the block that
+** holds them.
+*/
 static void after_tasks(lua_State *L, mp_task_desc *desc) {
   int after = lua_gettop(L);
   bool list = lua_istable(L, after);
@@ -331,7 +366,10 @@ static void after_tasks(lua_State *L, mp_task_desc *desc) {
   desc->after_count = n;
 }
 
-/* For parallel_with_deps: the handles of the list (or one handle) at `after` go among the values, from stack index `at` on. */
+/*
+** For parallel_with_deps: the handles of the list (or one handle) at `after` go among the values,
+** from stack index `at` on.
+*/
 static void insert_dependencies(lua_State *L, call *c, int after, int at) {
   int n = 1;
   if (lua_istable(L, after)) {
@@ -347,12 +385,14 @@ static void insert_dependencies(lua_State *L, call *c, int after, int at) {
 }
 
 /*
-** Submits the values from `first` to `last`: name, function, dependencies, arguments; kept: their index or 0. Pushes the handle, or nil and
-** why the pool would not have it; returns how many values.
+** Submits the values from `first` to `last`: name, function, dependencies, arguments; kept: their
+** index or 0. Pushes the handle, or nil and why the pool would not have it; returns how many
+** values.
 */
 static int submit(lua_State *L, lmp_context *context, call *c, int first, int last, int kept) {
   lmp_buffer *buffer = lmp_encode_begin(L, context, c->pool->pool);
-  if (!lmp_encode_values(L, context, buffer, &c->how, first, last - first + 1)) lmp_raise_refusal(L, buffer, &c->how);
+  if (!lmp_encode_values(L, context, buffer, &c->how, first, last - first + 1))
+    lmp_raise_refusal(L, buffer, &c->how);
   lmp_new_handle(L, context, first);
   int handle = lua_gettop(L);
   bool listens = kept != 0 && apply_kept(L, kept, handle);
@@ -412,7 +452,10 @@ static void read_task(lua_State *L, lmp_context *context, call *c) {
   lua_rawgeti(L, 1, TASK_FUNCTION);
 }
 
-/* task(...) -> handle. Stack: task, arguments; later: task, kept options, name, function, dependencies, arguments, ... */
+/*
+** task(...) -> handle. Stack: task, arguments; later: task, kept options, name, function,
+** dependencies, arguments, ...
+*/
 static int task_call(lua_State *L) {
   enum { KEPT = 2, FIRST = 3, DEPENDENCIES = 5 };
   lmp_context *context = lmp_context_of(L);
@@ -437,7 +480,9 @@ static int task_call(lua_State *L) {
 /* spawn(function, ...) -> handle */
 static int spawn(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
-  call c = {.desc = MP_TASK_DESC_INIT, .how = argument_encoding, .payload = {.kind = LMP_CALL, .dependencies = LMP_NO_TABLE}};
+  call c = {.desc = MP_TASK_DESC_INIT,
+            .how = argument_encoding,
+            .payload = {.kind = LMP_CALL, .dependencies = LMP_NO_TABLE}};
   check_function(L, 1);
   c.pool = lmp_default_pool(L, context);
   c.desc.flags = MP_TASK_TIMED;
@@ -446,14 +491,19 @@ static int spawn(lua_State *L) {
   return submit(L, context, &c, 1, lua_gettop(L), 0);
 }
 
-mp_status lmp_submit_values(lua_State *L, lmp_context *context, const mp_lua_task *options, int first, mp_task **task) {
-  call c = {.desc = MP_TASK_DESC_INIT, .how = argument_encoding, .payload = {.kind = LMP_CALL, .dependencies = LMP_NO_TABLE}};
-  if (!can_run(L, first)) luaL_error(L, "function or module name expected, got %s", luaL_typename(L, first));
+mp_status lmp_submit_values(lua_State *L, lmp_context *context, const mp_lua_task *options,
+                            int first, mp_task **task) {
+  call c = {.desc = MP_TASK_DESC_INIT,
+            .how = argument_encoding,
+            .payload = {.kind = LMP_CALL, .dependencies = LMP_NO_TABLE}};
+  if (!can_run(L, first))
+    luaL_error(L, "function or module name expected, got %s", luaL_typename(L, first));
   c.pool = lmp_default_pool(L, context);
   c.desc.flags = MP_TASK_TIMED;
   c.desc.priority = options->priority;
   c.desc.timeout_ns = options->timeout_ns;
-  c.payload.memory_kib = (uint32_t)((options->memory_limit >> 10) + (options->memory_limit % 1024 != 0)) & INT32_MAX;
+  c.payload.memory_kib =
+      (uint32_t)((options->memory_limit >> 10) + (options->memory_limit % 1024 != 0)) & INT32_MAX;
   lua_pushstring(L, options->name); /* nil for NULL */
   lua_insert(L, first);
   if (submit(L, context, &c, first, lua_gettop(L), 0) != 1) return MP_FULL;
@@ -475,14 +525,20 @@ static int task_call_and_wait(lua_State *L) {
 /* }====================================================== */
 
 void lmp_open_task(lua_State *L, lmp_context *context) {
-  static const luaL_Reg meta[] = {{"__call", task_call}, {"__tostring", task_tostring}, {NULL, NULL}};
-  static const luaL_Reg methods[] = {{"with", task_with}, {"call", task_call_and_wait}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"function_of", function_of}, {"rework", rework}, {"is_task", is_task_of_ours}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {
+      {"__call", task_call}, {"__tostring", task_tostring}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {
+      {"with", task_with}, {"call", task_call_and_wait}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"function_of", function_of}, {"rework", rework}, {"is_task", is_task_of_ours}, {NULL, NULL}};
   static const struct {
     const char *name;
     lua_CFunction function;
-  } makers[] = {{"parallel", parallel}, {"parallel_fast", parallel_fast}, {"parallel_with_deps", parallel_with_deps},
-                {"parallel_priority", parallel_priority}, {"spawn", spawn}};
+  } makers[] = {{"parallel", parallel},
+                {"parallel_fast", parallel_fast},
+                {"parallel_with_deps", parallel_with_deps},
+                {"parallel_priority", parallel_priority},
+                {"spawn", spawn}};
   lmp_new_class(L, context, LMP_TASK, meta, methods);
   context->tasks = lmp_keep_class(L, LMP_TASK);
   lmp_add_class(L, context, LMP_TASK);

@@ -42,10 +42,12 @@ lmp_trace *lmp_trace_open(const char *path) {
 }
 
 void lmp_trace_close(lmp_trace *trace) {
-  static const char last[] = "{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":%d,\"args\":{\"name\":\"makeparallel\"}}\n]\n";
+  static const char last[] = "{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":%d,\"args\":{"
+                             "\"name\":\"makeparallel\"}}\n]\n";
   char line[LINE_SIZE];
   if (trace == NULL) return;
-  if (trace->pid == (int)getpid()) put_line(trace, line, snprintf(line, sizeof line, last, trace->pid));
+  if (trace->pid == (int)getpid())
+    put_line(trace, line, snprintf(line, sizeof line, last, trace->pid));
   close(trace->fd);
   free(trace);
 }
@@ -53,11 +55,15 @@ void lmp_trace_close(lmp_trace *trace) {
 void lmp_trace_thread(const lmp_trace *trace, mp_worker *worker) {
   const mp_pool_config *config = mp_pool_get_config(mp_worker_pool(worker));
   unsigned index = mp_worker_index(worker);
-  const char *kind = index < config->workers ? "worker" : index < config->workers + config->workers_extra ? "replacement" : "owner";
+  const char *kind = index < config->workers                           ? "worker"
+                     : index < config->workers + config->workers_extra ? "replacement"
+                                                                       : "owner";
   char line[LINE_SIZE];
-  put_line(trace, line, snprintf(line, sizeof line,
-                                 "{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":%d,\"tid\":%u,\"args\":{\"name\":\"%s %u\"}},\n", trace->pid,
-                                 index + 1, kind, index));
+  put_line(trace, line,
+           snprintf(line, sizeof line,
+                    "{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":%d,\"tid\":%u,\"args\":{"
+                    "\"name\":\"%s %u\"}},\n",
+                    trace->pid, index + 1, kind, index));
 }
 
 void lmp_trace_begin(lmp_span *span) {
@@ -65,17 +71,27 @@ void lmp_trace_begin(lmp_span *span) {
   span->began_ns = mp_now();
 }
 
-/* How many bytes the well-formed UTF-8 sequence at `s` takes (Unicode, table 3-7); 0: it is none. */
+/*
+** How many bytes the well-formed UTF-8 sequence at `s` takes (Unicode, table 3-7); 0: it is none.
+*/
 static size_t sequence(const unsigned char *s) {
   if (*s < 0x80) return 1;
   size_t n = *s < 0xC2 ? 0 : *s < 0xE0 ? 2 : *s < 0xF0 ? 3 : *s < 0xF5 ? 4 : 0;
-  unsigned char least = *s == 0xE0 ? 0xA0 : *s == 0xF0 ? 0x90 : 0x80, most = *s == 0xED ? 0x9F : *s == 0xF4 ? 0x8F : 0xBF;
+  unsigned char least = *s == 0xE0   ? 0xA0
+                        : *s == 0xF0 ? 0x90
+                                     : 0x80,
+                most = *s == 0xED   ? 0x9F
+                       : *s == 0xF4 ? 0x8F
+                                    : 0xBF;
   for (size_t i = 1; i < n; i++, least = 0x80, most = 0xBF)
     if (s[i] < least || s[i] > most) return 0;
   return n;
 }
 
-/* As the inside of a JSON string: what needs an escape, and bytes that are no UTF-8, become a question mark or an apostrophe. */
+/*
+** As the inside of a JSON string: what needs an escape, and bytes that are no UTF-8, become a
+** question mark or an apostrophe.
+*/
 void lmp_trace_name(lmp_span *span, const char *name) {
   size_t at = 0;
   for (const unsigned char *s = (const unsigned char *)name; *s != '\0';) {
@@ -96,19 +112,26 @@ void lmp_trace_name(lmp_span *span, const char *name) {
 static mp_state end_of(const mp_task *task, mp_status status) {
   mp_state state = mp_task_state(task);
   if (mp_state_is_terminal(state)) return state;
-  return status == MP_OK ? MP_STATE_DONE : status == MP_CANCELLED ? MP_STATE_CANCELLED : MP_STATE_FAILED;
+  return status == MP_OK          ? MP_STATE_DONE
+         : status == MP_CANCELLED ? MP_STATE_CANCELLED
+                                  : MP_STATE_FAILED;
 }
 
 #define US(ns) (unsigned long long)((ns) / 1000), (unsigned)((ns) % 1000)
 
-void lmp_trace_end(const lmp_trace *trace, const lmp_span *span, mp_worker *worker, mp_task *task, mp_status status) {
+void lmp_trace_end(const lmp_trace *trace, const lmp_span *span, mp_worker *worker, mp_task *task,
+                   mp_status status) {
   char line[LINE_SIZE];
   uint64_t now = mp_now(), queued_ns, run_ns;
   mp_task_times(task, &queued_ns, &run_ns);
-  put_line(trace, line, snprintf(line, sizeof line,
-                                 "{\"ph\":\"X\",\"name\":\"%s\",\"pid\":%d,\"tid\":%u,\"ts\":%llu.%03u,\"dur\":%llu.%03u,"
-                                 "\"args\":{\"id\":%llu,\"state\":\"%s\",\"queued_us\":%llu.%03u}},\n",
-                                 span->name[0] == '\0' ? "?" : span->name, trace->pid, mp_worker_index(worker) + 1,
-                                 US(span->began_ns - trace->began_ns), US(now - span->began_ns), (unsigned long long)mp_task_id(task),
-                                 lmp_state_name(end_of(task, status)), US(queued_ns)));
+  put_line(
+      trace, line,
+      snprintf(
+          line, sizeof line,
+          "{\"ph\":\"X\",\"name\":\"%s\",\"pid\":%d,\"tid\":%u,\"ts\":%llu.%03u,\"dur\":%llu.%03u,"
+          "\"args\":{\"id\":%llu,\"state\":\"%s\",\"queued_us\":%llu.%03u}},\n",
+          span->name[0] == '\0' ? "?" : span->name, trace->pid, mp_worker_index(worker) + 1,
+          US(span->began_ns - trace->began_ns), US(now - span->began_ns),
+          (unsigned long long)mp_task_id(task), lmp_state_name(end_of(task, status)),
+          US(queued_ns)));
 }

@@ -1,14 +1,14 @@
 /*
-** value_buffer.c - where a message is written: its memory, the references beside it, and which objects it has met. What is written, and why
-** something is refused, is value_encode.c's.
+** value_buffer.c - where a message is written: its memory, the references beside it, and which
+** objects it has met. What is written, and why something is refused, is value_encode.c's.
 */
 #include <string.h>
 
 #include "bug.h"
 #include "value.h"
 
-#define KEEP_BYTES 65536  /* a larger scratch buffer is given back after use */
-#define LIST_MAX 16       /* identities searched one by one; beyond, hashed */
+#define KEEP_BYTES 65536 /* a larger scratch buffer is given back after use */
+#define LIST_MAX 16      /* identities searched one by one; beyond, hashed */
 
 struct lmp_identity {
   const void *address;
@@ -29,8 +29,10 @@ static bool no_memory(lmp_buffer *buffer) {
 bool lmp_buffer_grow(lmp_buffer *buffer, size_t size) {
   lmp_message *m = &buffer->message;
   size_t needed = m->size + size, capacity = m->capacity == 0 ? 512 : 2 * (size_t)m->capacity;
-  if (needed > LMP_MESSAGE_BYTES_MAX) return lmp_refuse(buffer, "value too large (more than 2 GiB)");
-  if (capacity < needed) capacity = needed + needed / 8; /* one long string, most likely, and little behind it */
+  if (needed > LMP_MESSAGE_BYTES_MAX)
+    return lmp_refuse(buffer, "value too large (more than 2 GiB)");
+  /* one long string, most likely, and little behind it */
+  if (capacity < needed) capacity = needed + needed / 8;
   if (capacity > LMP_MESSAGE_BYTES_MAX) capacity = LMP_MESSAGE_BYTES_MAX;
   char *bytes = mp_pool_realloc(m->pool, m->bytes, m->capacity, capacity);
   if (bytes == NULL) return no_memory(buffer);
@@ -47,7 +49,9 @@ bool lmp_put(lmp_buffer *buffer, const void *data, size_t size) {
   return true;
 }
 
-bool lmp_put_tag_u32(lmp_buffer *buffer, int tag, uint32_t value) { return lmp_put_tagged(buffer, tag, &value, sizeof value); }
+bool lmp_put_tag_u32(lmp_buffer *buffer, int tag, uint32_t value) {
+  return lmp_put_tagged(buffer, tag, &value, sizeof value);
+}
 
 bool lmp_put_short(lmp_buffer *buffer, const char *text, size_t size) {
   if (size > 255) size = 255;
@@ -78,8 +82,8 @@ bool lmp_attach(lmp_buffer *buffer, lmp_attachment_kind kind, void *object, uint
   lmp_message *m = &buffer->message;
   if (m->attachment_count == m->attachment_capacity) {
     uint32_t capacity = m->attachment_capacity == 0 ? 4 : m->attachment_capacity * 2;
-    lmp_attachment *more =
-        mp_pool_realloc(m->pool, m->attachments, m->attachment_capacity * sizeof *more, capacity * sizeof *more);
+    lmp_attachment *more = mp_pool_realloc(
+        m->pool, m->attachments, m->attachment_capacity * sizeof *more, capacity * sizeof *more);
     if (more == NULL) return no_memory(buffer);
     m->attachments = more;
     m->attachment_capacity = capacity;
@@ -104,7 +108,8 @@ mp_status lmp_message_weaken(lmp_message *message) {
     mp_bytes *copy;
     size_t size;
     if (a->kind != LMP_ATTACH_CODE) continue;
-    const void *data = mp_bytes_data(a->object, &size); /* shared with whoever sends the same function */
+    /* shared with whoever sends the same function */
+    const void *data = mp_bytes_data(a->object, &size);
     mp_status status = mp_bytes_create(message->pool, data, size, &copy);
     if (status != MP_OK) return status;
     mp_bytes_weaken(copy);
@@ -120,7 +125,8 @@ static void free_block(mp_pool *pool, void *block, size_t size) {
 
 void lmp_message_clear(lmp_message *message) {
   lmp_release_attachments(message);
-  free_block(message->pool, message->attachments, message->attachment_capacity * sizeof(lmp_attachment));
+  free_block(message->pool, message->attachments,
+             message->attachment_capacity * sizeof(lmp_attachment));
   free_block(message->pool, message->bytes, message->capacity);
   message->attachments = NULL;
   message->bytes = NULL;
@@ -135,7 +141,8 @@ void lmp_message_free(void *ud) {
 }
 
 void lmp_encode_separate(lmp_buffer *buffer) {
-  if (buffer->identity_count > LIST_MAX && buffer->identity_index != NULL) /* it may be missing for lack of memory */
+  /* it may be missing for lack of memory */
+  if (buffer->identity_count > LIST_MAX && buffer->identity_index != NULL)
     memset(buffer->identity_index, 0xff, buffer->identity_index_size * sizeof(uint32_t));
   buffer->identity_count = 0;
 }
@@ -197,7 +204,9 @@ void lmp_encode_move(lmp_buffer *buffer, lmp_message *message) {
     empty(buffer);
   } else {
     uint32_t spare = m->capacity - m->size;
-    char *fitting = spare > KEEP_BYTES && spare > m->size / 4 ? mp_pool_realloc(m->pool, m->bytes, m->capacity, m->size) : NULL;
+    char *fitting = spare > KEEP_BYTES && spare > m->size / 4
+                        ? mp_pool_realloc(m->pool, m->bytes, m->capacity, m->size)
+                        : NULL;
     if (fitting != NULL) { /* most of what a large buffer has to spare goes back */
       message->bytes = fitting;
       message->capacity = m->size;
@@ -227,7 +236,8 @@ static uint32_t hash(const void *address) {
 }
 
 static void index_identity(lmp_buffer *buffer, uint32_t i) {
-  uint32_t mask = buffer->identity_index_size - 1, slot = hash(buffer->identities[i].address) & mask;
+  uint32_t mask = buffer->identity_index_size - 1,
+           slot = hash(buffer->identities[i].address) & mask;
   while (buffer->identity_index[slot] != UINT32_MAX) slot = (slot + 1) & mask;
   buffer->identity_index[slot] = i;
 }
@@ -235,8 +245,9 @@ static void index_identity(lmp_buffer *buffer, uint32_t i) {
 static bool rebuild_index(lmp_buffer *buffer) {
   uint32_t size = buffer->identity_capacity * 2;
   if (size != buffer->identity_index_size) {
-    uint32_t *index = mp_pool_realloc(buffer->message.pool, buffer->identity_index,
-                                      buffer->identity_index_size * sizeof *index, size * sizeof *index);
+    uint32_t *index =
+        mp_pool_realloc(buffer->message.pool, buffer->identity_index,
+                        buffer->identity_index_size * sizeof *index, size * sizeof *index);
     if (index == NULL) return no_memory(buffer);
     buffer->identity_index = index;
     buffer->identity_index_size = size;
@@ -263,9 +274,11 @@ static const struct lmp_identity *find_identity(const lmp_buffer *buffer, const 
 static bool add_identity(lmp_buffer *buffer, const void *address, uint32_t number) {
   bool rebuild = buffer->identity_count == LIST_MAX;
   if (buffer->identity_count == buffer->identity_capacity) {
-    uint32_t capacity = buffer->identity_capacity == 0 ? 2 * LIST_MAX : buffer->identity_capacity * 2;
-    struct lmp_identity *more = mp_pool_realloc(buffer->message.pool, buffer->identities,
-                                                buffer->identity_capacity * sizeof *more, capacity * sizeof *more);
+    uint32_t capacity =
+        buffer->identity_capacity == 0 ? 2 * LIST_MAX : buffer->identity_capacity * 2;
+    struct lmp_identity *more =
+        mp_pool_realloc(buffer->message.pool, buffer->identities,
+                        buffer->identity_capacity * sizeof *more, capacity * sizeof *more);
     if (more == NULL) return no_memory(buffer);
     buffer->identities = more;
     buffer->identity_capacity = capacity;

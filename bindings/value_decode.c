@@ -7,8 +7,9 @@
 #include "shared.h"
 
 /*
-** Hostile bytes: each read is checked, a count is never trusted further than the bytes behind it can fill, and depth is limited. A table
-** is made with room for what its items and pairs could be at most, so no message makes us allocate beyond 16 times its size.
+** Hostile bytes: each read is checked, a count is never trusted further than the bytes behind it
+** can fill, and depth is limited. A table is made with room for what its items and pairs could be
+** at most, so no message makes us allocate beyond 16 times its size.
 */
 
 #define ITEM_BYTES_MIN 1 /* of an item; it costs 16 bytes of table */
@@ -26,7 +27,9 @@ static inline const char *take(lua_State *L, lmp_decoder *decoder, size_t size) 
   return at;
 }
 
-const char *lmp_take(lua_State *L, lmp_decoder *decoder, size_t size) { return take(L, decoder, size); }
+const char *lmp_take(lua_State *L, lmp_decoder *decoder, size_t size) {
+  return take(L, decoder, size);
+}
 
 static inline uint32_t take_u32(lua_State *L, lmp_decoder *decoder) {
   uint32_t value;
@@ -59,7 +62,10 @@ static void push_string(lua_State *L, lmp_decoder *decoder, size_t size) {
   lua_pushlstring(L, bytes, size);
 }
 
-/* Pushes the next value if it is no table, function or attachment: most are not, and these need one stack slot and no depth. */
+/*
+** Pushes the next value if it is no table, function or attachment: most are not, and these need one
+** stack slot and no depth.
+*/
 static inline bool decode_plain(lua_State *L, lmp_decoder *decoder) {
   switch ((unsigned char)*take(L, decoder, 1)) {
     case LMP_NIL: lua_pushnil(L); return true;
@@ -82,7 +88,8 @@ const char *lmp_take_short(lua_State *L, lmp_decoder *decoder, size_t *size) {
 
 lmp_attachment *lmp_take_attachment(lua_State *L, lmp_decoder *decoder, lmp_attachment_kind kind) {
   uint32_t number = lmp_take_u32(L, decoder);
-  if (number >= decoder->message->attachment_count || decoder->message->attachments[number].kind != kind)
+  if (number >= decoder->message->attachment_count ||
+      decoder->message->attachments[number].kind != kind)
     lmp_corrupt(L, decoder, "no such attachment");
   return &decoder->message->attachments[number];
 }
@@ -96,8 +103,10 @@ void lmp_remember(lua_State *L, lmp_decoder *decoder) {
 
 static void decode_ref(lua_State *L, lmp_decoder *decoder) {
   uint32_t number = lmp_take_u32(L, decoder);
-  if (decoder->refs == 0 || number >= decoder->objects) lmp_corrupt(L, decoder, "reference to nothing");
-  if (lua_rawgeti(L, decoder->refs, (lua_Integer)number + 1) == LUA_TNIL) lmp_corrupt(L, decoder, "reference to nothing");
+  if (decoder->refs == 0 || number >= decoder->objects)
+    lmp_corrupt(L, decoder, "reference to nothing");
+  if (lua_rawgeti(L, decoder->refs, (lua_Integer)number + 1) == LUA_TNIL)
+    lmp_corrupt(L, decoder, "reference to nothing");
 }
 
 static int clamp(uint32_t count, size_t bytes, size_t least) {
@@ -106,7 +115,9 @@ static int clamp(uint32_t count, size_t bytes, size_t least) {
   return count < most ? (int)count : (int)most;
 }
 
-/* An item, key or value of a table of which `claimed` bytes, at least, are still to come behind it. */
+/*
+** An item, key or value of a table of which `claimed` bytes, at least, are still to come behind it.
+*/
 static inline void decode_part(lua_State *L, lmp_decoder *decoder, int depth, size_t claimed) {
   if (decode_plain(L, decoder)) return;
   decoder->claimed = claimed;
@@ -115,7 +126,8 @@ static inline void decode_part(lua_State *L, lmp_decoder *decoder, int depth, si
 
 static void decode_table(lua_State *L, lmp_decoder *decoder, int depth) {
   uint32_t items = lmp_take_u32(L, decoder), pairs = lmp_take_u32(L, decoder);
-  size_t left = (size_t)(decoder->end - decoder->at), outer = decoder->claimed, rest = items + 2 * (size_t)pairs;
+  size_t left = (size_t)(decoder->end - decoder->at), outer = decoder->claimed,
+         rest = items + 2 * (size_t)pairs;
   left = left > outer ? left - outer : 0; /* what is around this table needs the others */
   if (rest > left && !MP_BUGGY(COUNT_TRUSTED)) lmp_corrupt(L, decoder, "more items than bytes");
   luaL_checkstack(L, 8, "message nested too deeply");
@@ -128,7 +140,8 @@ static void decode_table(lua_State *L, lmp_decoder *decoder, int depth) {
   }
   for (uint32_t i = 0; i < pairs; i++) {
     decode_part(L, decoder, depth, --rest);
-    if (lua_isnil(L, -1) || (lua_type(L, -1) == LUA_TNUMBER && lua_tonumber(L, -1) != lua_tonumber(L, -1)))
+    if (lua_isnil(L, -1) ||
+        (lua_type(L, -1) == LUA_TNUMBER && lua_tonumber(L, -1) != lua_tonumber(L, -1)))
       lmp_corrupt(L, decoder, "key is nil or NaN");
     decode_part(L, decoder, depth, --rest);
     lua_rawset(L, -3);
@@ -136,7 +149,10 @@ static void decode_table(lua_State *L, lmp_decoder *decoder, int depth) {
   decoder->claimed = outer;
 }
 
-/* Metatable first, then the object: a table gets it when it is filled, a packed value is given to __mp_unpack. */
+/*
+** Metatable first, then the object: a table gets it when it is filled, a packed value is given to
+** __mp_unpack.
+*/
 static void decode_object(lua_State *L, lmp_decoder *decoder, int depth) {
   int tag = (unsigned char)*lmp_take(L, decoder, 1);
   if (tag == LMP_CLASS)
@@ -145,7 +161,8 @@ static void decode_object(lua_State *L, lmp_decoder *decoder, int depth) {
     lmp_decode_import(L, decoder);
   else
     lmp_corrupt(L, decoder, "no metatable");
-  if (!lua_istable(L, -1)) luaL_error(L, "metatable of a received value is a %s in this state", luaL_typename(L, -1));
+  if (!lua_istable(L, -1))
+    luaL_error(L, "metatable of a received value is a %s in this state", luaL_typename(L, -1));
   tag = (unsigned char)*lmp_take(L, decoder, 1);
   if (tag == LMP_TABLE) {
     decode_table(L, decoder, depth);
@@ -154,7 +171,8 @@ static void decode_object(lua_State *L, lmp_decoder *decoder, int depth) {
   } else if (tag == LMP_PACKED) {
     uint32_t number = decoder->objects++; /* it has its number before its parts have theirs */
     lua_pushliteral(L, "__mp_unpack");
-    if (lua_rawget(L, -2) != LUA_TFUNCTION) luaL_error(L, "a class with __mp_pack has no __mp_unpack in this state");
+    if (lua_rawget(L, -2) != LUA_TFUNCTION)
+      luaL_error(L, "a class with __mp_pack has no __mp_unpack in this state");
     lua_remove(L, -2);
     lmp_decode_at_depth(L, decoder, depth + 1);
     lua_call(L, 1, 1);
@@ -179,7 +197,10 @@ static void decode_handle(lua_State *L, lmp_decoder *decoder, int depth) {
   lua_remove(L, -2);
 }
 
-/* The first value another task returned. That task is done: it would not have let this one start otherwise. */
+/*
+** The first value another task returned. That task is done: it would not have let this one start
+** otherwise.
+*/
 static void decode_dependency(lua_State *L, lmp_decoder *decoder) {
   const lmp_attachment *attachment = lmp_take_attachment(L, decoder, LMP_ATTACH_DEPENDENCY);
   const lmp_message *result = mp_task_result(attachment->object);
@@ -201,7 +222,8 @@ static void decode_dependency(lua_State *L, lmp_decoder *decoder) {
 }
 
 static void decode_pool(lua_State *L, lmp_decoder *decoder) {
-  if (decoder->context->vm != NULL) lmp_default_pool(L, decoder->context); /* a worker's own view of it */
+  /* a worker's own view of it */
+  if (decoder->context->vm != NULL) lmp_default_pool(L, decoder->context);
   lmp_push_pool(L, decoder->context, decoder->message->pool);
 }
 
@@ -238,7 +260,8 @@ void lmp_decode_at_depth(lua_State *L, lmp_decoder *decoder, int depth) {
   }
 }
 
-void lmp_decode_begin(lua_State *L, lmp_context *context, const lmp_message *message, lmp_decoder *decoder, uint32_t *count) {
+void lmp_decode_begin(lua_State *L, lmp_context *context, const lmp_message *message,
+                      lmp_decoder *decoder, uint32_t *count) {
   memset(decoder, 0, sizeof *decoder);
   decoder->message = message;
   decoder->context = context;
@@ -254,7 +277,8 @@ void lmp_decode_begin(lua_State *L, lmp_context *context, const lmp_message *mes
     lmp_corrupt(L, decoder, "unknown flags");
   }
   memcpy(count, header + 2, sizeof *count);
-  if (*count > (size_t)(decoder->end - decoder->at)) lmp_corrupt(L, decoder, "more values than bytes");
+  if (*count > (size_t)(decoder->end - decoder->at))
+    lmp_corrupt(L, decoder, "more values than bytes");
   decoder->claimed = *count;
   if (header[1] & LMP_FLAG_SHARED) {
     luaL_checkstack(L, 1, NULL);

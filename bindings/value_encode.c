@@ -31,7 +31,8 @@ void lmp_path_prepend(lmp_buffer *buffer, const char *step) {
   if (size + 8 > buffer->path_at) { /* keep the outer end readable: drop from the inner */
     const char *cut = "...";
     size_t keep = 60;
-    memmove(buffer->path + sizeof buffer->path - 1 - strlen(cut) - keep, buffer->path + buffer->path_at, keep);
+    memmove(buffer->path + sizeof buffer->path - 1 - strlen(cut) - keep,
+            buffer->path + buffer->path_at, keep);
     memcpy(buffer->path + sizeof buffer->path - 1 - strlen(cut), cut, strlen(cut) + 1);
     buffer->path_at = (uint32_t)(sizeof buffer->path - 1 - strlen(cut) - keep);
     if (size + 8 > buffer->path_at) return;
@@ -44,7 +45,8 @@ static bool is_name(const char *s, size_t size) {
   if (size == 0 || size > 60 || (s[0] >= '0' && s[0] <= '9')) return false;
   for (size_t i = 0; i < size; i++) {
     char c = s[i];
-    if (!(c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))) return false;
+    if (!(c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')))
+      return false;
   }
   return true;
 }
@@ -77,7 +79,8 @@ void lmp_push_refusal(lua_State *L, const lmp_buffer *buffer, const lmp_encoding
   const char *path = buffer->path + buffer->path_at;
   size_t size = strlen(path);
   lua_pushlstring(L, path, size > PATH_SHOWN ? PATH_SHOWN : size);
-  lua_pushfstring(L, "%s%s%s %s", buffer->root, lua_tostring(L, -1), size > PATH_SHOWN ? "..." : "", buffer->reason);
+  lua_pushfstring(L, "%s%s%s %s", buffer->root, lua_tostring(L, -1), size > PATH_SHOWN ? "..." : "",
+                  buffer->reason);
   lua_remove(L, -2);
   luaL_gsub(L, lua_tostring(L, -1), "$direction", how->direction);
   lua_remove(L, -2);
@@ -92,10 +95,14 @@ static bool refuse_userdata(lua_State *L, lmp_buffer *buffer, int index) {
   char text[64] = "userdata";
   if (lua_getmetatable(L, index)) {
     lua_pushliteral(L, "__name");
-    if (lua_rawget(L, -2) == LUA_TSTRING) snprintf(text, sizeof text, "userdata '%.40s'", lua_tostring(L, -1));
+    if (lua_rawget(L, -2) == LUA_TSTRING)
+      snprintf(text, sizeof text, "userdata '%.40s'", lua_tostring(L, -1));
     lua_pop(L, 2);
   }
-  return lmp_refuse(buffer, "(%s) cannot be sent $direction: it belongs to its own Lua state; open or make it where it is used", text);
+  return lmp_refuse(buffer,
+                    "(%s) cannot be sent $direction: it belongs to its own Lua state; open or make "
+                    "it where it is used",
+                    text);
 }
 
 /* }====================================================== */
@@ -144,7 +151,8 @@ static bool encode_string(lua_State *L, lmp_buffer *buffer, int index) {
 }
 
 /* Numbers and short strings are most of what there is: no call for them. Others go the long way. */
-static inline bool encode_inner(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index, int depth) {
+static inline bool encode_inner(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index,
+                                int depth) {
   switch (lua_type(L, index)) {
     case LUA_TNUMBER: return encode_number(L, buffer, index);
     case LUA_TSTRING: return encode_string(L, buffer, index);
@@ -152,8 +160,12 @@ static inline bool encode_inner(lua_State *L, lmp_context *context, lmp_buffer *
   }
 }
 
-/* One pass: keys 1, 2, 3 ... in this order are items, whatever follows is pairs; the two counts are filled in afterwards. */
-static bool encode_table(lua_State *L, lmp_context *context, lmp_buffer *buffer, int table, int depth) {
+/*
+** One pass: keys 1, 2, 3 ... in this order are items, whatever follows is pairs; the two counts are
+** filled in afterwards.
+*/
+static bool encode_table(lua_State *L, lmp_context *context, lmp_buffer *buffer, int table,
+                         int depth) {
   if (lmp_room(buffer, 9) == NULL) return false;
   uint32_t counts_at = buffer->message.size + 1, items = 0, pairs = 0;
   buffer->message.bytes[buffer->message.size] = LMP_TABLE;
@@ -162,7 +174,8 @@ static bool encode_table(lua_State *L, lmp_context *context, lmp_buffer *buffer,
   lua_pushnil(L);
   int key = lua_gettop(L);
   while (lua_next(L, table)) { /* stack: key, value */
-    bool item = pairs == 0 && lua_isinteger(L, key) && lua_tointeger(L, key) == (lua_Integer)items + 1;
+    bool item =
+        pairs == 0 && lua_isinteger(L, key) && lua_tointeger(L, key) == (lua_Integer)items + 1;
     if (!item && !encode_inner(L, context, buffer, key, depth + 1)) {
       lmp_path_prepend(buffer, "[key]");
       return false;
@@ -189,7 +202,10 @@ void lmp_forget_packed(lua_State *L, lmp_context *context) {
   context->packed_count = 0;
 }
 
-/* The value on top stays as long as its address, and those of what it holds, are known for what was written. */
+/*
+** The value on top stays as long as its address, and those of what it holds, are known for what was
+** written.
+*/
 static void keep_packed(lua_State *L, lmp_context *context) {
   if (lua_rawgeti(L, LUA_REGISTRYINDEX, context->packed) != LUA_TTABLE) {
     lua_pop(L, 1);
@@ -203,10 +219,11 @@ static void keep_packed(lua_State *L, lmp_context *context) {
 }
 
 /* __mp_pack(object) gives a plain value in its place; the other side calls __mp_unpack(value). */
-static bool encode_packed(lua_State *L, lmp_context *context, lmp_buffer *buffer, int object, int depth) {
+static bool encode_packed(lua_State *L, lmp_context *context, lmp_buffer *buffer, int object,
+                          int depth) {
   lmp_buffer *scratch = context->scratch;
   lua_pushvalue(L, object); /* stack: metatable, pack, object */
-  context->scratch = NULL; /* it must not begin another message meanwhile */
+  context->scratch = NULL;  /* it must not begin another message meanwhile */
   int status = lua_pcall(L, 1, 1, 0);
   context->scratch = scratch;
   if (status != LUA_OK) lua_error(L);
@@ -218,10 +235,12 @@ static bool encode_packed(lua_State *L, lmp_context *context, lmp_buffer *buffer
   return ok;
 }
 
-static bool encode_object(lua_State *L, lmp_context *context, lmp_buffer *buffer, int table, int depth) {
+static bool encode_object(lua_State *L, lmp_context *context, lmp_buffer *buffer, int table,
+                          int depth) {
   if (!lua_getmetatable(L, table)) return encode_table(L, context, buffer, table, depth);
   int metatable = lua_gettop(L);
-  if (!lmp_put_tag(buffer, LMP_META) || !lmp_encode_metatable(L, context, buffer, metatable)) return false;
+  if (!lmp_put_tag(buffer, LMP_META) || !lmp_encode_metatable(L, context, buffer, metatable))
+    return false;
   lua_pushliteral(L, "__mp_pack");
   bool ok;
   if (lua_rawget(L, metatable) == LUA_TFUNCTION) {
@@ -235,9 +254,11 @@ static bool encode_object(lua_State *L, lmp_context *context, lmp_buffer *buffer
 }
 
 /* What has an identity: tables and functions. */
-static bool encode_shared(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index, int depth) {
+static bool encode_shared(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index,
+                          int depth) {
   bool table = lua_type(L, index) == LUA_TTABLE;
-  if (depth > LMP_DEPTH_MAX) return lmp_refuse(buffer, "is nested deeper than %d tables", LMP_DEPTH_MAX);
+  if (depth > LMP_DEPTH_MAX)
+    return lmp_refuse(buffer, "is nested deeper than %d tables", LMP_DEPTH_MAX);
   luaL_checkstack(L, 10, "value nested too deeply");
   const void *address = lua_topointer(L, index);
   uint32_t seen = lmp_identify(buffer, address, buffer->objects);
@@ -252,12 +273,16 @@ static bool encode_shared(lua_State *L, lmp_context *context, lmp_buffer *buffer
   return import != 0 ? import > 0 : encode_object(L, context, buffer, index, depth);
 }
 
-static bool encode_handle(lua_State *L, lmp_buffer *buffer, int index, mp_task *task, bool dependency) {
+static bool encode_handle(lua_State *L, lmp_buffer *buffer, int index, mp_task *task,
+                          bool dependency) {
   uint32_t number;
-  if (!lmp_attach(buffer, dependency ? LMP_ATTACH_DEPENDENCY : LMP_ATTACH_TASK, task, &number)) return false;
+  if (!lmp_attach(buffer, dependency ? LMP_ATTACH_DEPENDENCY : LMP_ATTACH_TASK, task, &number))
+    return false;
   if (dependency) return lmp_put_tag_u32(buffer, LMP_DEPENDENCY, number);
   if (!lmp_put_tag_u32(buffer, LMP_HANDLE_REF, number)) return false;
-  bool ok = lua_getiuservalue(L, index, LMP_HANDLE_NAME) == LUA_TSTRING ? encode_string(L, buffer, lua_gettop(L)) : lmp_put_tag(buffer, LMP_NIL);
+  bool ok = lua_getiuservalue(L, index, LMP_HANDLE_NAME) == LUA_TSTRING
+                ? encode_string(L, buffer, lua_gettop(L))
+                : lmp_put_tag(buffer, LMP_NIL);
   lua_pop(L, 1);
   return ok;
 }
@@ -265,7 +290,8 @@ static bool encode_handle(lua_State *L, lmp_buffer *buffer, int index, mp_task *
 static bool encode_reference(lmp_buffer *buffer, lmp_attachment_kind kind, void *object) {
   uint32_t number;
   return lmp_attach(buffer, kind, object, &number) &&
-         lmp_put_tag_u32(buffer, kind == LMP_ATTACH_CACHE ? LMP_SHARED_CACHE : LMP_SHARED_METER, number);
+         lmp_put_tag_u32(buffer, kind == LMP_ATTACH_CACHE ? LMP_SHARED_CACHE : LMP_SHARED_METER,
+                         number);
 }
 
 static bool encode_userdata(lua_State *L, lmp_buffer *buffer, int index, bool top) {
@@ -275,7 +301,8 @@ static bool encode_userdata(lua_State *L, lmp_buffer *buffer, int index, bool to
     size_t size;
     lua_getiuservalue(L, index, 1);
     const char *text = lua_tolstring(L, -1, &size);
-    bool ok = lmp_put_tag_u32(buffer, LMP_SOURCE_TEXT, (uint32_t)size) && lmp_put(buffer, text, size);
+    bool ok =
+        lmp_put_tag_u32(buffer, LMP_SOURCE_TEXT, (uint32_t)size) && lmp_put(buffer, text, size);
     lua_pop(L, 1);
     return ok;
   }
@@ -287,7 +314,8 @@ static bool encode_userdata(lua_State *L, lmp_buffer *buffer, int index, bool to
   return refuse_userdata(L, buffer, index);
 }
 
-bool lmp_encode_value(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index, int depth, bool top) {
+bool lmp_encode_value(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index, int depth,
+                      bool top) {
   switch (lua_type(L, index)) {
     case LUA_TNIL: return lmp_put_tag(buffer, LMP_NIL);
     case LUA_TBOOLEAN: return lmp_put_tag(buffer, lua_toboolean(L, index) ? LMP_TRUE : LMP_FALSE);
@@ -296,8 +324,12 @@ bool lmp_encode_value(lua_State *L, lmp_context *context, lmp_buffer *buffer, in
     case LUA_TTABLE:
     case LUA_TFUNCTION: return encode_shared(L, context, buffer, index, depth);
     case LUA_TUSERDATA: return encode_userdata(L, buffer, index, top);
-    case LUA_TTHREAD: return lmp_refuse(buffer, "(a coroutine) cannot be sent $direction: it cannot leave its Lua state");
-    default: return lmp_refuse(buffer, "(light userdata) cannot be sent $direction: an address means nothing elsewhere");
+    case LUA_TTHREAD:
+      return lmp_refuse(buffer,
+                        "(a coroutine) cannot be sent $direction: it cannot leave its Lua state");
+    default:
+      return lmp_refuse(
+          buffer, "(light userdata) cannot be sent $direction: an address means nothing elsewhere");
   }
 }
 
@@ -316,7 +348,8 @@ void lmp_encode_finish(lmp_buffer *buffer, uint32_t count) {
 lmp_buffer *lmp_encode_begin(lua_State *L, lmp_context *context, mp_pool *pool) {
   lmp_buffer *buffer = context->scratch;
   if (buffer == NULL) luaL_error(L, "tasks cannot be submitted inside __mp_pack");
-  if (lua_gc(L, LUA_GCCOUNT) < 0) luaL_error(L, "tasks cannot be submitted inside __gc"); /* another message may be half written */
+  /* another message may be half written */
+  if (lua_gc(L, LUA_GCCOUNT) < 0) luaL_error(L, "tasks cannot be submitted inside __gc");
   if (buffer->message.pool != pool) {
     lmp_buffer_free(buffer);
     buffer->message.pool = pool;
@@ -334,7 +367,8 @@ static void refused_at(lmp_buffer *buffer, const char *root, lua_Integer number)
   lmp_path_prepend(buffer, step);
 }
 
-static bool encode_items(lua_State *L, lmp_context *context, lmp_buffer *buffer, const lmp_encoding *how) {
+static bool encode_items(lua_State *L, lmp_context *context, lmp_buffer *buffer,
+                         const lmp_encoding *how) {
   luaL_checkstack(L, 2, NULL);
   for (uint32_t i = 0; i < how->list_count; i++) {
     lua_rawgeti(L, how->list, how->list_first + i);
@@ -347,7 +381,8 @@ static bool encode_items(lua_State *L, lmp_context *context, lmp_buffer *buffer,
   return true;
 }
 
-static bool encode_list(lua_State *L, lmp_context *context, lmp_buffer *buffer, const lmp_encoding *how, int first, int n) {
+static bool encode_list(lua_State *L, lmp_context *context, lmp_buffer *buffer,
+                        const lmp_encoding *how, int first, int n) {
   int top = lua_gettop(L);
   bool ok = true;
   for (int i = 0; i < n && ok; i++) {
@@ -367,19 +402,22 @@ static bool encode_list(lua_State *L, lmp_context *context, lmp_buffer *buffer, 
 }
 
 /* As lmp_encode_values. */
-static bool encode_all(lua_State *L, lmp_context *context, lmp_buffer *buffer, const lmp_encoding *how, int first, int n) {
+static bool encode_all(lua_State *L, lmp_context *context, lmp_buffer *buffer,
+                       const lmp_encoding *how, int first, int n) {
   lua_Integer learnt = context->loaded_mark;
   if (buffer->memory) return false;
   bool done = encode_list(L, context, buffer, how, first, n);
   /* refused: perhaps it belongs to a module that was loaded since the names were learnt */
-  if (buffer->memory || (!done && !lmp_refresh_names(L, context) && context->loaded_mark == learnt)) return false;
+  if (buffer->memory || (!done && !lmp_refresh_names(L, context) && context->loaded_mark == learnt))
+    return false;
   if (context->loaded_mark == learnt) return done;
   /* learnt anew, perhaps on the way: what has a name now must travel by it */
   buffer = lmp_encode_begin(L, context, buffer->message.pool);
   return !buffer->memory && encode_list(L, context, buffer, how, first, n);
 }
 
-bool lmp_encode_values(lua_State *L, lmp_context *context, lmp_buffer *buffer, const lmp_encoding *how, int first, int n) {
+bool lmp_encode_values(lua_State *L, lmp_context *context, lmp_buffer *buffer,
+                       const lmp_encoding *how, int first, int n) {
   bool done = encode_all(L, context, buffer, how, first, n);
   lmp_forget_packed(L, context);
   return done;

@@ -19,8 +19,10 @@
 ** =======================================================
 */
 
-#define LIMIT_SLACK ((size_t)64 << 10) /* beyond its memory limit a task that is told to go may still need this much to do so */
-#define TRIM_FROM ((size_t)1 << 20)    /* so much must have been freed before it pays to ask malloc for it */
+/* beyond its memory limit a task that is told to go may still need this much to do so */
+#define LIMIT_SLACK ((size_t)64 << 10)
+/* so much must have been freed before it pays to ask malloc for it */
+#define TRIM_FROM ((size_t)1 << 20)
 
 /* The innermost task goes, whatever it catches. */
 static void end_for_memory(lmp_vm *vm) {
@@ -60,7 +62,8 @@ static void *vm_alloc(void *ud, void *block, size_t size_old, size_t size_new) {
     vm->bytes -= size_old;
     return NULL;
   }
-  if (size_new > size_old && (vm->bytes > vm->ceiling || size_new - size_old > vm->ceiling - vm->bytes)) {
+  if (size_new > size_old &&
+      (vm->bytes > vm->ceiling || size_new - size_old > vm->ceiling - vm->bytes)) {
     refuse(vm, size_new);
     return NULL;
   }
@@ -95,7 +98,9 @@ static bool collect(lmp_vm *vm) {
 int lmp_vm_idle(mp_worker *worker, void *local, void *ud) {
   const lmp_host *host = ud;
   bool more = collect(lmp_vm_of_worker(worker));
-  if (host->outer.worker_idle != NULL && host->outer.worker_idle(worker, local, host->outer.worker_ud)) more = true;
+  if (host->outer.worker_idle != NULL &&
+      host->outer.worker_idle(worker, local, host->outer.worker_ud))
+    more = true;
   return more;
 }
 
@@ -108,12 +113,14 @@ int lmp_vm_idle(mp_worker *worker, void *local, void *ud) {
 */
 
 static int refused_exit(lua_State *L) {
-  return luaL_error(L, "os.exit is refused in a worker: it would end the whole process; return or raise an error instead");
+  return luaL_error(L, "os.exit is refused in a worker: it would end the whole process; return or "
+                       "raise an error instead");
 }
 
 static int guarded_setlocale(lua_State *L) {
   if (!lua_isnoneornil(L, 1))
-    return luaL_error(L, "os.setlocale is refused in a worker: it would change the locale of every thread");
+    return luaL_error(
+        L, "os.setlocale is refused in a worker: it would change the locale of every thread");
   lua_settop(L, 2);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
@@ -140,7 +147,10 @@ static int print_line(lua_State *L) {
   return 0;
 }
 
-/* Runs the function in upvalue 1 on the arguments, alone among all workers: few C modules' initialisers are thread-safe. */
+/*
+** Runs the function in upvalue 1 on the arguments, alone among all workers: few C modules'
+** initialisers are thread-safe.
+*/
 static int call_alone(lua_State *L) {
   lmp_vm *vm = lua_touserdata(L, lua_upvalueindex(2));
   lua_pushvalue(L, lua_upvalueindex(1));
@@ -218,13 +228,15 @@ void *lmp_vm_start(mp_worker *worker, void *ud) {
   vm->host = host;
   vm->worker = worker;
   if (host->trace != NULL) lmp_trace_thread(host->trace, worker);
-  return host->outer.worker_start != NULL ? host->outer.worker_start(worker, host->outer.worker_ud) : NULL;
+  return host->outer.worker_start != NULL ? host->outer.worker_start(worker, host->outer.worker_ud)
+                                          : NULL;
 }
 
 void lmp_vm_stop(mp_worker *worker, void *local, void *ud) {
   const lmp_host *host = ud;
   lmp_vm_close(lmp_vm_of_worker(worker));
-  if (host->outer.worker_stop != NULL) host->outer.worker_stop(worker, local, host->outer.worker_ud);
+  if (host->outer.worker_stop != NULL)
+    host->outer.worker_stop(worker, local, host->outer.worker_ud);
 }
 
 void lmp_vm_close(lmp_vm *vm) {
@@ -298,7 +310,8 @@ bool lmp_vm_open(lmp_vm *vm, char *why, size_t size) {
   lua_pushcfunction(vm->L, open_protected);
   lua_pushlightuserdata(vm->L, vm);
   if (lua_pcall(vm->L, 1, 0, 0) == LUA_OK) return true;
-  const char *text = lua_type(vm->L, -1) == LUA_TSTRING ? lua_tostring(vm->L, -1) : "(no error text)";
+  const char *text =
+      lua_type(vm->L, -1) == LUA_TSTRING ? lua_tostring(vm->L, -1) : "(no error text)";
   snprintf(why, size, "cannot set up a worker: %s", text);
   lmp_vm_close(vm);
   return false;

@@ -1,7 +1,9 @@
 /*
-** vm.h - a worker's lua_State: made at its first Lua task, kept until it is damaged or the worker ends.
+** vm.h - a worker's lua_State: made at its first Lua task, kept until it is damaged or the worker
+** ends.
 **
-** Only the worker's own thread touches it. Nothing here raises across the engine: all Lua runs inside one protected call.
+** Only the worker's own thread touches it. Nothing here raises across the engine: all Lua runs
+** inside one protected call.
 */
 #ifndef LMP_VM_H
 #define LMP_VM_H
@@ -11,7 +13,11 @@
 #include "value.h"
 
 typedef enum lmp_isolate { LMP_ISOLATE_NONE, LMP_ISOLATE_ENV, LMP_ISOLATE_STATE } lmp_isolate;
-typedef enum lmp_cancel_mode { LMP_CANCEL_SIGNAL, LMP_CANCEL_HOOK, LMP_CANCEL_COOPERATIVE } lmp_cancel_mode;
+typedef enum lmp_cancel_mode {
+  LMP_CANCEL_SIGNAL,
+  LMP_CANCEL_HOOK,
+  LMP_CANCEL_COOPERATIVE
+} lmp_cancel_mode;
 typedef enum lmp_when_full { LMP_FULL_BLOCK, LMP_FULL_ERROR, LMP_FULL_CALLER } lmp_when_full;
 /* Why a task must go, whatever catches the error. */
 typedef enum lmp_stop { LMP_GOES_ON, LMP_STOPS_CANCELLED, LMP_STOPS_MEMORY } lmp_stop;
@@ -21,24 +27,27 @@ typedef struct lmp_preload {
   lua_CFunction function;
 } lmp_preload;
 
-/* What every worker's state of a pool is made from. Constant while workers may look; freed when the engine's pool is. */
+/*
+** What every worker's state of a pool is made from. Constant while workers may look; freed when the
+** engine's pool is.
+*/
 typedef struct lmp_host lmp_host;
 struct lmp_host {
   lmp_isolate isolate;
   lmp_cancel_mode cancel_mode;
-  mp_limits limits;       /* as configured; the engine has those that hold */
+  mp_limits limits; /* as configured; the engine has those that hold */
   lmp_when_full when_full;
-  double full_timeout;    /* seconds; below 0: not given */
-  size_t memory_limit;    /* bytes a worker's state may hold; SIZE_MAX: any number */
-  lmp_message *inherit;   /* package.path, package.cpath, names to preload, setup function or nil */
-  lmp_preload *preload;   /* C functions of package.preload */
+  double full_timeout;  /* seconds; below 0: not given */
+  size_t memory_limit;  /* bytes a worker's state may hold; SIZE_MAX: any number */
+  lmp_message *inherit; /* package.path, package.cpath, names to preload, setup function or nil */
+  lmp_preload *preload; /* C functions of package.preload */
   size_t preload_count;
-  lmp_vm *vms;            /* by worker index: a worker cannot lack one. Each is its worker's own */
+  lmp_vm *vms; /* by worker index: a worker cannot lack one. Each is its worker's own */
   lmp_log log;
-  lmp_trace *trace;       /* NULL: none */
+  lmp_trace *trace; /* NULL: none */
   /* a program's own pool (makeparallel_lua.h) */
   mp_lua_config lua;
-  mp_pool_config outer;   /* its own hooks, called beside ours */
+  mp_pool_config outer; /* its own hooks, called beside ours */
 };
 
 /* A task that runs on a state; they nest when a task waits. */
@@ -49,10 +58,10 @@ struct lmp_run {
   mp_worker *worker;
   mp_task *task;
   struct lmp_payload *payload;
-  lmp_message message;    /* a view of the payload's */
-  lmp_message *result;    /* what the task leaves */
+  lmp_message message; /* a view of the payload's */
+  lmp_message *result; /* what the task leaves */
   mp_status status;
-  bool saw_cancel;        /* mp.cancelled() said true: its end counts as cancelled */
+  bool saw_cancel; /* mp.cancelled() said true: its end counts as cancelled */
   lmp_stop stop;
   int raised, interrupts; /* how often it was told to go; interrupts since the first time */
   const char *name;       /* on the Lua stack */
@@ -60,19 +69,22 @@ struct lmp_run {
 };
 
 struct lmp_vm {
-  lua_State *L;           /* NULL: not made yet */
+  lua_State *L; /* NULL: not made yet */
   lmp_host *host;
   lmp_context *context;
   mp_worker *worker;
-  lua_State *volatile current; /* the coroutine that runs a task's code, or NULL: what an interrupt means */
-  size_t bytes;           /* of Lua memory */
-  size_t ceiling;         /* the most it may be now */
-  size_t refused;         /* the size of an allocation that would have gone beyond and was not asked for again, or 0 */
-  size_t peak;            /* the most it was since the worker last gave memory back */
-  bool damaged;           /* replaced before the next task: one was made to go, or ran out of memory */
-  lmp_run *run;           /* innermost */
+  /* the coroutine that runs a task's code, or NULL: what an interrupt means */
+  lua_State *volatile current;
+  size_t bytes;   /* of Lua memory */
+  size_t ceiling; /* the most it may be now */
+  /* the size of an allocation that would have gone beyond and was not asked for again, or 0 */
+  size_t refused;
+  size_t peak; /* the most it was since the worker last gave memory back */
+  /* replaced before the next task: one was made to go, or ran out of memory */
+  bool damaged;
+  lmp_run *run; /* innermost */
   int depth;
-  int threads;             /* registry reference: [d] = coroutine that runs tasks at depth d > 0 */
+  int threads; /* registry reference: [d] = coroutine that runs tasks at depth d > 0 */
   int thread_count;
 };
 
@@ -86,13 +98,22 @@ static inline lmp_vm *lmp_vm_of_worker(mp_worker *worker) {
 void *lmp_vm_start(mp_worker *worker, void *ud);
 void lmp_vm_stop(mp_worker *worker, void *local, void *ud);
 
-/* Somebody has caught an error. True: it must be raised again, for it came of a cancel or a memory limit. */
+/*
+** Somebody has caught an error. True: it must be raised again, for it came of a cancel or a memory
+** limit.
+*/
 bool lmp_vm_caught(lmp_vm *vm);
 
-/* The engine's worker_idle: collects garbage, a step a call, and gives memory back to the system at the end. */
+/*
+** The engine's worker_idle: collects garbage, a step a call, and gives memory back to the system at
+** the end.
+*/
 int lmp_vm_idle(mp_worker *worker, void *local, void *ud);
 
-/* Makes the state if there is none; false with *message set (a literal or on vm's memory). Never raises. */
+/*
+** Makes the state if there is none; false with *message set (a literal or on vm's memory). Never
+** raises.
+*/
 bool lmp_vm_open(lmp_vm *vm, char *why, size_t size);
 void lmp_vm_close(lmp_vm *vm);
 

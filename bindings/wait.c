@@ -4,7 +4,8 @@
 #include "handle.h"
 #include "interrupt.h"
 
-#define SLICE_NS ((uint64_t)50 * 1000000) /* how long the main state sleeps without a look for Ctrl-C and other pools' news */
+/* how long the main state sleeps without a look for Ctrl-C and other pools' news */
+#define SLICE_NS ((uint64_t)50 * 1000000)
 
 typedef struct wait {
   lua_State *L;
@@ -12,14 +13,18 @@ typedef struct wait {
   lua_Hook hook; /* heard: it has been given its chance */
 } wait;
 
-/* A hook that is there already may be Ctrl-C that came a moment ago: only on another coroutine, where it cannot be tried, it is let be. */
+/*
+** A hook that is there already may be Ctrl-C that came a moment ago: only on another coroutine,
+** where it cannot be tried, it is let be.
+*/
 static wait begin_wait(lua_State *L, lmp_context *context) {
   return (wait){L, context, L == context->main ? NULL : lua_gethook(context->main)};
 }
 
 /*
-** Lua's interpreter answers Ctrl-C by setting a hook on the main coroutine, which raises "interrupted!" at the next Lua instruction.
-** There is none while we wait: so one is run, or, on another coroutine, the error is raised in its place.
+** Lua's interpreter answers Ctrl-C by setting a hook on the main coroutine, which raises
+** "interrupted!" at the next Lua instruction. There is none while we wait: so one is run, or, on
+** another coroutine, the error is raised in its place.
 */
 static void hear_interrupt(wait *w) {
   lua_Hook hook = lua_gethook(w->context->main);
@@ -40,13 +45,19 @@ static bool has_mail(const lmp_context *context) {
   return false;
 }
 
-/* The task that waits, if the engine knows it as one of the pool's own: then it wakes the wait when that is asked to stop. */
+/*
+** The task that waits, if the engine knows it as one of the pool's own: then it wakes the wait when
+** that is asked to stop.
+*/
 static lmp_run *waiting_run(const lmp_context *context, const mp_pool *pool) {
   lmp_run *run = context->vm == NULL ? NULL : context->vm->run;
   return run != NULL && mp_worker_pool(run->worker) == pool ? run : NULL;
 }
 
-/* How long to sleep at once. Such a task sleeps to the end: so the engine may let it run, in place, what it waits for. */
+/*
+** How long to sleep at once. Such a task sleeps to the end: so the engine may let it run, in place,
+** what it waits for.
+*/
 static uint64_t slice(const lmp_run *run, double deadline) {
   double left = deadline >= LMP_NEVER ? LMP_NEVER : deadline - lmp_now();
   uint64_t ns = left <= 0 ? 0 : lmp_to_ns(left);
@@ -62,14 +73,15 @@ static void hear(wait *w) {
     lmp_raise_cancelled(w->L, context->vm->run);
 }
 
-bool lmp_wait(lua_State *L, lmp_context *context, mp_pool *pool, mp_task *const *tasks, size_t n, bool for_mail, double deadline,
-              size_t *index) {
+bool lmp_wait(lua_State *L, lmp_context *context, mp_pool *pool, mp_task *const *tasks, size_t n,
+              bool for_mail, double deadline, size_t *index) {
   wait w = begin_wait(L, context);
   lua_Integer delivered = context->delivered;
   const lmp_run *run = waiting_run(context, pool);
   for (;;) {
     if (has_mail(context)) lmp_poll(L, context, MP_FOREVER, NULL);
-    if (for_mail && context->delivered > delivered) { /* by this loop, or by a task that ran in place meanwhile */
+    /* by this loop, or by a task that ran in place meanwhile */
+    if (for_mail && context->delivered > delivered) {
       *index = n;
       return true;
     }
@@ -77,14 +89,17 @@ bool lmp_wait(lua_State *L, lmp_context *context, mp_pool *pool, mp_task *const 
     mp_mailbox *mailbox = object == NULL ? NULL : object->mailbox;
     uint64_t timeout = slice(run, deadline);
     size_t found;
-    mp_status status = run != NULL ? mp_worker_wait_any(run->worker, tasks, n, mailbox, timeout, &found)
-                                   : mp_wait_any(pool, tasks, n, mailbox, timeout, &found);
+    mp_status status = run != NULL
+                           ? mp_worker_wait_any(run->worker, tasks, n, mailbox, timeout, &found)
+                           : mp_wait_any(pool, tasks, n, mailbox, timeout, &found);
     if (status == MP_OK && found < n) {
       if (has_mail(context)) lmp_poll(L, context, MP_FOREVER, NULL);
       *index = found;
       return true;
     }
-    if (status != MP_OK && status != MP_TIMEOUT && status != MP_INTERRUPTED && status != MP_CANCELLED) lmp_check(L, status);
+    if (status != MP_OK && status != MP_TIMEOUT && status != MP_INTERRUPTED &&
+        status != MP_CANCELLED)
+      lmp_check(L, status);
     hear(&w);
     if (status == MP_TIMEOUT && (timeout == 0 || lmp_now() >= deadline)) return false;
   }

@@ -12,11 +12,14 @@ mp_status mp_admission_set(mp_admission *a, const mp_limits *limits) {
   mp_store_relaxed(&a->queue_bytes_max, limits->queue_bytes);
   mp_store_relaxed(&a->memory_percent, limits->memory_percent);
   mp_store_relaxed(&a->memory_due_ns, 0);
-  mp_store_relaxed(&a->on, limits->tasks != 0 || limits->queue != 0 || limits->queue_bytes != 0 || limits->memory_percent != 0);
+  mp_store_relaxed(&a->on, limits->tasks != 0 || limits->queue != 0 || limits->queue_bytes != 0 ||
+                               limits->memory_percent != 0);
   return MP_OK;
 }
 
-static bool fits(size_t now, size_t n, size_t max) { return max == 0 || (n <= max && now <= max - n); }
+static bool fits(size_t now, size_t n, size_t max) {
+  return max == 0 || (n <= max && now <= max - n);
+}
 
 static bool take(_Atomic size_t *count, size_t n, const _Atomic size_t *limit) {
   size_t now = mp_load_relaxed(count), max = mp_load_relaxed(limit);
@@ -28,7 +31,10 @@ static bool take(_Atomic size_t *count, size_t n, const _Atomic size_t *limit) {
   return true;
 }
 
-/* seq_cst: before the look for waiters; a waiter counts itself before it looks for room. One of the two sees the other. */
+/*
+** seq_cst: before the look for waiters; a waiter counts itself before it looks for room. One of the
+** two sees the other.
+*/
 static void give_back(_Atomic size_t *count, size_t n) { mp_sub_seq(count, n); }
 
 static bool memory_is_over(mp_admission *a) {
@@ -37,7 +43,8 @@ static bool memory_is_over(mp_admission *a) {
   uint64_t due = mp_load_relaxed(&a->memory_due_ns), now = mp_os_now(), available, total;
   if (now >= due && mp_cas_relaxed(&a->memory_due_ns, &due, now + MEMORY_EVERY_NS)) {
     mp_os_memory(&available, &total);
-    mp_store_relaxed(&a->memory_over, total != 0 && (total - available) / 100 >= total / 10000 * percent);
+    mp_store_relaxed(&a->memory_over,
+                     total != 0 && (total - available) / 100 >= total / 10000 * percent);
   }
   return mp_load_relaxed(&a->memory_over) != 0;
 }

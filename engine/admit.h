@@ -1,8 +1,10 @@
 /*
-** admit.h - how much a pool takes at a time: tasks that have not ended, tasks and bytes that have not left their queue, memory in use.
+** admit.h - how much a pool takes at a time: tasks that have not ended, tasks and bytes that have
+** not left their queue, memory in use.
 **
-** Any thread may call anything. Nothing here blocks: who is refused waits for room (mp_wait_room) and asks again. Counts go up only by
-** compare-and-swap, so that no limit is ever exceeded, not even for a moment:
+** Any thread may call anything. Nothing here blocks: who is refused waits for room (mp_wait_room)
+** and asks again. Counts go up only by compare-and-swap, so that no limit is ever exceeded, not
+** even for a moment:
 **
 **   tasks <= limits.tasks, queue <= limits.queue, queue_bytes <= limits.queue_bytes
 **
@@ -33,9 +35,14 @@ typedef struct mp_admission {
 /* Zeroed memory has no limits. Errors: INVALID (more than 100 percent). */
 MP_CHECKED mp_status mp_admission_set(mp_admission *admission, const mp_limits *limits);
 
-/* n tasks with `bytes` together want in: all or none. *counted: they must leave again. Errors: FULL, MEMORY. */
-MP_CHECKED mp_status mp_admit_counted(mp_admission *admission, size_t n, size_t bytes, bool *counted);
-MP_CHECKED static inline mp_status mp_admit(mp_admission *admission, size_t n, size_t bytes, bool *counted) {
+/*
+** n tasks with `bytes` together want in: all or none. *counted: they must leave again. Errors:
+** FULL, MEMORY.
+*/
+MP_CHECKED mp_status mp_admit_counted(mp_admission *admission, size_t n, size_t bytes,
+                                      bool *counted);
+MP_CHECKED static inline mp_status mp_admit(mp_admission *admission, size_t n, size_t bytes,
+                                            bool *counted) {
   *counted = false;
   return mp_load_relaxed(&admission->on) ? mp_admit_counted(admission, n, bytes, counted) : MP_OK;
 }

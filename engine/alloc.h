@@ -12,8 +12,8 @@
 #include "makeparallel.h"
 
 typedef struct mp_alloc {
-  mp_allocator hook;     /* constant after init */
-  _Atomic size_t bytes;  /* atomic: handed out and not returned */
+  mp_allocator hook;    /* constant after init */
+  _Atomic size_t bytes; /* atomic: handed out and not returned */
 } mp_alloc;
 
 /* A hook with a NULL function stands for malloc and free. */
@@ -31,7 +31,10 @@ void mp_alloc_free(mp_alloc *alloc, void *block, size_t size);
 MP_CHECKED void *mp_alloc_aligned(mp_alloc *alloc, size_t size);
 void mp_alloc_free_aligned(mp_alloc *alloc, void *block, size_t size);
 
-/* For large blocks that come and go: with the default hook whole pages, which return to the system when freed. */
+/*
+** For large blocks that come and go: with the default hook whole pages, which return to the system
+** when freed.
+*/
 MP_CHECKED void *mp_alloc_pages(mp_alloc *alloc, size_t size);
 void mp_alloc_free_pages(mp_alloc *alloc, void *pages, size_t size);
 

@@ -9,16 +9,32 @@
 #include <stdatomic.h>
 
 /*
-** Under valgrind's helgrind, which knows locks but no atomics, each says itself what it orders (make valgrind builds with MP_HELGRIND).
-** Elsewhere these are nothing.
+** Under valgrind's helgrind, which knows locks but no atomics, each says itself what it orders
+** (make valgrind builds with MP_HELGRIND). Elsewhere these are nothing.
 */
 #if defined(MP_HELGRIND)
 #include <stdint.h>
 #include <valgrind/helgrind.h>
-#define MP_ATOMIC_WORD(p) VALGRIND_HG_DISABLE_CHECKING((void *)(uintptr_t)(p), sizeof *(p)) /* it is no plain data */
-#define MP_RELAXED(p, op) ({ MP_ATOMIC_WORD(p); op; })
-#define MP_ACQUIRE(p, op) ({ MP_ATOMIC_WORD(p); __auto_type mp_got = op; ANNOTATE_HAPPENS_AFTER((uintptr_t)(p)); mp_got; })
-#define MP_RELEASE(p, op) ({ MP_ATOMIC_WORD(p); ANNOTATE_HAPPENS_BEFORE((uintptr_t)(p)); op; })
+/* it is no plain data */
+#define MP_ATOMIC_WORD(p) VALGRIND_HG_DISABLE_CHECKING((void *)(uintptr_t)(p), sizeof *(p))
+#define MP_RELAXED(p, op) \
+  ({ \
+    MP_ATOMIC_WORD(p); \
+    op; \
+  })
+#define MP_ACQUIRE(p, op) \
+  ({ \
+    MP_ATOMIC_WORD(p); \
+    __auto_type mp_got = op; \
+    ANNOTATE_HAPPENS_AFTER((uintptr_t)(p)); \
+    mp_got; \
+  })
+#define MP_RELEASE(p, op) \
+  ({ \
+    MP_ATOMIC_WORD(p); \
+    ANNOTATE_HAPPENS_BEFORE((uintptr_t)(p)); \
+    op; \
+  })
 #define MP_ACQ_REL(p, op) MP_ACQUIRE(p, MP_RELEASE(p, op))
 #else
 #define MP_RELAXED(p, op) op
@@ -35,31 +51,45 @@
 #define mp_store_release(p, v) MP_RELEASE(p, atomic_store_explicit((p), (v), memory_order_release))
 #define mp_store_seq(p, v) MP_RELEASE(p, atomic_store_explicit((p), (v), memory_order_seq_cst))
 
-/* Before whatever follows only for a thread that has all others fence (mp_os_fence_all); says no more to the processor than release. */
-#define mp_store_unfenced(p, v) (mp_store_release((p), (v)), atomic_signal_fence(memory_order_seq_cst))
+/*
+** Before whatever follows only for a thread that has all others fence (mp_os_fence_all); says no
+** more to the processor than release.
+*/
+#define mp_store_unfenced(p, v) \
+  (mp_store_release((p), (v)), atomic_signal_fence(memory_order_seq_cst))
 
-#define mp_add_relaxed(p, v) MP_RELAXED(p, atomic_fetch_add_explicit((p), (v), memory_order_relaxed))
-#define mp_add_acq_rel(p, v) MP_ACQ_REL(p, atomic_fetch_add_explicit((p), (v), memory_order_acq_rel))
+#define mp_add_relaxed(p, v) \
+  MP_RELAXED(p, atomic_fetch_add_explicit((p), (v), memory_order_relaxed))
+#define mp_add_acq_rel(p, v) \
+  MP_ACQ_REL(p, atomic_fetch_add_explicit((p), (v), memory_order_acq_rel))
 #define mp_add_seq(p, v) MP_ACQ_REL(p, atomic_fetch_add_explicit((p), (v), memory_order_seq_cst))
-#define mp_sub_relaxed(p, v) MP_RELAXED(p, atomic_fetch_sub_explicit((p), (v), memory_order_relaxed))
-#define mp_sub_acq_rel(p, v) MP_ACQ_REL(p, atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel))
+#define mp_sub_relaxed(p, v) \
+  MP_RELAXED(p, atomic_fetch_sub_explicit((p), (v), memory_order_relaxed))
+#define mp_sub_acq_rel(p, v) \
+  MP_ACQ_REL(p, atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel))
 #define mp_sub_seq(p, v) MP_ACQ_REL(p, atomic_fetch_sub_explicit((p), (v), memory_order_seq_cst))
 #define mp_or_acq_rel(p, v) MP_ACQ_REL(p, atomic_fetch_or_explicit((p), (v), memory_order_acq_rel))
 #define mp_or_relaxed(p, v) MP_RELAXED(p, atomic_fetch_or_explicit((p), (v), memory_order_relaxed))
 #define mp_or_seq(p, v) MP_ACQ_REL(p, atomic_fetch_or_explicit((p), (v), memory_order_seq_cst))
 
-#define mp_swap_acq_rel(p, v) MP_ACQ_REL(p, atomic_exchange_explicit((p), (v), memory_order_acq_rel))
-#define mp_swap_acquire(p, v) MP_ACQUIRE(p, atomic_exchange_explicit((p), (v), memory_order_acquire))
+#define mp_swap_acq_rel(p, v) \
+  MP_ACQ_REL(p, atomic_exchange_explicit((p), (v), memory_order_acq_rel))
+#define mp_swap_acquire(p, v) \
+  MP_ACQUIRE(p, atomic_exchange_explicit((p), (v), memory_order_acquire))
 
 /* Strong compare-and-swap; `*expected` receives what was found. */
 #define mp_cas_relaxed(p, expected, v) \
-  MP_RELAXED(p, atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_relaxed, memory_order_relaxed))
+  MP_RELAXED(p, atomic_compare_exchange_strong_explicit( \
+                    (p), (expected), (v), memory_order_relaxed, memory_order_relaxed))
 #define mp_cas_acq_rel(p, expected, v) \
-  MP_ACQ_REL(p, atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_acq_rel, memory_order_acquire))
+  MP_ACQ_REL(p, atomic_compare_exchange_strong_explicit( \
+                    (p), (expected), (v), memory_order_acq_rel, memory_order_acquire))
 #define mp_cas_release(p, expected, v) \
-  MP_RELEASE(p, atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_release, memory_order_relaxed))
+  MP_RELEASE(p, atomic_compare_exchange_strong_explicit( \
+                    (p), (expected), (v), memory_order_release, memory_order_relaxed))
 #define mp_cas_seq(p, expected, v) \
-  MP_ACQ_REL(p, atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_seq_cst, memory_order_seq_cst))
+  MP_ACQ_REL(p, atomic_compare_exchange_strong_explicit( \
+                    (p), (expected), (v), memory_order_seq_cst, memory_order_seq_cst))
 
 /* A counter that one thread writes and others read: no locked instruction. */
 #define mp_bump(p) mp_store_relaxed((p), mp_load_relaxed(p) + 1)

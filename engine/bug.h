@@ -1,8 +1,10 @@
 /*
-** bug.h - deliberate mistakes, one to a build, to see that the tests find them: make bugs builds each with -DMP_BUG=n and fails if one
-** goes unnoticed. A test that nobody has seen fail proves nothing.
+** bug.h - deliberate mistakes, one to a build, to see that the tests find them: make bugs builds
+** each with -DMP_BUG=n and fails if one goes unnoticed. A test that nobody has seen fail proves
+** nothing.
 **
-** Where the mistake would be made stands MP_BUGGY(NAME). It is constant false without MP_BUG: nothing of it is in a normal build.
+** Where the mistake would be made stands MP_BUGGY(NAME). It is constant false without MP_BUG:
+** nothing of it is in a normal build.
 */
 #ifndef MP_BUG_H
 #define MP_BUG_H
@@ -50,7 +52,8 @@
   X(39, CALLED_AGAIN, "a callback is called for every later registration too") \
   X(40, HANDLES_KEPT, "dropped handles keep their tasks") \
   X(41, CANCEL_LIES, "cancel says yes because it has asked") \
-  X(42, SOLE_GUESSED, "a worker changes a task without locked instructions though there is a handle")
+  X(42, SOLE_GUESSED, \
+    "a worker changes a task without locked instructions though there is a handle")
 
 enum {
 #define MP_BUG_ENUM(n, name, text) MP_BUG_##name = n,
@@ -64,7 +67,10 @@ enum {
 #define MP_BUGGY(name) 0
 #endif
 
-/* For a mistake that opens a race: what is nanoseconds wide becomes microseconds, so that a second of testing stands for an hour. */
+/*
+** For a mistake that opens a race: what is nanoseconds wide becomes microseconds, so that a second
+** of testing stands for an hour.
+*/
 #define MP_BUG_GAP(name) \
   do \
     for (int mp_bug_i = 0; MP_BUGGY(name) && mp_bug_i < 100; mp_bug_i++) mp_pause(); \

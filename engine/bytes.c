@@ -39,7 +39,8 @@ void mp_bytes_weaken(mp_bytes *bytes) {
 void mp_bytes_retain(mp_bytes *bytes) { mp_add_relaxed(&bytes->references, 1); }
 
 void mp_bytes_release(mp_bytes *bytes) {
-  if (mp_sub_acq_rel(&bytes->references, 1) != 1) return; /* acq_rel: all reading is over before it is freed */
+  /* acq_rel: all reading is over before it is freed */
+  if (mp_sub_acq_rel(&bytes->references, 1) != 1) return;
   mp_pool *pool = bytes->pool;
   bool weak = bytes->weak;
   mp_alloc_free(&pool->alloc, bytes, sizeof *bytes + bytes->size);

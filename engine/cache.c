@@ -1,7 +1,9 @@
 /*
-** cache.c - bytes under bytes, shared by threads: a hash table and a ring by last use under one lock; flights, so that one thread computes.
+** cache.c - bytes under bytes, shared by threads: a hash table and a ring by last use under one
+** lock; flights, so that one thread computes.
 **
-** Memory is taken before the lock and given back after it, so that neither the allocator nor whoever waits for it runs under the lock.
+** Memory is taken before the lock and given back after it, so that neither the allocator nor
+** whoever waits for it runs under the lock.
 */
 #include <pthread.h>
 #include <stdbool.h>
@@ -14,21 +16,25 @@
 #define BUCKETS_FIRST 64
 #define FLIGHT_BUCKETS 64
 
-/* A key with its value, in one block: references are the cache's own and one for each who reads the value. */
+/*
+** A key with its value, in one block: references are the cache's own and one for each who reads the
+** value.
+*/
 struct mp_cache_value {
   _Atomic uint32_t references;
-  mp_cache *cache;              /* whose memory this is; a reference for each reader */
-  uint64_t hash, ends;          /* constant; ends: MP_FOREVER if it does not expire */
-  size_t key_size, size;        /* constant */
-  mp_cache_value *next_in_bucket, *newer, *older; /* guarded by lock; newer leads the list of what is freed, too */
-  char data[];                  /* the key, then the value */
+  mp_cache *cache;       /* whose memory this is; a reference for each reader */
+  uint64_t hash, ends;   /* constant; ends: MP_FOREVER if it does not expire */
+  size_t key_size, size; /* constant */
+  /* guarded by lock; newer leads the list of what is freed, too */
+  mp_cache_value *next_in_bucket, *newer, *older;
+  char data[]; /* the key, then the value */
 };
 
 struct mp_flight {
-  mp_cache *cache;              /* a reference */
+  mp_cache *cache; /* a reference */
   uint64_t hash;
   size_t key_size;
-  mp_flight *next;              /* guarded by lock */
+  mp_flight *next; /* guarded by lock */
   char key[];
 };
 
@@ -41,11 +47,11 @@ struct mp_cache {
   void *clock_ud;
   mp_os_fork_guard fork_guard;
   _Atomic uint32_t references;
-  mp_event landed;              /* signalled when a flight has ended */
+  mp_event landed; /* signalled when a flight has ended */
   pthread_mutex_t lock;
   /* guarded by lock */
   mp_cache_value **buckets;
-  size_t bucket_count;          /* a power of two */
+  size_t bucket_count; /* a power of two */
   mp_cache_value *newest, *oldest;
   mp_flight *flights[FLIGHT_BUCKETS];
   size_t entries, bytes;
@@ -67,7 +73,9 @@ static uint64_t hash_of(const void *key, size_t size) {
   return h ^ (h >> 33);
 }
 
-static size_t block_size(size_t key_size, size_t size) { return sizeof(mp_cache_value) + key_size + size; }
+static size_t block_size(size_t key_size, size_t size) {
+  return sizeof(mp_cache_value) + key_size + size;
+}
 
 /*
 ** {======================================================
@@ -111,9 +119,13 @@ fail_buckets:
 
 void mp_cache_retain(mp_cache *cache) { mp_add_relaxed(&cache->references, 1); }
 
-/* The cache holds its values without their holding it: what keeps it alive is users, flights, and readers of values (see value_retain). */
+/*
+** The cache holds its values without their holding it: what keeps it alive is users, flights, and
+** readers of values (see value_retain).
+*/
 void mp_cache_release(mp_cache *cache) {
-  if (cache == NULL || mp_sub_acq_rel(&cache->references, 1) != 1) return; /* acq_rel: all use is over before it is freed */
+  /* acq_rel: all use is over before it is freed */
+  if (cache == NULL || mp_sub_acq_rel(&cache->references, 1) != 1) return;
   for (mp_cache_value *value = cache->newest, *older; value != NULL; value = older) {
     older = value->older;
     mp_alloc_free(&cache->alloc, value, block_size(value->key_size, value->size));
@@ -128,7 +140,8 @@ void mp_cache_release(mp_cache *cache) {
 
 /* One reference less, the cache's or a reader's. */
 static void value_drop(mp_cache *cache, mp_cache_value *value) {
-  if (mp_sub_acq_rel(&value->references, 1) == 1) /* acq_rel: all reading is over before it is freed */
+  /* acq_rel: all reading is over before it is freed */
+  if (mp_sub_acq_rel(&value->references, 1) == 1)
     mp_alloc_free(&cache->alloc, value, block_size(value->key_size, value->size));
 }
 
@@ -158,9 +171,11 @@ const void *mp_cache_value_data(const mp_cache_value *value, size_t *size) {
 ** =======================================================
 */
 
-static mp_cache_value **slot_locked(mp_cache *cache, uint64_t hash, const void *key, size_t key_size) {
+static mp_cache_value **slot_locked(mp_cache *cache, uint64_t hash, const void *key,
+                                    size_t key_size) {
   mp_cache_value **slot = &cache->buckets[hash & (cache->bucket_count - 1)];
-  while (*slot != NULL && ((*slot)->hash != hash || (*slot)->key_size != key_size || memcmp((*slot)->data, key, key_size) != 0))
+  while (*slot != NULL && ((*slot)->hash != hash || (*slot)->key_size != key_size ||
+                           memcmp((*slot)->data, key, key_size) != 0))
     slot = &(*slot)->next_in_bucket;
   return slot;
 }
@@ -197,7 +212,8 @@ static void free_doomed(mp_cache *cache, mp_cache_value *doomed) {
 }
 
 /* A reference to the value, which is now the newest; or NULL. */
-static mp_cache_value *find_locked(mp_cache *cache, uint64_t hash, const void *key, size_t key_size, uint64_t now, mp_cache_value **doomed) {
+static mp_cache_value *find_locked(mp_cache *cache, uint64_t hash, const void *key, size_t key_size,
+                                   uint64_t now, mp_cache_value **doomed) {
   mp_cache_value **slot = slot_locked(cache, hash, key, key_size), *value = *slot;
   if (value == NULL) return NULL;
   if (now >= value->ends) {
@@ -212,7 +228,8 @@ static mp_cache_value *find_locked(mp_cache *cache, uint64_t hash, const void *k
 }
 
 static bool is_over_locked(const mp_cache *cache) {
-  return (cache->entries_max != 0 && cache->entries > cache->entries_max) || (cache->bytes_max != 0 && cache->bytes > cache->bytes_max);
+  return (cache->entries_max != 0 && cache->entries > cache->entries_max) ||
+         (cache->bytes_max != 0 && cache->bytes > cache->bytes_max);
 }
 
 static void evict_locked(mp_cache *cache, mp_cache_value **doomed) {
@@ -246,9 +263,11 @@ static void rehash_locked(mp_cache *cache, mp_cache_value ***buckets, size_t *co
 ** =======================================================
 */
 
-static mp_flight **flight_slot_locked(mp_cache *cache, uint64_t hash, const void *key, size_t key_size) {
+static mp_flight **flight_slot_locked(mp_cache *cache, uint64_t hash, const void *key,
+                                      size_t key_size) {
   mp_flight **slot = &cache->flights[hash % FLIGHT_BUCKETS];
-  while (*slot != NULL && ((*slot)->hash != hash || (*slot)->key_size != key_size || memcmp((*slot)->key, key, key_size) != 0))
+  while (*slot != NULL && ((*slot)->hash != hash || (*slot)->key_size != key_size ||
+                           memcmp((*slot)->key, key, key_size) != 0))
     slot = &(*slot)->next;
   return slot;
 }
@@ -266,7 +285,8 @@ static mp_flight *new_flight(mp_cache *cache, uint64_t hash, const void *key, si
 
 void mp_flight_end(mp_flight *flight) {
   mp_cache *cache = flight->cache;
-  if (mp_os_fork_guard_ok(&cache->fork_guard)) { /* else the lock may be held for ever, and nobody waits */
+  /* else the lock may be held for ever, and nobody waits */
+  if (mp_os_fork_guard_ok(&cache->fork_guard)) {
     pthread_mutex_lock(&cache->lock);
     mp_flight **slot = &cache->flights[flight->hash % FLIGHT_BUCKETS];
     while (*slot != flight) slot = &(*slot)->next;
@@ -286,8 +306,12 @@ void mp_flight_end(mp_flight *flight) {
 ** =======================================================
 */
 
-/* One look. MP_BUSY: somebody else computes it. With *flight NULL and nothing found: a flight is needed for the next look. */
-static mp_status look(mp_cache *cache, uint64_t hash, const void *key, size_t key_size, mp_cache_value **value, mp_flight **flight, bool *taken) {
+/*
+** One look. MP_BUSY: somebody else computes it. With *flight NULL and nothing found: a flight is
+** needed for the next look.
+*/
+static mp_status look(mp_cache *cache, uint64_t hash, const void *key, size_t key_size,
+                      mp_cache_value **value, mp_flight **flight, bool *taken) {
   mp_cache_value *doomed = NULL;
   mp_status status = MP_OK;
   uint64_t now = cache->ttl_ns != 0 ? cache->clock(cache->clock_ud) : 0;
@@ -309,7 +333,8 @@ static mp_status look(mp_cache *cache, uint64_t hash, const void *key, size_t ke
   return status;
 }
 
-mp_status mp_cache_get(mp_cache *cache, const void *key, size_t key_size, uint64_t wait_ns, mp_cache_value **value, mp_flight **flight) {
+mp_status mp_cache_get(mp_cache *cache, const void *key, size_t key_size, uint64_t wait_ns,
+                       mp_cache_value **value, mp_flight **flight) {
   if (!mp_os_fork_guard_ok(&cache->fork_guard)) return MP_FORKED;
   uint64_t hash = hash_of(key, key_size), deadline = wait_ns == 0 ? 0 : mp_os_deadline(wait_ns);
   mp_cache_value *found = NULL;
@@ -317,7 +342,8 @@ mp_status mp_cache_get(mp_cache *cache, const void *key, size_t key_size, uint64
   bool taken = false;
   mp_status status;
   for (;;) {
-    uint32_t seen = mp_event_seen(&cache->landed); /* before the look: a flight that ends after it is not missed */
+    /* before the look: a flight that ends after it is not missed */
+    uint32_t seen = mp_event_seen(&cache->landed);
     status = look(cache, hash, key, key_size, &found, &mine, &taken);
     if (found != NULL || taken) break;
     if (status == MP_OK) {
@@ -349,7 +375,8 @@ static void forget(mp_cache *cache, uint64_t hash, const void *key, size_t key_s
   free_doomed(cache, doomed);
 }
 
-static mp_cache_value *new_value(mp_cache *cache, uint64_t hash, const void *key, size_t key_size, const void *data, size_t size) {
+static mp_cache_value *new_value(mp_cache *cache, uint64_t hash, const void *key, size_t key_size,
+                                 const void *data, size_t size) {
   mp_cache_value *value = mp_alloc_get(&cache->alloc, block_size(key_size, size));
   if (value == NULL) return NULL;
   atomic_init(&value->references, 1);
@@ -364,17 +391,22 @@ static mp_cache_value *new_value(mp_cache *cache, uint64_t hash, const void *key
   return value;
 }
 
-/* A larger table for when there are as many entries as buckets; *count 0 if none is needed, or there is no memory: lists are longer then. */
+/*
+** A larger table for when there are as many entries as buckets; *count 0 if none is needed, or
+** there is no memory: lists are longer then.
+*/
 static mp_cache_value **spare_buckets(mp_cache *cache, size_t *count) {
   pthread_mutex_lock(&cache->lock);
   *count = cache->entries >= cache->bucket_count ? 2 * cache->bucket_count : 0;
   pthread_mutex_unlock(&cache->lock);
-  mp_cache_value **buckets = *count == 0 ? NULL : mp_alloc_zeroed(&cache->alloc, *count * sizeof *buckets);
+  mp_cache_value **buckets =
+      *count == 0 ? NULL : mp_alloc_zeroed(&cache->alloc, *count * sizeof *buckets);
   if (buckets == NULL) *count = 0;
   return buckets;
 }
 
-mp_status mp_cache_put(mp_cache *cache, const void *key, size_t key_size, const void *data, size_t size) {
+mp_status mp_cache_put(mp_cache *cache, const void *key, size_t key_size, const void *data,
+                       size_t size) {
   if (!mp_os_fork_guard_ok(&cache->fork_guard)) return MP_FORKED;
   uint64_t hash = hash_of(key, key_size);
   if (cache->bytes_max != 0 && block_size(key_size, size) > cache->bytes_max) {
@@ -406,7 +438,10 @@ void mp_cache_clear(mp_cache *cache) {
   if (!mp_os_fork_guard_ok(&cache->fork_guard)) return;
   pthread_mutex_lock(&cache->lock);
   while (cache->oldest != NULL)
-    remove_locked(cache, slot_locked(cache, cache->oldest->hash, cache->oldest->data, cache->oldest->key_size), &doomed);
+    remove_locked(
+        cache,
+        slot_locked(cache, cache->oldest->hash, cache->oldest->data, cache->oldest->key_size),
+        &doomed);
   pthread_mutex_unlock(&cache->lock);
   free_doomed(cache, doomed);
 }

@@ -1,6 +1,6 @@
 /*
-** deadline.c - the thread that ends tasks at their deadline and sees to it that their bodies stop (stop.c). Started when first needed; it
-** runs no code of the host but drop.
+** deadline.c - the thread that ends tasks at their deadline and sees to it that their bodies stop
+** (stop.c). Started when first needed; it runs no code of the host but drop.
 **
 ** A parked worker could not do it: all may be stuck. One thread serves any number of deadlines.
 */

@@ -6,7 +6,8 @@
 **     check the condition           mp_event_signal
 **     mp_event_wait(seen)
 **
-** A signal after `seen` was read makes the wait return at once, so none is lost. Any thread may call anything.
+** A signal after `seen` was read makes the wait return at once, so none is lost. Any thread may
+** call anything.
 */
 #ifndef MP_EVENT_H
 #define MP_EVENT_H
@@ -29,8 +30,10 @@ static inline void mp_event_close(mp_event *event) { mp_os_gate_close(&event->ga
 static inline uint32_t mp_event_seen(mp_event *event) { return mp_load_seq(&event->gate.word); }
 
 /* MP_OK (look again), MP_TIMEOUT or MP_INTERRUPTED. */
-MP_CHECKED static inline mp_status mp_event_wait(mp_event *event, uint32_t seen, uint64_t deadline) {
-  mp_add_seq(&event->sleepers, 1); /* before the kernel compares the word; pairs with the load in signal */
+MP_CHECKED static inline mp_status mp_event_wait(mp_event *event, uint32_t seen,
+                                                 uint64_t deadline) {
+  /* before the kernel compares the word; pairs with the load in signal */
+  mp_add_seq(&event->sleepers, 1);
   mp_status status = mp_os_gate_wait(&event->gate, seen, deadline);
   mp_sub_seq(&event->sleepers, 1);
   return status;

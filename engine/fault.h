@@ -1,8 +1,10 @@
 /*
-** fault.h - what the system may do to us, done on purpose: a test program arms a point, and the n-th call there fails.
+** fault.h - what the system may do to us, done on purpose: a test program arms a point, and the
+** n-th call there fails.
 **
-** Nothing of it is in a build without MP_FAULTS (`make faults` has it). With it, whoever links the engine brings the functions below
-** (tests/support/faults.c): the engine itself keeps no state for it. Memory needs no point: mp_allocator can fail by itself.
+** Nothing of it is in a build without MP_FAULTS (`make faults` has it). With it, whoever links the
+** engine brings the functions below (tests/support/faults.c): the engine itself keeps no state for
+** it. Memory needs no point: mp_allocator can fail by itself.
 */
 #ifndef MP_FAULT_H
 #define MP_FAULT_H
@@ -28,16 +30,21 @@
   X(JUMP, "the clock jumps forward") \
   X(STILL, "the clock stands still for a while")
 
+/* clang-format off */
 typedef enum mp_fault_point {
 #define MP_FAULT_ENUM(name, text) MP_FAULT_##name,
   MP_FAULT_MAP(MP_FAULT_ENUM)
 #undef MP_FAULT_ENUM
   MP_FAULT_POINTS
 } mp_fault_point;
+/* clang-format on */
 
 #if defined(MP_FAULTS)
 
-/* Counts a call there; true: it is to fail. At LATE it takes its time and says false. Any thread, also in a signal handler. */
+/*
+** Counts a call there; true: it is to fail. At LATE it takes its time and says false. Any thread,
+** also in a signal handler.
+*/
 bool mp_fault(mp_fault_point point);
 /* What the clock says instead of `ns`: never less than it said before. */
 uint64_t mp_fault_clock(uint64_t ns);

@@ -1,5 +1,6 @@
 /*
-** finish.c - a task's way from ready to finished, and what its end sets free. Iterative: a chain of a million needs no stack.
+** finish.c - a task's way from ready to finished, and what its end sets free. Iterative: a chain of
+** a million needs no stack.
 */
 #include <assert.h>
 
@@ -15,7 +16,8 @@ static void drop_unused_arg(mp_task *task, mp_state before) {
 void mp_pool_queue(mp_pool *pool, mp_worker *self, mp_task *task, bool tail) {
   int priority = mp_task_priority(task);
   if (priority != 0)
-    mp_scheduler_push_ordered(&pool->scheduler, &task->as.job, &mp_task_places(task)->order, priority);
+    mp_scheduler_push_ordered(&pool->scheduler, &task->as.job, &mp_task_places(task)->order,
+                              priority);
   else if (tail && self->next == NULL)
     self->next = &task->as.job;
   else
@@ -31,7 +33,10 @@ void mp_pool_make_ready(mp_pool *pool, mp_worker *self, mp_task *task, bool tail
   mp_pool_queue(pool, self, task, tail);
 }
 
-/* Tasks that never ran and are ended on the way, chained through job.next (they are in no queue), each with one reference. */
+/*
+** Tasks that never ran and are ended on the way, chained through job.next (they are in no queue),
+** each with one reference.
+*/
 typedef struct worklist {
   mp_task *first;
 } worklist;
@@ -43,11 +48,13 @@ static void worklist_push(worklist *list, mp_task *task) {
 }
 
 /* One dependency of `child` has ended. */
-static void tell_successor(mp_pool *pool, mp_worker *self, mp_task *parent, mp_task *child, bool tail, worklist *failed) {
+static void tell_successor(mp_pool *pool, mp_worker *self, mp_task *parent, mp_task *child,
+                           bool tail, worklist *failed) {
   if (mp_task_state(parent) != MP_STATE_DONE && !MP_BUGGY(FAILURE_STAYS)) {
     mp_task *none = NULL;
     uint32_t before;
-    if (MP_BUGGY(CAUSE_AFTER_END) && mp_task_end(child, MP_STATE_FAILED, true, &before)) worklist_push(failed, child);
+    if (MP_BUGGY(CAUSE_AFTER_END) && mp_task_end(child, MP_STATE_FAILED, true, &before))
+      worklist_push(failed, child);
     MP_BUG_GAP(CAUSE_AFTER_END);
     mp_task_retain(parent);
     /* the cause is set before the state that makes it readable */
@@ -73,7 +80,8 @@ typedef struct ending {
   bool sole;       /* its worker has it to itself */
 } ending;
 
-static void finish_one(mp_pool *pool, mp_worker *self, mp_task *task, ending how, worklist *failed) {
+static void finish_one(mp_pool *pool, mp_worker *self, mp_task *task, ending how,
+                       worklist *failed) {
   mp_extra *extra = mp_task_extra(task);
   if (extra != NULL) end_timing(pool, task, extra);
   drop_unused_arg(task, mp_word_state(how.before));
@@ -86,13 +94,16 @@ static void finish_one(mp_pool *pool, mp_worker *self, mp_task *task, ending how
   }
   if (how.before & MP_WORD_WAITED) {
     mp_event_signal(&pool->event);
-    if (pool->scheduler.owner != NULL) mp_park_poke(&pool->scheduler.park, &pool->scheduler.owner->parker);
+    if (pool->scheduler.owner != NULL)
+      mp_park_poke(&pool->scheduler.park, &pool->scheduler.owner->parker);
   }
   mp_pool_count(pool, self, settled);
 }
 
-/* It counts no longer among the pool's tasks. A body that returns gives its place back before its end can be seen, so that whoever waited
-   for it finds room; a deadline may do it too. */
+/*
+** It counts no longer among the pool's tasks. A body that returns gives its place back before its
+** end can be seen, so that whoever waited for it finds room; a deadline may do it too.
+*/
 static void leave_limits(mp_pool *pool, mp_task *task) {
   mp_extra *extra = mp_task_extra(task);
   if (extra == NULL || extra->bytes == 0 || mp_swap_acq_rel(&extra->counted, 0) == 0) return;
@@ -111,7 +122,8 @@ static void finish_counted(mp_pool *pool, mp_worker *self, mp_task *task, ending
   while (failed.first != NULL) {
     mp_task *next = failed.first;
     /* who waits for it has left the flag in its word by now, or will see its end */
-    const ending unrun = {(mp_load_relaxed(&next->word) & ~MP_WORD_STATE) | MP_STATE_WAITING, how.tail, false};
+    const ending unrun = {(mp_load_relaxed(&next->word) & ~MP_WORD_STATE) | MP_STATE_WAITING,
+                          how.tail, false};
     failed.first = (mp_task *)next->as.job.next;
     count_end(pool, self, next, unrun.before);
     finish_one(pool, self, next, unrun, &failed);
@@ -143,12 +155,16 @@ static void end_body(mp_pool *pool, mp_worker *worker, mp_task *task, bool tail,
   uint32_t before;
   /* before the end is published: whoever waits may free what `drop` touches */
   if (!(task->own & MP_OWN_DONE) && !MP_BUGGY(DROP_AFTER_END)) mp_task_drop_arg(task);
-  /* counted before the end is published, so that whoever sees the end finds it in the counters; taken back if a deadline was quicker */
+  /*
+  ** counted before the end is published, so that whoever sees the end finds it in the counters;
+  ** taken back if a deadline was quicker
+  */
   mp_state state = state_of_status((mp_status)task->status);
   _Atomic uint64_t *ended = &worker->counters.ended[state - MP_STATE_DONE];
   mp_bump(ended);
   leave_limits(pool, task);
-  bool won = sole ? mp_task_end_sole(task, state, &before) : mp_task_end(task, state, false, &before);
+  bool won =
+      sole ? mp_task_end_sole(task, state, &before) : mp_task_end(task, state, false, &before);
   if (won && sole && nobody_to_tell(task, before)) {
     mp_pool_count(pool, worker, settled);
     return;
@@ -167,12 +183,18 @@ static bool execute(mp_worker *worker, mp_task *task, bool tail, bool own) {
   mp_frame frame = {task, mp_load_relaxed(&worker->frame)};
   bool asked, started, sole = own && (mp_task_is_sole(task) || MP_BUGGY(SOLE_GUESSED));
   if (sole) {
-    /* found through nothing but the frame: running before that is there, for whoever finds it may end it */
+    /*
+    ** found through nothing but the frame: running before that is there, for whoever finds it may
+    ** end it
+    */
     started = mp_task_start(task, true, &asked);
     mp_pool_store_first(pool, &worker->frame, &frame);
   } else {
-    /* Before the task is running: whoever finds that it is, and asks it to stop, finds the frame too (the word orders it); and whoever
-       asked before is seen here. release: pairs with watch in stop.c */
+    /*
+    ** Before the task is running: whoever finds that it is, and asks it to stop, finds the frame
+    ** too (the word orders it); and whoever asked before is seen here. release: pairs with watch in
+    ** stop.c
+    */
     mp_store_release(&worker->frame, &frame);
     started = mp_task_start(task, false, &asked);
   }
@@ -180,8 +202,12 @@ static bool execute(mp_worker *worker, mp_task *task, bool tail, bool own) {
   if (started) {
     mp_extra *extra = mp_task_extra(task);
     mp_bump(&worker->counters.started);
-    if (extra != NULL && extra->submitted_ns != 0) mp_store_relaxed(&extra->started_ns, mp_os_now());
-    /* after the frame is published, as a shutdown stores STOP before it looks at frames: it ends this one, or the body does not begin */
+    if (extra != NULL && extra->submitted_ns != 0)
+      mp_store_relaxed(&extra->started_ns, mp_os_now());
+    /*
+    ** after the frame is published, as a shutdown stores STOP before it looks at frames: it ends
+    ** this one, or the body does not begin
+    */
     bool late = mp_load_seq(&pool->closing) == MP_CLOSING_STOP;
     unsigned status = late ? MP_CANCELLED : (unsigned)task->run(worker, task->arg);
     task->status = (uint8_t)(status < MP_STATUS_COUNT ? status : MP_FAILED);
@@ -193,15 +219,19 @@ static bool execute(mp_worker *worker, mp_task *task, bool tail, bool own) {
   return started;
 }
 
-bool mp_pool_execute(mp_worker *worker, mp_task *task) { return execute(worker, task, false, false); }
+bool mp_pool_execute(mp_worker *worker, mp_task *task) {
+  return execute(worker, task, false, false);
+}
 
 void mp_pool_run_job(mp_worker *worker, mp_job *job) {
   mp_task *task = mp_task_of_job(job);
   mp_pool *pool = task->pool;
   uint32_t before;
   mp_pool_leave_queue(pool, task);
-  if (mp_load_relaxed(&pool->closing) >= MP_CLOSING_CANCEL) { /* shutting down: what has not started is cancelled */
-    if (mp_task_end(task, MP_STATE_CANCELLED, true, &before)) mp_pool_finish(pool, worker, task, before, true);
+  /* shutting down: what has not started is cancelled */
+  if (mp_load_relaxed(&pool->closing) >= MP_CLOSING_CANCEL) {
+    if (mp_task_end(task, MP_STATE_CANCELLED, true, &before))
+      mp_pool_finish(pool, worker, task, before, true);
   } else {
     (void)!execute(worker, task, true, true);
   }

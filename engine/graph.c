@@ -5,7 +5,8 @@
 
 #include "jobs.h"
 
-#define CYCLE_NAMES_MAX 32 /* names written from each end of a cycle; the middle of a longer one is left out */
+/* names written from each end of a cycle; the middle of a longer one is left out */
+#define CYCLE_NAMES_MAX 32
 #define CYCLE_NAME_MAX 100 /* longer names are cut */
 
 /*
@@ -41,7 +42,8 @@ void mp_graph_destroy(mp_graph *graph) {
   mp_pool *pool = graph->pool;
   forget_prepared(graph);
   for (uint32_t i = 0; i < graph->node_count; i++)
-    if (graph->nodes[i].name != NULL) mp_alloc_free(&pool->alloc, graph->nodes[i].name, name_size(graph->nodes[i].name));
+    if (graph->nodes[i].name != NULL)
+      mp_alloc_free(&pool->alloc, graph->nodes[i].name, name_size(graph->nodes[i].name));
   mp_alloc_free(&pool->alloc, graph->nodes, graph->node_capacity * sizeof *graph->nodes);
   mp_alloc_free(&pool->alloc, graph->edges, graph->edge_capacity * sizeof *graph->edges);
   mp_alloc_free_aligned(&pool->alloc, graph, sizeof *graph);
@@ -54,14 +56,16 @@ static mp_status grow_nodes(mp_graph *graph) {
   if (graph->node_count < graph->node_capacity) return MP_OK;
   if (graph->node_capacity > UINT32_MAX / 2) return MP_NOMEM;
   uint32_t capacity = graph->node_capacity == 0 ? 16 : graph->node_capacity * 2;
-  mp_node *nodes = mp_alloc_resize(&graph->pool->alloc, graph->nodes, graph->node_capacity * sizeof *nodes, capacity * sizeof *nodes);
+  mp_node *nodes = mp_alloc_resize(&graph->pool->alloc, graph->nodes,
+                                   graph->node_capacity * sizeof *nodes, capacity * sizeof *nodes);
   if (nodes == NULL) return MP_NOMEM;
   graph->nodes = nodes;
   graph->node_capacity = capacity;
   return MP_OK;
 }
 
-mp_status mp_graph_add(mp_graph *graph, const char *name, mp_node_run *run, void *arg, uint32_t *added) {
+mp_status mp_graph_add(mp_graph *graph, const char *name, mp_node_run *run, void *arg,
+                       uint32_t *added) {
   if (mp_load_relaxed(&graph->running)) return MP_BUSY;
   if (run == NULL) return MP_INVALID;
   forget_prepared(graph);
@@ -88,7 +92,9 @@ mp_status mp_graph_edge(mp_graph *graph, uint32_t before, uint32_t after) {
   forget_prepared(graph);
   if (graph->edge_count == graph->edge_capacity) {
     size_t capacity = graph->edge_capacity == 0 ? 32 : graph->edge_capacity * 2;
-    mp_edge *edges = mp_alloc_resize(&graph->pool->alloc, graph->edges, graph->edge_capacity * sizeof *edges, capacity * sizeof *edges);
+    mp_edge *edges =
+        mp_alloc_resize(&graph->pool->alloc, graph->edges, graph->edge_capacity * sizeof *edges,
+                        capacity * sizeof *edges);
     if (edges == NULL) return MP_NOMEM;
     graph->edges = edges;
     graph->edge_capacity = capacity;
@@ -107,7 +113,8 @@ mp_status mp_graph_edge(mp_graph *graph, uint32_t before, uint32_t after) {
 
 /* Lays successors out by node: a counting sort of the edges, in the order they were added. */
 static void fill_targets(mp_graph *graph) {
-  for (uint32_t i = 0; i < graph->node_count; i++) graph->nodes[i].count = graph->nodes[i].before_count = 0;
+  for (uint32_t i = 0; i < graph->node_count; i++)
+    graph->nodes[i].count = graph->nodes[i].before_count = 0;
   for (size_t e = 0; e < graph->edge_count; e++) graph->nodes[graph->edges[e].before].count++;
   uint32_t at = 0;
   for (uint32_t i = 0; i < graph->node_count; i++) {
@@ -139,7 +146,10 @@ static void drop_repeats(mp_graph *graph) {
   }
 }
 
-/* Kahn 1962: nodes in dependency order; returns how many could be placed. Uses `pending` as its counter and leaves it reset. */
+/*
+** Kahn 1962: nodes in dependency order; returns how many could be placed. Uses `pending` as its
+** counter and leaves it reset.
+*/
 static uint32_t place(mp_graph *graph) {
   uint32_t placed = 0;
   for (uint32_t i = 0; i < graph->node_count; i++) {
@@ -163,16 +173,20 @@ static const char *node_label(const mp_graph *graph, uint32_t node, char *scratc
   return scratch;
 }
 
-static bool is_placed(const mp_graph *graph, uint32_t node) { return mp_load_relaxed(&graph->nodes[node].pending) == 0; }
+static bool is_placed(const mp_graph *graph, uint32_t node) {
+  return mp_load_relaxed(&graph->nodes[node].pending) == 0;
+}
 
 /*
-** Finds a cycle when not all nodes could be placed; returns its first node and its length. `order` then holds, for each of its
-** nodes, the one after it. A node that could not be placed has a predecessor that could not: far enough back lies a cycle.
+** Finds a cycle when not all nodes could be placed; returns its first node and its length. `order`
+** then holds, for each of its nodes, the one after it. A node that could not be placed has a
+** predecessor that could not: far enough back lies a cycle.
 */
 static uint32_t find_cycle(mp_graph *graph, uint32_t *length) {
   uint32_t *way = graph->order, node = 0, n = 0;
   for (size_t e = 0; e < graph->edge_count; e++)
-    if (!is_placed(graph, graph->edges[e].before)) way[graph->edges[e].after] = graph->edges[e].before;
+    if (!is_placed(graph, graph->edges[e].before))
+      way[graph->edges[e].after] = graph->edges[e].before;
   while (is_placed(graph, node)) node++;
   for (uint32_t i = 0; i < graph->node_count; i++) node = way[node];
   uint32_t start = node, after = node;
@@ -196,7 +210,8 @@ static void name_cycle(mp_graph *graph) {
     bool left_out = i >= CYCLE_NAMES_MAX && i + CYCLE_NAMES_MAX <= length;
     if (left_out && i > CYCLE_NAMES_MAX) continue;
     const char *label = left_out ? "..." : node_label(graph, node, scratch, sizeof scratch);
-    at += (size_t)snprintf(text + at, sizeof text - at, "%s%.*s", i == 0 ? "" : " -> ", CYCLE_NAME_MAX, label);
+    at += (size_t)snprintf(text + at, sizeof text - at, "%s%.*s", i == 0 ? "" : " -> ",
+                           CYCLE_NAME_MAX, label);
   }
   graph->cycle = mp_alloc_get(&graph->pool->alloc, at + 1);
   if (graph->cycle == NULL) return;
@@ -208,7 +223,9 @@ static mp_status prepare(mp_graph *graph) {
   mp_alloc *alloc = &graph->pool->alloc;
   if (graph->prepared) return MP_OK;
   forget_prepared(graph);
-  if (graph->node_count > 0 && (graph->order = mp_alloc_get(alloc, graph->node_count * sizeof *graph->order)) == NULL) return MP_NOMEM;
+  if (graph->node_count > 0 &&
+      (graph->order = mp_alloc_get(alloc, graph->node_count * sizeof *graph->order)) == NULL)
+    return MP_NOMEM;
   if (graph->edge_count > 0) {
     graph->targets = mp_alloc_get(alloc, graph->edge_count * sizeof *graph->targets);
     if (graph->targets == NULL) return MP_NOMEM;
@@ -220,12 +237,15 @@ static mp_status prepare(mp_graph *graph) {
     name_cycle(graph);
     return MP_CYCLE;
   }
-  for (uint32_t i = 0; i < graph->node_count; i++) mp_store_relaxed(&graph->nodes[i].pending, graph->nodes[i].before_count);
+  for (uint32_t i = 0; i < graph->node_count; i++)
+    mp_store_relaxed(&graph->nodes[i].pending, graph->nodes[i].before_count);
   graph->prepared = true;
   return MP_OK;
 }
 
-const char *mp_graph_cycle(const mp_graph *graph) { return graph->cycle == NULL ? "" : graph->cycle; }
+const char *mp_graph_cycle(const mp_graph *graph) {
+  return graph->cycle == NULL ? "" : graph->cycle;
+}
 
 /* }====================================================== */
 
@@ -235,23 +255,30 @@ const char *mp_graph_cycle(const mp_graph *graph) { return graph->cycle == NULL 
 ** =======================================================
 */
 
-/* One of a finished node's successors: true when it became ready. With one predecessor there is nothing to count. */
+/*
+** One of a finished node's successors: true when it became ready. With one predecessor there is
+** nothing to count.
+*/
 static bool arrive(mp_node *node) {
-  return node->before_count == 1 || mp_sub_acq_rel(&node->pending, 1) == 1; /* acq_rel: the last has seen all others' work */
+  /* acq_rel: the last has seen all others' work */
+  return node->before_count == 1 || mp_sub_acq_rel(&node->pending, 1) == 1;
 }
 
 /*
-** Runs a node, then its first ready successor as a continuation; the others are queued. Only queued ones are added to `active`, so a
-** chain touches nothing shared. Each is added before this node is done, so `active` cannot reach zero early.
+** Runs a node, then its first ready successor as a continuation; the others are queued. Only queued
+** ones are added to `active`, so a chain touches nothing shared. Each is added before this node is
+** done, so `active` cannot reach zero early.
 */
 static void run_node(mp_worker *worker, mp_job *job) {
   mp_node *node = (mp_node *)job;
   mp_graph *graph = node->graph;
   for (uint32_t steps = 1;; steps++) {
     mp_node *next = NULL;
-    mp_store_relaxed(&node->pending, node->before_count); /* for the next run; nobody counts this one down any more */
+    /* for the next run; nobody counts this one down any more */
+    mp_store_relaxed(&node->pending, node->before_count);
     node->run(worker, node->arg);
-    for (const uint32_t *target = graph->targets + node->first, *end = target + node->count; target < end; target++) {
+    for (const uint32_t *target = graph->targets + node->first, *end = target + node->count;
+         target < end; target++) {
       mp_node *successor = &graph->nodes[*target];
       if (!arrive(successor)) continue;
       if (next == NULL) {
@@ -275,7 +302,8 @@ static void start_roots(mp_graph *graph, mp_worker *self) {
   mp_scheduler *scheduler = &graph->pool->scheduler;
   mp_store_relaxed(&graph->active, graph->root_count);
   mp_store_relaxed(&graph->done, MP_WORD_PENDING);
-  for (uint32_t i = 0; i < graph->root_count; i++) mp_scheduler_push(scheduler, self, &graph->nodes[graph->order[i]].job);
+  for (uint32_t i = 0; i < graph->root_count; i++)
+    mp_scheduler_push(scheduler, self, &graph->nodes[graph->order[i]].job);
 }
 
 mp_status mp_graph_run(mp_graph *graph) {

@@ -1,7 +1,9 @@
 /*
-** graph.h - the reusable graph: nodes and edges are collected, checked once, and run as flat arrays.
+** graph.h - the reusable graph: nodes and edges are collected, checked once, and run as flat
+** arrays.
 **
-** One thread builds; runs do not overlap. Prepared form: successors of node i are targets[first[i]] .. targets[first[i + 1] - 1] (CSR).
+** One thread builds; runs do not overlap. Prepared form: successors of node i are targets[first[i]]
+** .. targets[first[i + 1] - 1] (CSR).
 */
 #ifndef MP_GRAPH_H
 #define MP_GRAPH_H
@@ -16,7 +18,7 @@ typedef struct mp_node {
   uint32_t before_count;    /* nodes it waits for */
   _Atomic uint32_t pending; /* of those, unfinished in this run; reset when it runs */
   mp_graph *graph;
-  char *name;               /* or NULL */
+  char *name; /* or NULL */
 } mp_node;
 
 typedef struct mp_edge {
@@ -37,7 +39,8 @@ struct mp_graph {
   size_t cycle_size;
   bool prepared;
   _Atomic uint32_t running;
-  _Alignas(MP_CACHE_LINE) _Atomic uint32_t active; /* nodes queued or running, the continuation of one not counted anew */
+  /* nodes queued or running, the continuation of one not counted anew */
+  _Alignas(MP_CACHE_LINE) _Atomic uint32_t active;
   mp_atomic_u32 done;
 };
 

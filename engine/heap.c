@@ -23,7 +23,10 @@ static mp_heap_node *meld(mp_heap_node *a, mp_heap_node *b) {
   return a;
 }
 
-/* Melds a list of siblings into one root: pairs from left to right, then the pairs from right to left. */
+/*
+** Melds a list of siblings into one root: pairs from left to right, then the pairs from right to
+** left.
+*/
 static mp_heap_node *meld_siblings(mp_heap_node *first) {
   mp_heap_node *pairs = NULL; /* chained by next, last pair first */
   while (first != NULL) {

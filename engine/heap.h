@@ -1,8 +1,9 @@
 /*
 ** heap.h - an intrusive priority heap: smallest key first, FIFO among equals, removal of any node.
 **
-** A pairing heap (Fredman, Sedgewick, Sleator, Tarjan 1986): it needs no memory of its own, so a push cannot fail.
-** push O(1), pop and remove O(log n) amortised, all iterative. Passive: the caller brings the lock.
+** A pairing heap (Fredman, Sedgewick, Sleator, Tarjan 1986): it needs no memory of its own, so a
+** push cannot fail. push O(1), pop and remove O(log n) amortised, all iterative. Passive: the
+** caller brings the lock.
 */
 #ifndef MP_HEAP_H
 #define MP_HEAP_H
@@ -12,11 +13,11 @@
 
 typedef struct mp_heap_node mp_heap_node;
 struct mp_heap_node {
-  mp_heap_node *child;   /* first child */
-  mp_heap_node *next;    /* next sibling */
-  mp_heap_node *prev;    /* previous sibling; the parent for a first child; NULL for the root */
+  mp_heap_node *child; /* first child */
+  mp_heap_node *next;  /* next sibling */
+  mp_heap_node *prev;  /* previous sibling; the parent for a first child; NULL for the root */
   int64_t key;
-  uint64_t sequence;     /* set by push: order among equal keys */
+  uint64_t sequence; /* set by push: order among equal keys */
 };
 
 /* Zeroed memory is an empty heap. */

@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <string.h>
 
-
 mp_status mp_inbox_init(mp_inbox *inbox) {
   memset(inbox, 0, sizeof *inbox);
   return mp_lock_init(&inbox->lock);

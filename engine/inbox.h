@@ -1,8 +1,9 @@
 /*
-** inbox.h - jobs submitted from outside the workers, by priority: FIFO at the normal level, heaps beside it for the rest.
+** inbox.h - jobs submitted from outside the workers, by priority: FIFO at the normal level, heaps
+** beside it for the rest.
 **
-** Any thread may call anything; every operation holds the inbox's own short lock. The counts can be read without it.
-** Nothing here allocates, so a push cannot fail.
+** Any thread may call anything; every operation holds the inbox's own short lock. The counts can be
+** read without it. Nothing here allocates, so a push cannot fail.
 */
 #ifndef MP_INBOX_H
 #define MP_INBOX_H
@@ -26,10 +27,12 @@ typedef enum mp_level { MP_LEVEL_HIGH, MP_LEVEL_NORMAL, MP_LEVEL_LOW, MP_LEVELS 
 
 typedef struct mp_inbox {
   _Alignas(MP_CACHE_LINE) mp_lock lock;
-  mp_job *head, *tail; /* guarded by lock: the normal level */
+  mp_job *head, *tail;     /* guarded by lock: the normal level */
   mp_heap side[MP_LEVELS]; /* guarded by lock: high and low, by falling priority */
-  /* atomic, written under lock. seq_cst: a push is counted before its look for sleepers; a worker announces its
-     sleep before it reads the counts (park.h) */
+  /*
+  ** atomic, written under lock. seq_cst: a push is counted before its look for sleepers; a worker
+  ** announces its sleep before it reads the counts (park.h)
+  */
   _Atomic size_t normal;
   /* what workers read before each job, and pushes at the normal level leave alone */
   _Alignas(MP_CACHE_LINE) _Atomic size_t ordered[MP_LEVELS];
@@ -43,12 +46,17 @@ void mp_inbox_push(mp_inbox *inbox, mp_job *head, mp_job *tail, size_t n);
 /* priority != 0. */
 void mp_inbox_push_ordered(mp_inbox *inbox, mp_job *job, mp_order *order, int priority);
 
-/* Takes up to min(max, count / workers + 1) normal jobs, oldest first; returns how many. max <= MP_GRAB_MAX. */
+/*
+** Takes up to min(max, count / workers + 1) normal jobs, oldest first; returns how many. max <=
+** MP_GRAB_MAX.
+*/
 size_t mp_inbox_grab(mp_inbox *inbox, mp_job **jobs, size_t max, size_t workers);
 static inline _Atomic size_t *mp_inbox_counter(mp_inbox *inbox, mp_level level) {
   return level == MP_LEVEL_NORMAL ? &inbox->normal : &inbox->ordered[level];
 }
-static inline size_t mp_inbox_count(mp_inbox *inbox, mp_level level) { return mp_load_seq(mp_inbox_counter(inbox, level)); }
+static inline size_t mp_inbox_count(mp_inbox *inbox, mp_level level) {
+  return mp_load_seq(mp_inbox_counter(inbox, level));
+}
 /* A guess, for a quick look before the lock. */
 static inline bool mp_inbox_seems_empty(mp_inbox *inbox, mp_level level) {
   return mp_load_relaxed(mp_inbox_counter(inbox, level)) == 0;

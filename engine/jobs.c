@@ -17,7 +17,8 @@ static void sleep_helping(mp_worker *self, mp_atomic_u32 *word) {
     mp_park_sleep(&scheduler->park, &self->parker, MP_FOREVER);
   }
   (void)mp_cas_acq_rel(word, &mine, MP_WORD_PENDING);
-  if (mp_park_search_end(&scheduler->park) && mp_scheduler_has_work(scheduler)) mp_park_notify(&scheduler->park);
+  if (mp_park_search_end(&scheduler->park) && mp_scheduler_has_work(scheduler))
+    mp_park_notify(&scheduler->park);
 }
 
 static void await_helping(mp_worker *self, mp_atomic_u32 *word) {
@@ -102,7 +103,10 @@ typedef struct helper {
   loop *loop;
 } helper;
 
-/* Guided self-scheduling (Polychronopoulos and Kuck 1987): large pieces first, so that few are taken. */
+/*
+** Guided self-scheduling (Polychronopoulos and Kuck 1987): large pieces first, so that few are
+** taken.
+*/
 static void run_pieces(mp_worker *worker, loop *l) {
   size_t begin = mp_load_relaxed(&l->next);
   while (begin < l->last) {
@@ -116,12 +120,15 @@ static void run_pieces(mp_worker *worker, loop *l) {
   }
 }
 
-static void run_helper(mp_worker *worker, mp_job *job) { run_pieces(worker, ((helper *)job)->loop); }
+static void run_helper(mp_worker *worker, mp_job *job) {
+  run_pieces(worker, ((helper *)job)->loop);
+}
 
 static void run_outside_helper(mp_worker *worker, mp_job *job) {
   loop *l = ((helper *)job)->loop;
   run_pieces(worker, l);
-  if (mp_sub_acq_rel(&l->running, 1) == 1) mp_word_complete(l->scheduler, &l->done); /* acq_rel: all pieces happened before */
+  /* acq_rel: all pieces happened before */
+  if (mp_sub_acq_rel(&l->running, 1) == 1) mp_word_complete(l->scheduler, &l->done);
 }
 
 static void for_helping(mp_worker *self, loop *l, helper *helpers, size_t n) {
@@ -141,7 +148,8 @@ static void for_outside(mp_pool *pool, loop *l, helper *helpers, size_t n) {
   mp_word_await(pool, NULL, &l->done);
 }
 
-mp_status mp_for(mp_pool *pool, size_t first, size_t last, size_t grain, mp_for_body *body, void *arg) {
+mp_status mp_for(mp_pool *pool, size_t first, size_t last, size_t grain, mp_for_body *body,
+                 void *arg) {
   if (first >= last) return mp_pool_status(pool);
   helper helpers[FOR_HELPERS_MAX];
   mp_worker *before = NULL, *self = mp_pool_self(pool);
@@ -150,7 +158,11 @@ mp_status mp_for(mp_pool *pool, size_t first, size_t last, size_t grain, mp_for_
   if (status != MP_OK) return status;
   size_t n = pool->scheduler.config.workers + (owner ? 1 : 0);
   if (n > FOR_HELPERS_MAX) n = FOR_HELPERS_MAX;
-  loop l = {.last = last, .grain = grain != 0 ? grain : 1, .shares = n * FOR_PIECES, .body = body, .arg = arg};
+  loop l = {.last = last,
+            .grain = grain != 0 ? grain : 1,
+            .shares = n * FOR_PIECES,
+            .body = body,
+            .arg = arg};
   atomic_init(&l.next, first);
   for (size_t i = 0; i < n; i++) helpers[i].loop = &l;
   if (owner) {

@@ -1,12 +1,15 @@
 #include "lock.h"
 
-#define LOOKS 100 /* before sleep: some microseconds, more than any section takes whose thread runs */
+/* before sleep: some microseconds, more than any section takes whose thread runs */
+#define LOOKS 100
 
 void mp_lock_take_held(mp_lock *lock) {
   for (int i = 0; i < LOOKS; i++) {
     uint32_t word = 0;
     mp_pause();
-    if (mp_load_relaxed(&lock->gate.word) == 0 && mp_cas_acq_rel(&lock->gate.word, &word, 1)) return;
+    if (mp_load_relaxed(&lock->gate.word) == 0 && mp_cas_acq_rel(&lock->gate.word, &word, 1))
+      return;
   }
-  while (mp_swap_acq_rel(&lock->gate.word, 2) != 0) (void)!mp_os_gate_wait(&lock->gate, 2, MP_FOREVER);
+  while (mp_swap_acq_rel(&lock->gate.word, 2) != 0)
+    (void)!mp_os_gate_wait(&lock->gate, 2, MP_FOREVER);
 }

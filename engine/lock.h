@@ -1,8 +1,9 @@
 /*
 ** lock.h - a lock for sections of a few instructions that are entered millions of times a second.
 **
-** Free it costs one locked instruction to take and one to give back, and no call. Whoever finds it held looks a little while, then sleeps.
-** The word is 0 free, 1 held, 2 held and somebody may sleep (Drepper, "Futexes are tricky", 2011).
+** Free it costs one locked instruction to take and one to give back, and no call. Whoever finds it
+** held looks a little while, then sleeps. The word is 0 free, 1 held, 2 held and somebody may sleep
+** (Drepper, "Futexes are tricky", 2011).
 */
 #ifndef MP_LOCK_H
 #define MP_LOCK_H
@@ -14,7 +15,9 @@ typedef struct mp_lock {
   mp_os_gate gate;
 } mp_lock;
 
-MP_CHECKED static inline mp_status mp_lock_init(mp_lock *lock) { return mp_os_gate_init(&lock->gate); }
+MP_CHECKED static inline mp_status mp_lock_init(mp_lock *lock) {
+  return mp_os_gate_init(&lock->gate);
+}
 static inline void mp_lock_close(mp_lock *lock) { mp_os_gate_close(&lock->gate); }
 
 void mp_lock_take_held(mp_lock *lock);

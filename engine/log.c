@@ -14,7 +14,8 @@ mp_status mp_log_init(mp_log *log, mp_log_sink *sink, void *ud, mp_log_level lev
 
 void mp_log_close(mp_log *log) { pthread_mutex_destroy(&log->lock); }
 
-void mp_log_vwrite(mp_log *log, mp_log_level level, const char *area, const char *format, va_list args) {
+void mp_log_vwrite(mp_log *log, mp_log_level level, const char *area, const char *format,
+                   va_list args) {
   char line[MP_LOG_LINE_MAX];
   if (!mp_log_on(log, level)) return;
   vsnprintf(line, sizeof line, format, args);

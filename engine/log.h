@@ -1,5 +1,6 @@
 /*
-** log.h - levelled lines to the host's sink. Silent without one. Any thread; the sink sees one call at a time.
+** log.h - levelled lines to the host's sink. Silent without one. Any thread; the sink sees one call
+** at a time.
 */
 #ifndef MP_LOG_H
 #define MP_LOG_H
@@ -13,19 +14,22 @@
 #define MP_LOG_LINE_MAX 1024 /* longer lines are cut */
 
 typedef struct mp_log {
-  mp_log_sink *sink;     /* constant after init */
+  mp_log_sink *sink; /* constant after init */
   void *ud;
   mp_log_level level;
-  pthread_mutex_t lock;  /* held only around the sink */
+  pthread_mutex_t lock; /* held only around the sink */
 } mp_log;
 
 MP_CHECKED mp_status mp_log_init(mp_log *log, mp_log_sink *sink, void *ud, mp_log_level level);
 void mp_log_close(mp_log *log);
 
-static inline bool mp_log_on(const mp_log *log, mp_log_level level) { return log->sink != NULL && level <= log->level; }
+static inline bool mp_log_on(const mp_log *log, mp_log_level level) {
+  return log->sink != NULL && level <= log->level;
+}
 
 void mp_log_write(mp_log *log, mp_log_level level, const char *area, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-void mp_log_vwrite(mp_log *log, mp_log_level level, const char *area, const char *format, va_list args);
+void mp_log_vwrite(mp_log *log, mp_log_level level, const char *area, const char *format,
+                   va_list args);
 
 #endif

@@ -23,7 +23,8 @@ mp_status mp_mailbox_open(mp_mailbox_host *host, mp_mailbox **mailbox) {
 void mp_mailbox_retain(mp_mailbox *mailbox) { mp_add_relaxed(&mailbox->references, 1); }
 
 void mp_mailbox_release(mp_mailbox *mailbox) {
-  if (mp_sub_acq_rel(&mailbox->references, 1) != 1) return; /* acq_rel: all use is over before the memory goes */
+  /* acq_rel: all use is over before the memory goes */
+  if (mp_sub_acq_rel(&mailbox->references, 1) != 1) return;
   assert(mailbox->head == NULL);
   mp_mailbox_host *host = mailbox->host;
   mp_os_event_fd_close(&mailbox->fd);
@@ -39,13 +40,15 @@ static void append_locked(mp_mailbox *mailbox, mp_message *message) {
   else
     mailbox->head = message;
   mailbox->tail = message;
-  if (mp_add_seq(&mailbox->count, 1) == 0 && mailbox->fd.read_fd >= 0) mp_os_event_fd_signal(&mailbox->fd);
+  if (mp_add_seq(&mailbox->count, 1) == 0 && mailbox->fd.read_fd >= 0)
+    mp_os_event_fd_signal(&mailbox->fd);
 }
 
 /* After the lock is gone: the poller may be asleep, or live in a host's event loop. */
 static void tell_poller(mp_mailbox *mailbox, bool was_empty) {
   mp_mailbox_host *host = mailbox->host;
-  if (mp_load_seq(&mailbox->awaited) != 0) mp_event_signal(host->event); /* count was raised before; pairs with mp_wait_any */
+  /* count was raised before; pairs with mp_wait_any */
+  if (mp_load_seq(&mailbox->awaited) != 0) mp_event_signal(host->event);
   if (was_empty && host->wake != NULL) host->wake(host->wake_ud);
 }
 
@@ -92,7 +95,8 @@ static void deliver_letter(mp_message *message, bool discarded) {
   mp_alloc_free(l->alloc, l, sizeof *l + l->size);
 }
 
-mp_status mp_mailbox_send(mp_mailbox *mailbox, mp_deliver *deliver, void *ud, const void *data, size_t size) {
+mp_status mp_mailbox_send(mp_mailbox *mailbox, mp_deliver *deliver, void *ud, const void *data,
+                          size_t size) {
   if (mp_mailbox_forked(mailbox)) return MP_FORKED;
   if (size > SIZE_MAX - sizeof(letter)) return MP_NOMEM;
   letter *l = mp_alloc_get(mailbox->host->alloc, sizeof *l + size);
@@ -111,7 +115,8 @@ static mp_message *take(mp_mailbox *mailbox) {
     mailbox->head = message->next;
     if (mailbox->head == NULL) mailbox->tail = NULL;
     mp_store_relaxed(&mailbox->taken, mp_load_relaxed(&mailbox->taken) + 1);
-    if (mp_sub_seq(&mailbox->count, 1) == 1 && mailbox->fd.read_fd >= 0) mp_os_event_fd_clear(&mailbox->fd);
+    if (mp_sub_seq(&mailbox->count, 1) == 1 && mailbox->fd.read_fd >= 0)
+      mp_os_event_fd_clear(&mailbox->fd);
   }
   pthread_mutex_unlock(&mailbox->lock);
   return message;

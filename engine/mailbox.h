@@ -5,8 +5,9 @@
 **   post         ok     ok     ok       ok
 **   poll         ok     -      -        ok       poll, close: the polling thread only
 **
-** A message brings its own memory, so posting news of a task's end cannot fail. Progress is bounded: past `limit` it is refused.
-** Counted by reference: messages on their way keep the mailbox alive after its close.
+** A message brings its own memory, so posting news of a task's end cannot fail. Progress is
+** bounded: past `limit` it is refused. Counted by reference: messages on their way keep the mailbox
+** alive after its close.
 */
 #ifndef MP_MAILBOX_H
 #define MP_MAILBOX_H
@@ -21,7 +22,10 @@
 typedef struct mp_message mp_message;
 struct mp_message {
   mp_message *next;
-  /* Runs the message on the polling thread, or with discarded = true only frees it, on any thread. Exactly once. */
+  /*
+  ** Runs the message on the polling thread, or with discarded = true only frees it, on any thread.
+  ** Exactly once.
+  */
   void (*deliver)(mp_message *message, bool discarded);
 };
 
@@ -34,24 +38,30 @@ typedef struct mp_mailbox_host {
   void *wake_ud;
   size_t limit;
   _Atomic uint64_t dropped;
-  void (*last_gone)(void *ud); /* called when a mailbox is freed, for whoever keeps the host alive */
+  /* called when a mailbox is freed, for whoever keeps the host alive */
+  void (*last_gone)(void *ud);
   void *last_gone_ud;
 } mp_mailbox_host;
 
 struct mp_mailbox {
-  mp_mailbox_host *host;       /* constant */
+  mp_mailbox_host *host; /* constant */
   _Atomic uint32_t references;
-  _Atomic uint32_t awaited;    /* the polling thread sleeps for this mailbox */
+  _Atomic uint32_t awaited; /* the polling thread sleeps for this mailbox */
   pthread_mutex_t lock;
-  mp_message *head, *tail;     /* guarded by lock */
-  mp_os_event_fd fd;           /* guarded by lock: open once asked for */
-  bool closed;                 /* guarded by lock */
-  _Atomic size_t count;        /* atomic, written under lock */
-  _Atomic uint64_t taken;      /* messages ever taken out; written under lock */
+  mp_message *head, *tail; /* guarded by lock */
+  mp_os_event_fd fd;       /* guarded by lock: open once asked for */
+  bool closed;             /* guarded by lock */
+  _Atomic size_t count;    /* atomic, written under lock */
+  _Atomic uint64_t taken;  /* messages ever taken out; written under lock */
 };
 
-/* After fork the lock may be held by a thread that does not exist in the child: there nobody touches a mailbox. */
-static inline bool mp_mailbox_forked(const mp_mailbox *mailbox) { return !mp_os_fork_guard_ok(mailbox->host->fork_guard); }
+/*
+** After fork the lock may be held by a thread that does not exist in the child: there nobody
+** touches a mailbox.
+*/
+static inline bool mp_mailbox_forked(const mp_mailbox *mailbox) {
+  return !mp_os_fork_guard_ok(mailbox->host->fork_guard);
+}
 
 MP_CHECKED mp_status mp_mailbox_open(mp_mailbox_host *host, mp_mailbox **mailbox);
 void mp_mailbox_retain(mp_mailbox *mailbox);

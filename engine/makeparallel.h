@@ -12,9 +12,11 @@
 **   mailbox  the queue by which finished tasks and progress reach a thread that polls.
 **
 ** Rules that hold for every function
-**   - Durations and times are nanoseconds in uint64_t, on the monotonic clock. MP_FOREVER means no limit.
+**   - Durations and times are nanoseconds in uint64_t, on the monotonic clock. MP_FOREVER means no
+**     limit.
 **   - Fallible functions return an mp_status; their outputs come last and are untouched on failure.
-**   - Nothing here prints, aborts, exits, raises a signal or longjmps. After fork(2) the child sees MP_FORKED.
+**   - Nothing here prints, aborts, exits, raises a signal or longjmps. After fork(2) the child sees
+**     MP_FORKED.
 **   - A struct that may grow carries its size first: set it with the MP_..._INIT macro.
 */
 #ifndef MAKEPARALLEL_H
@@ -70,12 +72,14 @@ typedef _Atomic uint32_t mp_atomic_u32;
   X(STUCK, "too many workers are stuck in tasks that do not return") \
   X(MEMORY, "memory limit reached")
 
+/* clang-format off */
 typedef enum mp_status {
 #define MP_STATUS_ENUM(name, text) MP_##name,
   MP_STATUS_MAP(MP_STATUS_ENUM)
 #undef MP_STATUS_ENUM
   MP_STATUS_COUNT
 } mp_status;
+/* clang-format on */
 
 /* A constant string; never NULL, also for values that are no status. Any thread. */
 MP_API const char *mp_status_text(mp_status status);
@@ -98,69 +102,119 @@ typedef struct mp_mailbox mp_mailbox;
 typedef struct mp_graph mp_graph;
 
 /*
-** Where the engine's memory comes from. `size_new == 0` frees. Called from any thread, never under an engine lock
-** that a task could need. A failure (NULL) becomes MP_NOMEM at the call that needed the memory.
+** Where the engine's memory comes from. `size_new == 0` frees. Called from any thread, never under
+** an engine lock that a task could need. A failure (NULL) becomes MP_NOMEM at the call that needed
+** the memory.
 */
 typedef struct mp_allocator {
   void *(*realloc)(void *ud, void *block, size_t size_old, size_t size_new);
   void *ud;
 } mp_allocator;
 
-typedef enum mp_log_level { MP_LOG_ERROR, MP_LOG_WARN, MP_LOG_INFO, MP_LOG_DEBUG, MP_LOG_TRACE, MP_LOG_OFF = -1 } mp_log_level;
+typedef enum mp_log_level {
+  MP_LOG_ERROR,
+  MP_LOG_WARN,
+  MP_LOG_INFO,
+  MP_LOG_DEBUG,
+  MP_LOG_TRACE,
+  MP_LOG_OFF = -1
+} mp_log_level;
 
-/* Receives one finished line (no newline). Called from any thread, one call at a time per pool, under no other lock. */
+/*
+** Receives one finished line (no newline). Called from any thread, one call at a time per pool,
+** under no other lock.
+*/
 typedef void mp_log_sink(void *ud, mp_log_level level, const char *area, const char *line);
 
 /* How much a pool takes at a time; 0: no limit. Past one, mp_submit says FULL or MEMORY. */
 typedef struct mp_limits {
-  size_t tasks;            /* tasks that have not ended */
-  size_t queue;            /* tasks that have not started; a cancelled one counts until its memory goes */
-  size_t queue_bytes;      /* the same in bytes: the task itself, the copy of its argument and desc.held_bytes */
-  unsigned memory_percent; /* 1..100: of the system's memory, or of the cgroup's if that has less, in use by whomever; looked at every 10 ms */
+  size_t tasks; /* tasks that have not ended */
+  /* tasks that have not started; a cancelled one counts until its memory goes */
+  size_t queue;
+  /* the same in bytes: the task itself, the copy of its argument and desc.held_bytes */
+  size_t queue_bytes;
+  /*
+  ** 1..100: of the system's memory, or of the cgroup's if that has less, in use by whomever; looked
+  ** at every 10 ms
+  */
+  unsigned memory_percent;
 } mp_limits;
 
 typedef struct mp_pool_config {
   size_t size;            /* sizeof(mp_pool_config) */
   unsigned workers;       /* 1..MP_WORKERS_MAX; 0: mp_cores() */
   unsigned workers_extra; /* most replacement threads for workers blocked in a wait; default 256 */
-  size_t stack_size;      /* bytes a worker's stack may use, at least 1 MiB; 0: 8 MiB (only touched pages cost memory) */
-  uint64_t spin_ns;       /* how long an idle worker or a waiting thread looks before it sleeps; default 2,000 */
-  uint64_t spin_free_ns;  /* the same while a core is free for it: fewer threads awake than cores, and while that pays; default 200,000 */
-  int owner_works;        /* nonzero: the owner runs tasks while it waits (a game's main thread), any that it finds. Default 0 */
-  int caller_runs;        /* nonzero: MP_TASK_CALLER_RUNS works on the owner too, not on workers only. Default 0 */
-  mp_limits limits;       /* default: none */
-  size_t mailbox_max;     /* progress messages a mailbox holds before it drops the next; default 65,536 */
+  /* bytes a worker's stack may use, at least 1 MiB; 0: 8 MiB (only touched pages cost memory) */
+  size_t stack_size;
+  /* how long an idle worker or a waiting thread looks before it sleeps; default 2,000 */
+  uint64_t spin_ns;
+  /*
+  ** the same while a core is free for it: fewer threads awake than cores, and while that pays;
+  ** default 200,000
+  */
+  uint64_t spin_free_ns;
+  /*
+  ** nonzero: the owner runs tasks while it waits (a game's main thread), any that it finds. Default
+  ** 0
+  */
+  int owner_works;
+  /* nonzero: MP_TASK_CALLER_RUNS works on the owner too, not on workers only. Default 0 */
+  int caller_runs;
+  mp_limits limits; /* default: none */
+  /* progress messages a mailbox holds before it drops the next; default 65,536 */
+  size_t mailbox_max;
   mp_allocator allocator; /* zeroed: malloc and free */
   mp_log_sink *log;       /* NULL: silent */
   void *log_ud;
   mp_log_level log_level;
-  void (*wake)(void *ud); /* a mailbox of the pool stopped being empty; any thread, under no lock. May be NULL */
+  /* a mailbox of the pool stopped being empty; any thread, under no lock. May be NULL */
+  void (*wake)(void *ud);
   void *wake_ud;
-  /* On the worker's thread, before its first and after its last task. What start returns is mp_worker_local. May be NULL */
+  /*
+  ** On the worker's thread, before its first and after its last task. What start returns is
+  ** mp_worker_local. May be NULL
+  */
   void *(*worker_start)(mp_worker *worker, void *ud);
   void (*worker_stop)(mp_worker *worker, void *local, void *ud);
   void *worker_ud;
   /*
-  ** Interrupts what a worker runs: called on the worker's own thread, in a signal handler, when its task was asked to stop, and again
-  ** every few milliseconds until the task has returned. Only what is async-signal-safe. Blocking system calls return with EINTR.
-  ** NULL: no signal is used. Else interrupt_signal (0: SIGURG) is caught; whoever caught it before still receives what we did not send.
-  ** An owner that works is interrupted too, if its thread does not block the signal: for it nobody can be let in instead.
+  ** Interrupts what a worker runs: called on the worker's own thread, in a signal handler, when its
+  ** task was asked to stop, and again every few milliseconds until the task has returned. Only what
+  ** is async-signal-safe. Blocking system calls return with EINTR. NULL: no signal is used. Else
+  ** interrupt_signal (0: SIGURG) is caught; whoever caught it before still receives what we did not
+  ** send. An owner that works is interrupted too, if its thread does not block the signal: for it
+  ** nobody can be let in instead.
   */
   void (*worker_interrupt)(mp_worker *worker, void *local, void *ud);
   int interrupt_signal;
-  uint64_t stuck_grace_ns; /* how long after its end a task's body may stay inside before its worker is replaced; default 100 ms */
-  unsigned stuck_max;      /* workers so replaced at one time before submissions are refused (MP_STUCK); default 64 */
-  /* On a worker's thread that has been idle for idle_after_ns (default 300 ms): a moment's tidying up. Nonzero: call again. May be NULL */
+  /*
+  ** how long after its end a task's body may stay inside before its worker is replaced; default 100
+  ** ms
+  */
+  uint64_t stuck_grace_ns;
+  /* workers so replaced at one time before submissions are refused (MP_STUCK); default 64 */
+  unsigned stuck_max;
+  /*
+  ** On a worker's thread that has been idle for idle_after_ns (default 300 ms): a moment's tidying
+  ** up. Nonzero: call again. May be NULL
+  */
   int (*worker_idle)(mp_worker *worker, void *local, void *ud);
   uint64_t idle_after_ns;
-  void (*closed)(void *ud); /* no thread and no task is left, and but for the allocator no hook is called any more. Any thread. May be NULL */
+  /*
+  ** no thread and no task is left, and but for the allocator no hook is called any more. Any
+  ** thread. May be NULL
+  */
+  void (*closed)(void *ud);
   void *closed_ud;
 } mp_pool_config;
 
 /* A config with every default in place. */
 MP_API mp_pool_config mp_pool_config_default(void);
 
-/* Cores this process may use: the affinity mask, cut by the cgroup's CPU quota; at least 1. Any thread. */
+/*
+** Cores this process may use: the affinity mask, cut by the cgroup's CPU quota; at least 1. Any
+** thread.
+*/
 MP_API unsigned mp_cores(void);
 
 /* The monotonic clock that every duration here refers to, in nanoseconds. Any thread. */
@@ -168,29 +222,35 @@ MP_API uint64_t mp_now(void);
 
 /*
 ** Creates a pool; the calling thread becomes its owner. Blocks until the threads exist.
-** With fewer threads than asked for it still succeeds (see mp_pool_info) unless not one could be created. The first pool of a process that
-** has threads already may take 20 ms more, which Linux takes to register it for membarrier(2).
+** With fewer threads than asked for it still succeeds (see mp_pool_info) unless not one could be
+** created. The first pool of a process that has threads already may take 20 ms more, which Linux
+** takes to register it for membarrier(2).
 ** Errors: INVALID, NOMEM, NOTHREAD, SYSTEM.
 */
 MP_API MP_CHECKED mp_status mp_pool_create(const mp_pool_config *config, mp_pool **pool);
 
 typedef struct mp_pool_info {
-  size_t size;                                    /* sizeof(mp_pool_info) */
-  unsigned workers;                               /* threads that run tasks */
-  unsigned workers_extra;                         /* replacement threads alive now */
-  uint64_t submitted;                             /* submitted == finished + live */
-  uint64_t finished;                              /* finished == done + failed + cancelled + timed_out */
+  size_t size;            /* sizeof(mp_pool_info) */
+  unsigned workers;       /* threads that run tasks */
+  unsigned workers_extra; /* replacement threads alive now */
+  uint64_t submitted;     /* submitted == finished + live */
+  /* finished == done + failed + cancelled + timed_out */
+  uint64_t finished;
   uint64_t done, failed, cancelled, timed_out;
-  uint64_t waiting, running;                      /* a snapshot: waiting counts tasks queued or held by dependencies */
-  uint64_t steals, parks;                         /* since creation */
-  uint64_t refused;                               /* submissions that found the pool full */
-  size_t tasks_peak, queue, queue_bytes;          /* of what the limits count; 0 while there are none */
-  unsigned stuck;                                 /* workers set aside now, in tasks that are over and do not return */
-  uint64_t messages_dropped;                      /* progress messages a full mailbox refused */
-  size_t bytes;                                   /* held by the engine from its allocator */
+  /* a snapshot: waiting counts tasks queued or held by dependencies */
+  uint64_t waiting, running;
+  uint64_t steals, parks; /* since creation */
+  uint64_t refused;       /* submissions that found the pool full */
+  /* of what the limits count; 0 while there are none */
+  size_t tasks_peak, queue, queue_bytes;
+  /* workers set aside now, in tasks that are over and do not return */
+  unsigned stuck;
+  uint64_t messages_dropped; /* progress messages a full mailbox refused */
+  size_t bytes;              /* held by the engine from its allocator */
 } mp_pool_info;
 
-#define MP_POOL_INFO_INIT {sizeof(mp_pool_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define MP_POOL_INFO_INIT \
+  { sizeof(mp_pool_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* The config it was made from, with every default in place. Any thread. */
 MP_API const mp_pool_config *mp_pool_get_config(const mp_pool *pool);
@@ -199,18 +259,21 @@ MP_API const mp_pool_config *mp_pool_get_config(const mp_pool *pool);
 MP_API MP_CHECKED mp_status mp_pool_set_limits(mp_pool *pool, const mp_limits *limits);
 
 /*
-** Waits until the pool would take a task again whose argument takes `bytes` (arg_size + held_bytes), or mailbox (may be NULL) has messages;
-** OK also when it shuts down: submit again and see. On a worker it lets others work meanwhile.
-** Errors: FULL (so large a task never fits), TIMEOUT, INTERRUPTED, CANCELLED (the task that waits was asked to stop), FORKED.
+** Waits until the pool would take a task again whose argument takes `bytes` (arg_size +
+** held_bytes), or mailbox (may be NULL) has messages; OK also when it shuts down: submit again and
+** see. On a worker it lets others work meanwhile.
+** Errors: FULL (so large a task never fits), TIMEOUT, INTERRUPTED, CANCELLED (the task that waits
+** was asked to stop), FORKED.
 */
-MP_API MP_CHECKED mp_status mp_wait_room(mp_pool *pool, size_t bytes, mp_mailbox *mailbox, uint64_t timeout_ns);
+MP_API MP_CHECKED mp_status mp_wait_room(mp_pool *pool, size_t bytes, mp_mailbox *mailbox,
+                                         uint64_t timeout_ns);
 
 /* Fills `info`. Any thread; counters of other threads may be a moment old. */
 MP_API void mp_pool_get_info(mp_pool *pool, mp_pool_info *info);
 
 /*
-** Waits until nothing submitted is unfinished. Any thread but a worker. Blocks up to timeout_ns; an owner that works (owner_works)
-** runs tasks meanwhile if that is MP_FOREVER.
+** Waits until nothing submitted is unfinished. Any thread but a worker. Blocks up to timeout_ns; an
+** owner that works (owner_works) runs tasks meanwhile if that is MP_FOREVER.
 ** Errors: TIMEOUT, INTERRUPTED (a signal handler ran; call again), INVALID (on a worker), FORKED.
 */
 MP_API MP_CHECKED mp_status mp_pool_drain(mp_pool *pool, uint64_t timeout_ns);
@@ -228,31 +291,37 @@ typedef enum mp_shutdown_mode {
 } mp_shutdown_mode;
 
 /*
-** Stops accepting tasks and deals with the accepted ones as `mode` says; waits up to timeout_ns, then cancels what has not started,
-** asks running tasks to stop and leaves those that do not. Afterwards every task is terminal and no thread is left but the
-** stuck ones, which go when their task returns. The pool stays valid (handles can be read) until mp_pool_destroy.
-** Calling it again is harmless. Any thread but a worker. `report` may be NULL. Errors: INVALID (on a worker), FORKED.
+** Stops accepting tasks and deals with the accepted ones as `mode` says; waits up to timeout_ns,
+** then cancels what has not started, asks running tasks to stop and leaves those that do not.
+** Afterwards every task is terminal and no thread is left but the stuck ones, which go when their
+** task returns. The pool stays valid (handles can be read) until mp_pool_destroy. Calling it again
+** is harmless. Any thread but a worker. `report` may be NULL. Errors: INVALID (on a worker),
+** FORKED.
 */
-MP_API MP_CHECKED mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns, mp_shutdown_mode mode, mp_shutdown_report *report);
+MP_API MP_CHECKED mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns,
+                                             mp_shutdown_mode mode, mp_shutdown_report *report);
 
 /*
-** Lets go of the pool (if that was not done, shuts it down: MP_SHUTDOWN_CANCEL_ALL, one second). Memory is freed once
-** the last task reference, mailbox and stuck worker are gone, so destroying early is safe. NULL is ignored. Any thread but a worker.
+** Lets go of the pool (if that was not done, shuts it down: MP_SHUTDOWN_CANCEL_ALL, one second).
+** Memory is freed once the last task reference, mailbox and stuck worker are gone, so destroying
+** early is safe. NULL is ignored. Any thread but a worker.
 */
 MP_API void mp_pool_destroy(mp_pool *pool);
 
 /* Writes a line to the pool's log if `level` is enabled; `format` as printf. Any thread. */
-MP_API void mp_pool_log(mp_pool *pool, mp_log_level level, const char *area, const char *format, ...)
+MP_API void mp_pool_log(mp_pool *pool, mp_log_level level, const char *area, const char *format,
+                        ...)
 #if defined(__GNUC__) || defined(__clang__)
     __attribute__((format(printf, 4, 5)))
 #endif
     ;
 
 /*
-** Memory from the pool's allocator, counted in mp_pool_info.bytes; as realloc, with size_new == 0 to free (then NULL is returned).
-** For what travels with tasks. Any thread.
+** Memory from the pool's allocator, counted in mp_pool_info.bytes; as realloc, with size_new == 0
+** to free (then NULL is returned). For what travels with tasks. Any thread.
 */
-MP_API MP_CHECKED void *mp_pool_realloc(mp_pool *pool, void *block, size_t size_old, size_t size_new);
+MP_API MP_CHECKED void *mp_pool_realloc(mp_pool *pool, void *block, size_t size_old,
+                                        size_t size_new);
 
 /* MP_OK, or why the pool takes no tasks: SHUTDOWN, FORKED. Any thread. */
 MP_API mp_status mp_pool_status(mp_pool *pool);
@@ -266,10 +335,10 @@ MP_API mp_status mp_pool_status(mp_pool *pool);
 */
 
 typedef enum mp_state {
-  MP_STATE_WAITING,   /* for its dependencies */
-  MP_STATE_QUEUED,    /* for a worker */
+  MP_STATE_WAITING, /* for its dependencies */
+  MP_STATE_QUEUED,  /* for a worker */
   MP_STATE_RUNNING,
-  MP_STATE_DONE,      /* from here on terminal: never changes again */
+  MP_STATE_DONE, /* from here on terminal: never changes again */
   MP_STATE_FAILED,
   MP_STATE_CANCELLED,
   MP_STATE_TIMED_OUT
@@ -277,110 +346,151 @@ typedef enum mp_state {
 
 #define mp_state_is_terminal(state) ((state) >= MP_STATE_DONE)
 
-/* The body. MP_OK: done. MP_CANCELLED: cancelled. Anything else: failed with that status, with MP_FAILED if it is none. On a worker's thread. */
+/*
+** The body. MP_OK: done. MP_CANCELLED: cancelled. Anything else: failed with that status, with
+** MP_FAILED if it is none. On a worker's thread.
+*/
 typedef mp_status mp_task_run(mp_worker *worker, void *arg);
 /*
-** Called once when the task is terminal, inside mp_poll of the mailbox it was given. The news may be posted a moment after mp_wait has
-** seen the end: who needs it waits for the mailbox (mp_wait_any).
+** Called once when the task is terminal, inside mp_poll of the mailbox it was given. The news may
+** be posted a moment after mp_wait has seen the end: who needs it waits for the mailbox
+** (mp_wait_any).
 */
 typedef void mp_task_done(mp_task *task, mp_state state, void *arg);
 /*
-** Frees what arg owns: exactly once, whatever happens, as early as nothing can need it. Any thread, under no lock. Before the end of a task
-** that returned can be seen; of one that never ran, or was ended while it ran, it may come a little after.
+** Frees what arg owns: exactly once, whatever happens, as early as nothing can need it. Any thread,
+** under no lock. Before the end of a task that returned can be seen; of one that never ran, or was
+** ended while it ran, it may come a little after.
 */
 typedef void mp_task_drop(void *arg);
-/* Runs inside mp_mailbox_poll when the task is terminal; task is NULL if the news is discarded instead (its mailbox closed). */
+/*
+** Runs inside mp_mailbox_poll when the task is terminal; task is NULL if the news is discarded
+** instead (its mailbox closed).
+*/
 typedef void mp_notify(mp_task *task, mp_state state, void *ud);
-/* Runs inside mp_mailbox_poll, in order, always before the same mailbox's news of that task's end. note may be NULL. */
-typedef void mp_progress(mp_task *task, double progress, const char *note, size_t note_length, void *ud);
+/*
+** Runs inside mp_mailbox_poll, in order, always before the same mailbox's news of that task's end.
+** note may be NULL.
+*/
+typedef void mp_progress(mp_task *task, double progress, const char *note, size_t note_length,
+                         void *ud);
 
 enum {
-  MP_TASK_TIMED = 1,      /* keep the times that mp_task_times reports (three clock readings a task) */
-  MP_TASK_CALLER_RUNS = 2 /* if the pool is full, the caller (a worker; the owner with caller_runs) runs it, or works until it has run */
+  /* keep the times that mp_task_times reports (three clock readings a task) */
+  MP_TASK_TIMED = 1,
+  /*
+  ** if the pool is full, the caller (a worker; the owner with caller_runs) runs it, or works until
+  ** it has run
+  */
+  MP_TASK_CALLER_RUNS = 2
 };
 
 typedef struct mp_task_desc {
-  size_t size;          /* sizeof(mp_task_desc) */
+  size_t size; /* sizeof(mp_task_desc) */
   mp_task_run *run;
   void *arg;
-  size_t arg_size;      /* 0: arg is passed as it is. Else that many bytes at arg are copied into the task, and are its memory to the end */
-  size_t held_bytes;    /* what arg holds elsewhere, for limits.queue_bytes */
-  mp_task_drop *drop;   /* may be NULL */
-  mp_task_done *done;   /* may be NULL */
-  mp_mailbox *mailbox;  /* where done, progress and notify are delivered; NULL: the pool's own */
-  int priority;         /* 0 normal; above 0 runs before, below 0 after; FIFO among equals */
-  unsigned flags;       /* MP_TASK_... */
-  uint64_t timeout_ns;  /* counted from now, waiting included; 0: none */
-  mp_task *const *after; /* start when all of these are done; if one ends otherwise, fail with MP_DEPENDENCY */
+  /*
+  ** 0: arg is passed as it is. Else that many bytes at arg are copied into the task, and are its
+  ** memory to the end
+  */
+  size_t arg_size;
+  size_t held_bytes;   /* what arg holds elsewhere, for limits.queue_bytes */
+  mp_task_drop *drop;  /* may be NULL */
+  mp_task_done *done;  /* may be NULL */
+  mp_mailbox *mailbox; /* where done, progress and notify are delivered; NULL: the pool's own */
+  int priority;        /* 0 normal; above 0 runs before, below 0 after; FIFO among equals */
+  unsigned flags;      /* MP_TASK_... */
+  uint64_t timeout_ns; /* counted from now, waiting included; 0: none */
+  /* start when all of these are done; if one ends otherwise, fail with MP_DEPENDENCY */
+  mp_task *const *after;
   size_t after_count;
-  /* as mp_task_on_progress and mp_task_notify on `mailbox`, before the task can start; may be NULL */
+  /*
+  ** as mp_task_on_progress and mp_task_notify on `mailbox`, before the task can start; may be NULL
+  */
   mp_progress *progress;
   mp_notify *notify;
   void *listener_ud;
 } mp_task_desc;
 
-#define MP_TASK_DESC_INIT {sizeof(mp_task_desc), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define MP_TASK_DESC_INIT \
+  { sizeof(mp_task_desc), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /*
-** Submits a task. With `task` non-NULL the caller receives a reference to release. On failure nothing ran, and
-** `drop` was NOT called: arg is still the caller's. Any thread. Never blocks (but see MP_TASK_CALLER_RUNS).
-** Errors: INVALID, NOMEM, FOREIGN, SHUTDOWN, FORKED, NOTHREAD (the first deadline could not start the timer), FULL and MEMORY (a limit),
-** STUCK (stuck_max workers have been set aside).
+** Submits a task. With `task` non-NULL the caller receives a reference to release. On failure
+** nothing ran, and `drop` was NOT called: arg is still the caller's. Any thread. Never blocks (but
+** see MP_TASK_CALLER_RUNS).
+** Errors: INVALID, NOMEM, FOREIGN, SHUTDOWN, FORKED, NOTHREAD (the first deadline could not start
+** the timer), FULL and MEMORY (a limit), STUCK (stuck_max workers have been set aside).
 */
 MP_API MP_CHECKED mp_status mp_submit(mp_pool *pool, const mp_task_desc *desc, mp_task **task);
 
 /*
-** Submits n tasks that differ only in arg: arg is desc->arg + i * stride (stride 0: all the same). No `after`, no deadline, nobody who listens.
-** All or none. `tasks` may be NULL, else receives n references. Cheaper than n calls of mp_submit. Any thread.
+** Submits n tasks that differ only in arg: arg is desc->arg + i * stride (stride 0: all the same).
+** No `after`, no deadline, nobody who listens. All or none. `tasks` may be NULL, else receives n
+** references. Cheaper than n calls of mp_submit. Any thread.
 */
-MP_API MP_CHECKED mp_status mp_submit_batch(mp_pool *pool, const mp_task_desc *desc, size_t n, size_t stride, mp_task **tasks);
+MP_API MP_CHECKED mp_status mp_submit_batch(mp_pool *pool, const mp_task_desc *desc, size_t n,
+                                            size_t stride, mp_task **tasks);
 
-MP_API void mp_task_retain(mp_task *task);   /* any thread that has a reference */
-MP_API void mp_task_release(mp_task *task);  /* the last one frees result and arg; NULL is ignored */
+MP_API void mp_task_retain(mp_task *task); /* any thread that has a reference */
+/* the last one frees result and arg; NULL is ignored */
+MP_API void mp_task_release(mp_task *task);
 
-MP_API mp_state mp_task_state(const mp_task *task);     /* any thread; a terminal state is final and orders the result */
-MP_API mp_status mp_task_status(const mp_task *task);   /* OK when done; else why not. OK also while not terminal */
-MP_API uint64_t mp_task_id(const mp_task *task);        /* unique in its pool, from 1 */
+/* any thread; a terminal state is final and orders the result */
+MP_API mp_state mp_task_state(const mp_task *task);
+/* OK when done; else why not. OK also while not terminal */
+MP_API mp_status mp_task_status(const mp_task *task);
+MP_API uint64_t mp_task_id(const mp_task *task); /* unique in its pool, from 1 */
 MP_API mp_pool *mp_task_pool(const mp_task *task);
 MP_API int mp_task_priority(const mp_task *task);
-MP_API uint64_t mp_task_timeout(const mp_task *task);   /* as given; 0: none */
-/* What set_result stored: valid while a reference is held, once the task is terminal and was not taken by its deadline. */
+MP_API uint64_t mp_task_timeout(const mp_task *task); /* as given; 0: none */
+/*
+** What set_result stored: valid while a reference is held, once the task is terminal and was not
+** taken by its deadline.
+*/
 MP_API void *mp_task_result(const mp_task *task);
 /* The dependency whose end made this task fail with MP_DEPENDENCY, or NULL. Borrowed. */
 MP_API mp_task *mp_task_cause(const mp_task *task);
 /* The task's argument: desc.arg, or where its copy lies. Valid until dropped. */
 MP_API void *mp_task_arg(const mp_task *task);
 
-/* Nanoseconds queued (dependencies included) and run, so far or in all. Zeros without MP_TASK_TIMED. Any thread. */
+/*
+** Nanoseconds queued (dependencies included) and run, so far or in all. Zeros without
+** MP_TASK_TIMED. Any thread.
+*/
 MP_API void mp_task_times(const mp_task *task, uint64_t *queued_ns, uint64_t *run_ns);
 
 /* The last progress reported, 0..1. Any thread. */
 MP_API double mp_task_progress(const mp_task *task);
 
 /*
-** Waits until the task is terminal. Up to timeout_ns; 0 only looks. Outside the pool it blocks. On a worker it helps while the stack
-** allows: a task still queued runs in place, then others that this worker submitted; then a replacement worker is let in, so that it
-** never deadlocks. With a finite timeout it does not help, so as not to overrun.
+** Waits until the task is terminal. Up to timeout_ns; 0 only looks. Outside the pool it blocks. On
+** a worker it helps while the stack allows: a task still queued runs in place, then others that
+** this worker submitted; then a replacement worker is let in, so that it never deadlocks. With a
+** finite timeout it does not help, so as not to overrun.
 ** Errors: TIMEOUT, INTERRUPTED (a signal handler ran on this thread; call again), FORKED.
 */
 MP_API MP_CHECKED mp_status mp_wait(mp_task *task, uint64_t timeout_ns);
 
 /*
-** Waits until one of n tasks is terminal or, if mailbox is non-NULL, until that mailbox has messages (then *index == n), or has had:
-** what a worker runs while it waits may deliver them.
+** Waits until one of n tasks is terminal or, if mailbox is non-NULL, until that mailbox has
+** messages (then *index == n), or has had: what a worker runs while it waits may deliver them.
 ** NULL entries are skipped. Same rules and errors as mp_wait.
 */
-MP_API MP_CHECKED mp_status mp_wait_any(mp_pool *pool, mp_task *const *tasks, size_t n, mp_mailbox *mailbox, uint64_t timeout_ns, size_t *index);
+MP_API MP_CHECKED mp_status mp_wait_any(mp_pool *pool, mp_task *const *tasks, size_t n,
+                                        mp_mailbox *mailbox, uint64_t timeout_ns, size_t *index);
 
 /*
-** Cancels. Returns 1 exactly if this call or an earlier one made the outcome `cancelled`. A task that runs is asked
-** (mp_worker_cancelled turns true) and 0 is returned: its outcome is its own. Any thread. Never blocks.
+** Cancels. Returns 1 exactly if this call or an earlier one made the outcome `cancelled`. A task
+** that runs is asked (mp_worker_cancelled turns true) and 0 is returned: its outcome is its own.
+** Any thread. Never blocks.
 */
 MP_API int mp_cancel(mp_task *task);
 
 /*
-** Cancels as a deadline does: the outcome is decided now, also of a task that runs. Its body is asked to stop, and what it returns is
-** dropped. Returns 1 exactly if the outcome is `cancelled`; the task is terminal afterwards. Any thread. Never blocks.
+** Cancels as a deadline does: the outcome is decided now, also of a task that runs. Its body is
+** asked to stop, and what it returns is dropped. Returns 1 exactly if the outcome is `cancelled`;
+** the task is terminal afterwards. Any thread. Never blocks.
 */
 MP_API int mp_cancel_now(mp_task *task);
 
@@ -391,7 +501,8 @@ MP_API int mp_task_cancel_requested(const mp_task *task);
 ** Asks for a message when the task is terminal. If it is already, the message is posted at once.
 ** Any thread. Errors: NOMEM, FOREIGN, FORKED.
 */
-MP_API MP_CHECKED mp_status mp_task_notify(mp_task *task, mp_mailbox *mailbox, mp_notify *notify, void *ud);
+MP_API MP_CHECKED mp_status mp_task_notify(mp_task *task, mp_mailbox *mailbox, mp_notify *notify,
+                                           void *ud);
 
 /* }====================================================== */
 
@@ -402,36 +513,52 @@ MP_API MP_CHECKED mp_status mp_task_notify(mp_task *task, mp_mailbox *mailbox, m
 */
 
 MP_API mp_pool *mp_worker_pool(const mp_worker *worker);
-MP_API unsigned mp_worker_index(const mp_worker *worker);  /* 0 .. workers + workers_extra - 1 (one more if owner_works); stable for a thread */
-MP_API mp_task *mp_worker_task(const mp_worker *worker);   /* the task running now, or NULL inside a bare job. Borrowed */
-MP_API void *mp_worker_local(const mp_worker *worker);     /* what worker_start returned */
-MP_API void *mp_worker_ud(const mp_worker *worker);        /* config.worker_ud */
-MP_API int mp_worker_cancelled(const mp_worker *worker);   /* was the running task asked to stop? */
-MP_API size_t mp_worker_stack_left(const mp_worker *worker); /* bytes of C stack below the caller, about */
+/* 0 .. workers + workers_extra - 1 (one more if owner_works); stable for a thread */
+MP_API unsigned mp_worker_index(const mp_worker *worker);
+/* the task running now, or NULL inside a bare job. Borrowed */
+MP_API mp_task *mp_worker_task(const mp_worker *worker);
+MP_API void *mp_worker_local(const mp_worker *worker);   /* what worker_start returned */
+MP_API void *mp_worker_ud(const mp_worker *worker);      /* config.worker_ud */
+MP_API int mp_worker_cancelled(const mp_worker *worker); /* was the running task asked to stop? */
+/* bytes of C stack below the caller, about */
+MP_API size_t mp_worker_stack_left(const mp_worker *worker);
 
-/* Stores the task's result; `drop` frees it with the task (may be NULL). Replaces an earlier one. It may lie in a copied argument
-   (arg_size), which is still there when its own `drop` has been called. */
+/*
+** Stores the task's result; `drop` frees it with the task (may be NULL). Replaces an earlier one.
+** It may lie in a copied argument (arg_size), which is still there when its own `drop` has been
+** called.
+*/
 MP_API void mp_worker_set_result(mp_worker *worker, void *result, mp_task_drop *drop);
 
 /*
-** Reports progress 0..1 of the running task (any thread may report for a task it holds). `note` (may be NULL) is copied.
-** Subscribers (mp_task_on_progress) get a message; a full mailbox drops it and counts. Errors: INVALID, NOMEM, FORKED.
+** Reports progress 0..1 of the running task (any thread may report for a task it holds). `note`
+** (may be NULL) is copied. Subscribers (mp_task_on_progress) get a message; a full mailbox drops it
+** and counts. Errors: INVALID, NOMEM, FORKED.
 */
-MP_API MP_CHECKED mp_status mp_task_report(mp_task *task, double progress, const char *note, size_t note_length);
+MP_API MP_CHECKED mp_status mp_task_report(mp_task *task, double progress, const char *note,
+                                           size_t note_length);
 
-/* Sends the task's further progress to a mailbox, beside earlier subscribers; for the task's life. Errors: NOMEM, FOREIGN, FORKED. */
-MP_API MP_CHECKED mp_status mp_task_on_progress(mp_task *task, mp_mailbox *mailbox, mp_progress *progress, void *ud);
+/*
+** Sends the task's further progress to a mailbox, beside earlier subscribers; for the task's life.
+** Errors: NOMEM, FOREIGN, FORKED.
+*/
+MP_API MP_CHECKED mp_status mp_task_on_progress(mp_task *task, mp_mailbox *mailbox,
+                                                mp_progress *progress, void *ud);
 
 /* As mp_wait_any, and ends with CANCELLED as soon as the running task is asked to stop. */
-MP_API MP_CHECKED mp_status mp_worker_wait_any(mp_worker *worker, mp_task *const *tasks, size_t n, mp_mailbox *mailbox, uint64_t timeout_ns,
+MP_API MP_CHECKED mp_status mp_worker_wait_any(mp_worker *worker, mp_task *const *tasks, size_t n,
+                                               mp_mailbox *mailbox, uint64_t timeout_ns,
                                                size_t *index);
 
-/* Sleeps up to duration_ns; returns MP_CANCELLED at once when the running task is asked to stop, else MP_OK. */
+/*
+** Sleeps up to duration_ns; returns MP_CANCELLED at once when the running task is asked to stop,
+** else MP_OK.
+*/
 MP_API MP_CHECKED mp_status mp_worker_sleep(mp_worker *worker, uint64_t duration_ns);
 
 /*
-** One lock per pool for what must not run on two workers at once (initialisers of libraries that are not thread-safe).
-** Recursive; do not wait for tasks while holding it.
+** One lock per pool for what must not run on two workers at once (initialisers of libraries that
+** are not thread-safe). Recursive; do not wait for tasks while holding it.
 */
 MP_API void mp_worker_lock(mp_worker *worker);
 MP_API void mp_worker_unlock(mp_worker *worker);
@@ -446,22 +573,29 @@ MP_API void mp_worker_unlock(mp_worker *worker);
 
 /* A further mailbox (the pool has one of its own). Errors: NOMEM. */
 MP_API MP_CHECKED mp_status mp_mailbox_create(mp_pool *pool, mp_mailbox **mailbox);
-/* Discards what is undelivered; later posts are discarded on arrival. Only the thread that polls it. NULL is ignored. */
+/*
+** Discards what is undelivered; later posts are discarded on arrival. Only the thread that polls
+** it. NULL is ignored.
+*/
 MP_API void mp_mailbox_close(mp_mailbox *mailbox);
 /*
-** Delivers messages: at most `max` (0: no limit), and none is begun once budget_ns have passed (MP_FOREVER: no limit).
-** Returns how many were delivered; *left (may be NULL) how many remain. Callbacks may call anything, this function included.
-** One thread per mailbox; never blocks.
+** Delivers messages: at most `max` (0: no limit), and none is begun once budget_ns have passed
+** (MP_FOREVER: no limit). Returns how many were delivered; *left (may be NULL) how many remain.
+** Callbacks may call anything, this function included. One thread per mailbox; never blocks.
 */
 MP_API size_t mp_mailbox_poll(mp_mailbox *mailbox, uint64_t budget_ns, size_t max, size_t *left);
 MP_API size_t mp_mailbox_count(mp_mailbox *mailbox); /* messages waiting. Any thread */
 /*
-** Sends a copy of `size` bytes; `deliver` runs inside mp_mailbox_poll. Any thread. Errors: NOMEM, FULL (counted as dropped; also
-** when the mailbox is closed), FORKED.
+** Sends a copy of `size` bytes; `deliver` runs inside mp_mailbox_poll. Any thread. Errors: NOMEM,
+** FULL (counted as dropped; also when the mailbox is closed), FORKED.
 */
 typedef void mp_deliver(void *ud, const void *data, size_t size);
-MP_API MP_CHECKED mp_status mp_mailbox_send(mp_mailbox *mailbox, mp_deliver *deliver, void *ud, const void *data, size_t size);
-/* A descriptor readable while messages wait; created by the first call, closed with the mailbox. Errors: SYSTEM, FORKED. */
+MP_API MP_CHECKED mp_status mp_mailbox_send(mp_mailbox *mailbox, mp_deliver *deliver, void *ud,
+                                            const void *data, size_t size);
+/*
+** A descriptor readable while messages wait; created by the first call, closed with the mailbox.
+** Errors: SYSTEM, FORKED.
+*/
 MP_API MP_CHECKED mp_status mp_mailbox_fd(mp_mailbox *mailbox, int *fd);
 
 /* The same for the pool's own mailbox: a frame calls mp_poll(pool, budget_ns, 0). */
@@ -478,29 +612,35 @@ MP_API MP_CHECKED mp_status mp_fd(mp_pool *pool, int *fd);
 */
 
 /*
-** Memory of the caller's, alive until joined. The engine does not touch it after `run` of a joined job has returned.
-** After Cilk's spawn and sync: the forking worker usually runs the job itself, idle workers steal the oldest.
+** Memory of the caller's, alive until joined. The engine does not touch it after `run` of a joined
+** job has returned. After Cilk's spawn and sync: the forking worker usually runs the job itself,
+** idle workers steal the oldest.
 */
 typedef struct mp_job mp_job;
 struct mp_job {
   void (*run)(mp_worker *worker, mp_job *job);
-  mp_job *next;        /* the engine's */
-  mp_atomic_u32 done;  /* the engine's */
-  uint32_t kind;       /* the engine's */
+  mp_job *next;       /* the engine's */
+  mp_atomic_u32 done; /* the engine's */
+  uint32_t kind;      /* the engine's */
 };
 
-/* Lets `job` run on this worker or another. Only on a worker's own thread. Never fails, never blocks. */
+/*
+** Lets `job` run on this worker or another. Only on a worker's own thread. Never fails, never
+** blocks.
+*/
 MP_API void mp_fork(mp_worker *worker, mp_job *job, void (*run)(mp_worker *worker, mp_job *job));
 /* Returns when the job has run, helping meanwhile. Join in reverse order of forking. */
 MP_API void mp_join(mp_worker *worker, mp_job *job);
 
 /*
-** Calls body(worker, begin, end, arg) over pieces that cover first..last-1 once, on all workers, and returns when all have.
-** Pieces are guided: large first, never below `grain` (0: chosen). Called by the owner (owner_works) or on a worker
-** the caller takes part; elsewhere it blocks. Errors: NOMEM, SHUTDOWN, FORKED.
+** Calls body(worker, begin, end, arg) over pieces that cover first..last-1 once, on all workers,
+** and returns when all have. Pieces are guided: large first, never below `grain` (0: chosen).
+** Called by the owner (owner_works) or on a worker the caller takes part; elsewhere it blocks.
+** Errors: NOMEM, SHUTDOWN, FORKED.
 */
 typedef void mp_for_body(mp_worker *worker, size_t begin, size_t end, void *arg);
-MP_API MP_CHECKED mp_status mp_for(mp_pool *pool, size_t first, size_t last, size_t grain, mp_for_body *body, void *arg);
+MP_API MP_CHECKED mp_status mp_for(mp_pool *pool, size_t first, size_t last, size_t grain,
+                                   mp_for_body *body, void *arg);
 
 /* }====================================================== */
 
@@ -514,11 +654,21 @@ typedef void mp_node_run(mp_worker *worker, void *arg);
 
 MP_API MP_CHECKED mp_status mp_graph_create(mp_pool *pool, mp_graph **graph);
 MP_API void mp_graph_destroy(mp_graph *graph); /* not while it runs; NULL is ignored */
-/* Adds a node; `name` (may be NULL) is copied, for mp_graph_cycle. Nodes count from 0. Errors: NOMEM, BUSY. */
-MP_API MP_CHECKED mp_status mp_graph_add(mp_graph *graph, const char *name, mp_node_run *run, void *arg, uint32_t *node);
-/* `after` starts when `before` has finished. The same edge twice counts once. Errors: INVALID, NOMEM, BUSY. */
+/*
+** Adds a node; `name` (may be NULL) is copied, for mp_graph_cycle. Nodes count from 0. Errors:
+** NOMEM, BUSY.
+*/
+MP_API MP_CHECKED mp_status mp_graph_add(mp_graph *graph, const char *name, mp_node_run *run,
+                                         void *arg, uint32_t *node);
+/*
+** `after` starts when `before` has finished. The same edge twice counts once. Errors: INVALID,
+** NOMEM, BUSY.
+*/
 MP_API MP_CHECKED mp_status mp_graph_edge(mp_graph *graph, uint32_t before, uint32_t after);
-/* Runs every node once, in dependency order, and waits. One run at a time per graph. Errors: CYCLE, NOMEM (first run), SHUTDOWN, FORKED, BUSY. */
+/*
+** Runs every node once, in dependency order, and waits. One run at a time per graph. Errors: CYCLE,
+** NOMEM (first run), SHUTDOWN, FORKED, BUSY.
+*/
 MP_API MP_CHECKED mp_status mp_graph_run(mp_graph *graph);
 /* After MP_CYCLE: the cycle as "a -> b -> a"; valid until the graph changes. Otherwise "". */
 MP_API const char *mp_graph_cycle(const mp_graph *graph);
@@ -533,8 +683,12 @@ MP_API const char *mp_graph_cycle(const mp_graph *graph);
 
 typedef struct mp_bytes mp_bytes;
 /* Copies `size` bytes. Errors: NOMEM. */
-MP_API MP_CHECKED mp_status mp_bytes_create(mp_pool *pool, const void *data, size_t size, mp_bytes **bytes);
-/* The block keeps its pool alive no longer: whoever holds it lets go in the pool's `closed` hook at the latest. While only the caller has it. */
+MP_API MP_CHECKED mp_status mp_bytes_create(mp_pool *pool, const void *data, size_t size,
+                                            mp_bytes **bytes);
+/*
+** The block keeps its pool alive no longer: whoever holds it lets go in the pool's `closed` hook at
+** the latest. While only the caller has it.
+*/
 MP_API void mp_bytes_weaken(mp_bytes *bytes);
 MP_API void mp_bytes_retain(mp_bytes *bytes);
 MP_API void mp_bytes_release(mp_bytes *bytes);
@@ -548,28 +702,32 @@ MP_API uint64_t mp_bytes_id(const mp_bytes *bytes); /* unique in its pool, never
 ** Cache: results by key, shared by threads
 ** =======================================================
 **
-** A store of bytes under bytes: what was used longest ago goes first when there are too many or they are too large. It belongs to no
-** pool and holds no thread. Every function may be called from any thread; none calls out while it holds the cache's lock.
+** A store of bytes under bytes: what was used longest ago goes first when there are too many or
+** they are too large. It belongs to no pool and holds no thread. Every function may be called from
+** any thread; none calls out while it holds the cache's lock.
 **
-** Who finds nothing receives a flight, the right to be the only one to compute it, and must end it; others may wait for that. To be sure
-** that no two wait for each other, a thread with a flight of its own should not wait: it computes what it lacks itself.
+** Who finds nothing receives a flight, the right to be the only one to compute it, and must end it;
+** others may wait for that. To be sure that no two wait for each other, a thread with a flight of
+** its own should not wait: it computes what it lacks itself.
 */
 
 typedef struct mp_cache mp_cache;
-typedef struct mp_cache_value mp_cache_value; /* immutable bytes; whoever reads them holds the cache's memory, too */
+/* immutable bytes; whoever reads them holds the cache's memory, too */
+typedef struct mp_cache_value mp_cache_value;
 typedef struct mp_flight mp_flight;
 
 typedef struct mp_cache_config {
-  size_t size;            /* sizeof(mp_cache_config) */
-  size_t entries_max;     /* at least 1; 0: no limit */
-  size_t bytes_max;       /* of keys, values and what keeps them; 0: no limit */
-  uint64_t ttl_ns;        /* a value is forgotten so long after it was put; 0: never */
-  mp_allocator allocator; /* zeroed: malloc and free */
+  size_t size;                 /* sizeof(mp_cache_config) */
+  size_t entries_max;          /* at least 1; 0: no limit */
+  size_t bytes_max;            /* of keys, values and what keeps them; 0: no limit */
+  uint64_t ttl_ns;             /* a value is forgotten so long after it was put; 0: never */
+  mp_allocator allocator;      /* zeroed: malloc and free */
   uint64_t (*clock)(void *ud); /* NULL: mp_now */
   void *clock_ud;
 } mp_cache_config;
 
-#define MP_CACHE_CONFIG_INIT {sizeof(mp_cache_config), 0, 0, 0, {0, 0}, 0, 0}
+#define MP_CACHE_CONFIG_INIT \
+  { sizeof(mp_cache_config), 0, 0, 0, {0, 0}, 0, 0 }
 
 typedef struct mp_cache_info {
   size_t size;           /* sizeof(mp_cache_info) */
@@ -578,7 +736,8 @@ typedef struct mp_cache_info {
   uint64_t evicted, expired;
 } mp_cache_info;
 
-#define MP_CACHE_INFO_INIT {sizeof(mp_cache_info), 0, 0, 0, 0, 0, 0}
+#define MP_CACHE_INFO_INIT \
+  { sizeof(mp_cache_info), 0, 0, 0, 0, 0, 0 }
 
 /* Errors: INVALID, NOMEM, SYSTEM. The creator has the first reference. */
 MP_API MP_CHECKED mp_status mp_cache_create(const mp_cache_config *config, mp_cache **cache);
@@ -586,14 +745,23 @@ MP_API void mp_cache_retain(mp_cache *cache);
 MP_API void mp_cache_release(mp_cache *cache); /* NULL is ignored */
 
 /*
-** MP_OK with a value, a reference to release; or MP_OK with NULL and a flight to end. MP_BUSY: another thread computes it and was not done
-** within wait_ns (0: does not wait). Other errors: NOMEM, INTERRUPTED (a signal handler ran while it waited), FORKED.
+** MP_OK with a value, a reference to release; or MP_OK with NULL and a flight to end. MP_BUSY:
+** another thread computes it and was not done within wait_ns (0: does not wait). Other errors:
+** NOMEM, INTERRUPTED (a signal handler ran while it waited), FORKED.
 */
-MP_API MP_CHECKED mp_status mp_cache_get(mp_cache *cache, const void *key, size_t key_size, uint64_t wait_ns, mp_cache_value **value,
+MP_API MP_CHECKED mp_status mp_cache_get(mp_cache *cache, const void *key, size_t key_size,
+                                         uint64_t wait_ns, mp_cache_value **value,
                                          mp_flight **flight);
-/* Keeps a copy, in place of an older value. Errors: NOMEM, FULL (larger than bytes_max; the older value is gone), FORKED. */
-MP_API MP_CHECKED mp_status mp_cache_put(mp_cache *cache, const void *key, size_t key_size, const void *data, size_t size);
-/* Frees the flight, with or without a value put; whoever waits looks again. Exactly once; any thread. */
+/*
+** Keeps a copy, in place of an older value. Errors: NOMEM, FULL (larger than bytes_max; the older
+** value is gone), FORKED.
+*/
+MP_API MP_CHECKED mp_status mp_cache_put(mp_cache *cache, const void *key, size_t key_size,
+                                         const void *data, size_t size);
+/*
+** Frees the flight, with or without a value put; whoever waits looks again. Exactly once; any
+** thread.
+*/
 MP_API void mp_flight_end(mp_flight *flight);
 /* Forgets all values; counters stay. Flights go on. */
 MP_API void mp_cache_clear(mp_cache *cache);
@@ -612,7 +780,10 @@ MP_API void mp_cache_value_release(mp_cache_value *value);
 
 typedef struct mp_meter mp_meter;
 
-/* Durations fall into buckets that are at most an eighth of their lower bound wide: 8 for each power of two. */
+/*
+** Durations fall into buckets that are at most an eighth of their lower bound wide: 8 for each
+** power of two.
+*/
 #define MP_METER_BUCKETS 496
 
 typedef struct mp_meter_sum {
@@ -621,7 +792,8 @@ typedef struct mp_meter_sum {
   uint64_t buckets[MP_METER_BUCKETS];
 } mp_meter_sum;
 
-MP_API MP_CHECKED mp_status mp_meter_create(const mp_allocator *allocator, mp_meter **meter); /* allocator NULL: malloc. Errors: NOMEM */
+/* allocator NULL: malloc. Errors: NOMEM */
+MP_API MP_CHECKED mp_status mp_meter_create(const mp_allocator *allocator, mp_meter **meter);
 MP_API void mp_meter_retain(mp_meter *meter);
 MP_API void mp_meter_release(mp_meter *meter); /* NULL is ignored */
 /* Counts one call. Any thread, never waits. */
@@ -631,7 +803,10 @@ MP_API void mp_meter_reset(mp_meter *meter);
 /* An empty sum, and what a meter has counted added to it. */
 MP_API void mp_meter_sum_init(mp_meter_sum *sum);
 MP_API void mp_meter_add(mp_meter *meter, mp_meter_sum *sum);
-/* The duration that the share q, 0..1, of all calls did not exceed, to within a bucket; 0 if there were none. */
+/*
+** The duration that the share q, 0..1, of all calls did not exceed, to within a bucket; 0 if there
+** were none.
+*/
 MP_API uint64_t mp_meter_quantile(const mp_meter_sum *sum, double q);
 
 /* }====================================================== */

@@ -1,6 +1,7 @@
 /*
-** meter.c - durations counted by many threads, without a lock: relaxed atomics, so a reader may see a call in one counter and not yet in
-** another. The buckets are those of an HDR histogram (Gil Tene) with three bits of precision: below 8 ns one each, then 8 a power of two.
+** meter.c - durations counted by many threads, without a lock: relaxed atomics, so a reader may see
+** a call in one counter and not yet in another. The buckets are those of an HDR histogram (Gil
+** Tene) with three bits of precision: below 8 ns one each, then 8 a power of two.
 */
 #include "alloc.h"
 
@@ -43,7 +44,8 @@ mp_status mp_meter_create(const mp_allocator *allocator, mp_meter **created) {
 void mp_meter_retain(mp_meter *meter) { mp_add_relaxed(&meter->references, 1); }
 
 void mp_meter_release(mp_meter *meter) {
-  if (meter == NULL || mp_sub_acq_rel(&meter->references, 1) != 1) return; /* acq_rel: all recording is over before it is freed */
+  /* acq_rel: all recording is over before it is freed */
+  if (meter == NULL || mp_sub_acq_rel(&meter->references, 1) != 1) return;
   mp_alloc alloc = {.hook = meter->alloc.hook};
   mp_alloc_free(&alloc, meter, sizeof *meter);
 }

@@ -62,15 +62,17 @@ static struct timespec to_timespec(uint64_t ns) {
 */
 
 /*
-** A wait without a deadline still gets one, far away: with a timeout the kernel reports EINTR after any signal
-** handler; without one it restarts the sleep after handlers installed with SA_RESTART, and Ctrl-C would not be seen.
+** A wait without a deadline still gets one, far away: with a timeout the kernel reports EINTR after
+** any signal handler; without one it restarts the sleep after handlers installed with SA_RESTART,
+** and Ctrl-C would not be seen.
 */
 #define FAR_AWAY ((uint64_t)1000000 * NS_PER_SECOND)
 
 #if defined(MP_OS_LINUX)
 
 static long futex(mp_os_gate *gate, int op, uint32_t value, const struct timespec *timeout) {
-  return syscall(SYS_futex, &gate->word, op | FUTEX_PRIVATE_FLAG, value, timeout, NULL, FUTEX_BITSET_MATCH_ANY);
+  return syscall(SYS_futex, &gate->word, op | FUTEX_PRIVATE_FLAG, value, timeout, NULL,
+                 FUTEX_BITSET_MATCH_ANY);
 }
 
 mp_status mp_os_gate_init(mp_os_gate *gate) {
@@ -106,7 +108,8 @@ mp_status mp_os_gate_init(mp_os_gate *gate) {
   pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* the wall clock may be set back */
 #endif
   int failed = pthread_mutex_init(&gate->lock, NULL);
-  if (!failed && (failed = pthread_cond_init(&gate->changed, &attr)) != 0) pthread_mutex_destroy(&gate->lock);
+  if (!failed && (failed = pthread_cond_init(&gate->changed, &attr)) != 0)
+    pthread_mutex_destroy(&gate->lock);
   pthread_condattr_destroy(&attr);
   return failed ? MP_SYSTEM : MP_OK;
 }
@@ -143,8 +146,9 @@ static bool has_pending_signal(const sigset_t *blocked) {
 }
 
 /*
-** A condition variable sleeps on through signals. So a thread that takes any holds them back, sleeps in slices, and looks after each
-** whether one came; its handler runs as the mask is restored.
+** A condition variable sleeps on through signals. So a thread that takes any holds them back,
+** sleeps in slices, and looks after each whether one came; its handler runs as the mask is
+** restored.
 */
 #define SLICE_NS ((uint64_t)50 * 1000000)
 
@@ -158,7 +162,8 @@ mp_status mp_os_gate_wait(mp_os_gate *gate, uint32_t expected, uint64_t deadline
   pthread_sigmask(SIG_SETMASK, &all, &before);
   uint64_t most = has_open_signal(&before) ? SLICE_NS : FAR_AWAY;
   pthread_mutex_lock(&gate->lock);
-  if (mp_load_seq(&gate->word) == expected) sleep_locked(gate, deadline - now < most ? deadline - now : most);
+  if (mp_load_seq(&gate->word) == expected)
+    sleep_locked(gate, deadline - now < most ? deadline - now : most);
   pthread_mutex_unlock(&gate->lock);
   bool interrupted = has_pending_signal(&before);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -185,7 +190,8 @@ void mp_os_gate_wake_all(mp_os_gate *gate) {
 ** =======================================================
 */
 
-mp_status mp_os_thread_start(mp_os_thread *thread, size_t stack_size, void *(*entry)(void *), void *arg) {
+mp_status mp_os_thread_start(mp_os_thread *thread, size_t stack_size, void *(*entry)(void *),
+                             void *arg) {
   pthread_attr_t attr;
   sigset_t all, before;
   if (MP_FAULT(THREAD)) return MP_NOTHREAD;
@@ -282,8 +288,9 @@ static bool is_heard(const struct sigaction *action) {
 }
 
 /*
-** Who used the signal before us hears it as if we were not there: what came to one of our threads goes to the process's first. Where a
-** thread cannot be reached by the process's number, it is heard on the thread it came to.
+** Who used the signal before us hears it as if we were not there: what came to one of our threads
+** goes to the process's first. Where a thread cannot be reached by the process's number, it is
+** heard on the thread it came to.
 */
 static void pass_on(int signal, siginfo_t *info, void *context, bool our_thread) {
   const struct sigaction *before = &interrupts.of[signal].before;
@@ -321,7 +328,8 @@ static void on_interrupt(int signal, siginfo_t *info, void *context) {
 
 static bool is_installed(int signal) {
   struct sigaction now;
-  return sigaction(signal, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_interrupt;
+  return sigaction(signal, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) &&
+         now.sa_sigaction == on_interrupt;
 }
 
 static mp_status install_locked(int signal, mp_os_interrupted *handle) {
@@ -331,7 +339,9 @@ static mp_status install_locked(int signal, mp_os_interrupted *handle) {
   action.sa_flags = SA_SIGINFO | SA_ONSTACK; /* no SA_RESTART: a blocking call must come back */
   sigemptyset(&action.sa_mask);
   interrupts.of[signal].handle = handle;
-  if (sigaction(signal, NULL, &interrupts.of[signal].before) != 0 || sigaction(signal, &action, NULL) != 0) return MP_INVALID;
+  if (sigaction(signal, NULL, &interrupts.of[signal].before) != 0 ||
+      sigaction(signal, &action, NULL) != 0)
+    return MP_INVALID;
   interrupts.of[signal].installed = true;
   return MP_OK;
 }
@@ -511,7 +521,8 @@ unsigned mp_os_cores(void) {
 void mp_os_memory(uint64_t *available, uint64_t *total) {
   *available = *total = 0;
 #if defined(_SC_AVPHYS_PAGES)
-  const long size = sysconf(_SC_PAGESIZE), unused = sysconf(_SC_AVPHYS_PAGES), all = sysconf(_SC_PHYS_PAGES);
+  const long size = sysconf(_SC_PAGESIZE), unused = sysconf(_SC_AVPHYS_PAGES),
+             all = sysconf(_SC_PHYS_PAGES);
   if (size <= 0 || unused < 0 || all <= 0) return;
   *available = (uint64_t)unused * (uint64_t)size; /* without what caches would give back */
   *total = (uint64_t)all * (uint64_t)size;
@@ -534,12 +545,17 @@ void mp_os_memory(uint64_t *available, uint64_t *total) {
 #define PRIVATE_EXPEDITED (1 << 3)
 #define REGISTER_PRIVATE_EXPEDITED (1 << 4)
 
-bool mp_os_fence_all_open(void) { return !MP_FAULT(FENCE) && syscall(SYS_membarrier, REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0; }
+bool mp_os_fence_all_open(void) {
+  return !MP_FAULT(FENCE) && syscall(SYS_membarrier, REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
 
 void mp_os_fence_all(void) {
   int before = errno;
   if (syscall(SYS_membarrier, PRIVATE_EXPEDITED, 0, 0) != 0) {
-    /* refused by a filter that came after open: no processor keeps a store to itself for as long as this */
+    /*
+    ** refused by a filter that came after open: no processor keeps a store to itself for as long as
+    ** this
+    */
     const struct timespec moment = {0, 1000000};
     atomic_thread_fence(memory_order_seq_cst);
     nanosleep(&moment, NULL);
@@ -597,12 +613,14 @@ void mp_os_fork_guard_close(mp_os_fork_guard *guard) {
 */
 
 #ifndef MAP_POPULATE
-#define MAP_POPULATE 0 /* where there is it, one call maps all pages: a fault each costs several times as much */
+/* where there is it, one call maps all pages: a fault each costs several times as much */
+#define MAP_POPULATE 0
 #endif
 
 void *mp_os_pages_get(size_t size) {
   if (MP_FAULT(PAGES)) return NULL;
-  void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  void *pages =
+      mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
   return pages == MAP_FAILED ? NULL : pages;
 }
 
@@ -613,5 +631,6 @@ void mp_os_pages_free(void *pages, size_t size) { munmap(pages, size); }
 void mp_os_pin(void) {
   static const char here = 0;
   Dl_info info;
-  if (dladdr(&here, &info) != 0 && info.dli_fname != NULL) (void)!dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+  if (dladdr(&here, &info) != 0 && info.dli_fname != NULL)
+    (void)!dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
 }

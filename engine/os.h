@@ -1,7 +1,9 @@
 /*
-** os.h - the only place that knows the platform: threads, the clock, sleeping and waking, descriptors, cores, memory, fork.
+** os.h - the only place that knows the platform: threads, the clock, sleeping and waking,
+** descriptors, cores, memory, fork.
 **
-** Linux is the first-class platform (futex, eventfd, cgroups); elsewhere POSIX stands in (condition variables, a pipe).
+** Linux is the first-class platform (futex, eventfd, cgroups); elsewhere POSIX stands in (condition
+** variables, a pipe).
 */
 #ifndef MP_OS_H
 #define MP_OS_H
@@ -13,7 +15,10 @@
 
 #include "makeparallel.h"
 
-/* Linux's own calls are used; -DMP_PORTABLE leaves them out, so that what other systems get is tested here (`make port-fallback`). */
+/*
+** Linux's own calls are used; -DMP_PORTABLE leaves them out, so that what other systems get is
+** tested here (`make port-fallback`).
+*/
 #if defined(__linux__) && !defined(MP_PORTABLE)
 #define MP_OS_LINUX 1
 #endif
@@ -24,8 +29,9 @@ uint64_t mp_os_now(void);
 uint64_t mp_os_deadline(uint64_t duration_ns);
 
 /*
-** Gate: one word to sleep on. wait returns when the word is no longer `expected`, when woken, at the deadline, after a signal
-** handler has run, or for no reason: callers loop on their own predicate.
+** Gate: one word to sleep on. wait returns when the word is no longer `expected`, when woken, at
+** the deadline, after a signal handler has run, or for no reason: callers loop on their own
+** predicate.
 */
 typedef struct mp_os_gate {
   _Atomic uint32_t word;
@@ -44,8 +50,9 @@ void mp_os_gate_wake_one(mp_os_gate *gate);
 void mp_os_gate_wake_all(mp_os_gate *gate);
 
 /*
-** Thread-local variables, laid out when the library is loaded: a signal handler may read them, and ThreadSanitizer need not guess where
-** they are. musl lays all of them out so, and has no room for ones that ask for it.
+** Thread-local variables, laid out when the library is loaded: a signal handler may read them, and
+** ThreadSanitizer need not guess where they are. musl lays all of them out so, and has no room for
+** ones that ask for it.
 */
 #if defined(__GLIBC__)
 #define MP_THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
@@ -55,20 +62,26 @@ void mp_os_gate_wake_all(mp_os_gate *gate);
 
 /* Threads: started with every signal blocked. */
 typedef pthread_t mp_os_thread;
-MP_CHECKED mp_status mp_os_thread_start(mp_os_thread *thread, size_t stack_size, void *(*entry)(void *), void *arg);
+MP_CHECKED mp_status mp_os_thread_start(mp_os_thread *thread, size_t stack_size,
+                                        void *(*entry)(void *), void *arg);
 void mp_os_thread_join(mp_os_thread thread);
 void mp_os_thread_detach(mp_os_thread thread);
 void mp_os_thread_name(const char *name); /* names the calling thread, where the platform can */
 extern MP_THREAD_LOCAL char mp_os_tag;
-/* An address that identifies the calling thread; unequal for threads alive at one time. Costs a register read. */
+/*
+** An address that identifies the calling thread; unequal for threads alive at one time. Costs a
+** register read.
+*/
 static inline void *mp_os_thread_tag(void) { return &mp_os_tag; }
 
 /*
-** Interrupts: a signal sent to one thread of ours, to make it look up from what it does. A disposition belongs to the process, so this is
-** the one thing that pools share: the first open installs the handler, the last close puts the earlier one back.
+** Interrupts: a signal sent to one thread of ours, to make it look up from what it does. A
+** disposition belongs to the process, so this is the one thing that pools share: the first open
+** installs the handler, the last close puts the earlier one back.
 **   handle   runs on the interrupted thread, in a signal handler, and says whose the signal was.
-** Signals that we did not send go to the earlier handler, on the process's first thread if one of ours received them.
-** All users of a signal pass the same `handle`. Errors: INVALID (no such signal, or one that cannot be caught).
+** Signals that we did not send go to the earlier handler, on the process's first thread if one of
+** ours received them. All users of a signal pass the same `handle`. Errors: INVALID (no such
+** signal, or one that cannot be caught).
 */
 typedef enum mp_os_meant {
   MP_OS_MEANT_HOST, /* the thread is none of ours, or was not interrupted by us */
@@ -87,9 +100,10 @@ void mp_os_interrupt(mp_os_thread thread, int signal);
 MP_CHECKED mp_status mp_os_lock_init(pthread_mutex_t *lock);
 
 /*
-** A fence that one thread makes for all threads of the process: what another has stored before is visible afterwards, and what it loads
-** afterwards sees what the caller has stored before. Takes some 10 us while another thread runs, less than 1 us if none does.
-** open: can the system do that? To be asked first, once at least; takes milliseconds if the process has threads already.
+** A fence that one thread makes for all threads of the process: what another has stored before is
+** visible afterwards, and what it loads afterwards sees what the caller has stored before. Takes
+** some 10 us while another thread runs, less than 1 us if none does. open: can the system do that?
+** To be asked first, once at least; takes milliseconds if the process has threads already.
 */
 bool mp_os_fence_all_open(void);
 void mp_os_fence_all(void);
@@ -103,18 +117,27 @@ void mp_os_event_fd_signal(const mp_os_event_fd *event);
 void mp_os_event_fd_clear(const mp_os_event_fd *event);
 void mp_os_event_fd_close(mp_os_event_fd *event);
 
-/* The CPU that the calling thread runs on just now, or -1; costs no system call where the C library can do without. */
+/*
+** The CPU that the calling thread runs on just now, or -1; costs no system call where the C library
+** can do without.
+*/
 int mp_os_cpu(void);
-/* Lets the calling thread go on on another CPU; which ones it may use stays as it was. Takes some 35 us. False: there is no other. */
+/*
+** Lets the calling thread go on on another CPU; which ones it may use stays as it was. Takes some
+** 35 us. False: there is no other.
+*/
 bool mp_os_leave_cpu(void);
 /* Cores by affinity and cgroup quota (v2, then v1), at least 1. */
 unsigned mp_os_cores(void);
-/* Bytes the process may still use and may use at all: the lesser of system and cgroup. 0 where unknown. */
+/*
+** Bytes the process may still use and may use at all: the lesser of system and cgroup. 0 where
+** unknown.
+*/
 void mp_os_memory(uint64_t *available, uint64_t *total);
 
 /*
-** Fork guard: true from its creation on, false in every child of fork(2). A page the kernel wipes on fork, so asking costs one load.
-** Where the kernel cannot, the process id is compared.
+** Fork guard: true from its creation on, false in every child of fork(2). A page the kernel wipes
+** on fork, so asking costs one load. Where the kernel cannot, the process id is compared.
 */
 typedef struct mp_os_fork_guard {
   const volatile uint32_t *page; /* NULL: compare pid */
@@ -127,11 +150,17 @@ static inline bool mp_os_fork_guard_ok(const mp_os_fork_guard *guard) {
 }
 void mp_os_fork_guard_close(mp_os_fork_guard *guard);
 
-/* Zeroed pages straight from the system, and back to it at once. `size` is rounded up; NULL: none. Any thread. */
+/*
+** Zeroed pages straight from the system, and back to it at once. `size` is rounded up; NULL: none.
+** Any thread.
+*/
 MP_CHECKED void *mp_os_pages_get(size_t size);
 void mp_os_pages_free(void *pages, size_t size);
 
-/* Keeps the shared library this is in from being unloaded: a worker that is stuck may outlive whoever loaded it. */
+/*
+** Keeps the shared library this is in from being unloaded: a worker that is stuck may outlive
+** whoever loaded it.
+*/
 void mp_os_pin(void);
 
 #endif

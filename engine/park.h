@@ -1,16 +1,17 @@
 /*
 ** park.h - sleep and wake without lost wake-ups, and without waking more than needed.
 **
-** Who makes work visible calls notify afterwards; it wakes one sleeper, and only if nobody is searching already. A worker that
-** finds nothing counts as a searcher; before sleeping it announces itself, then looks once more:
+** Who makes work visible calls notify afterwards; it wakes one sleeper, and only if nobody is
+** searching already. A worker that finds nothing counts as a searcher; before sleeping it announces
+** itself, then looks once more:
 **
 **     submitter                 worker
 **     push work       (seq)     join the sleepers   (seq)
 **     read sleepers   (seq)     read the queues     (seq)
 **
-** One of the two sees the other. The last searcher to find work wakes the next (mp_park_search_end tells it to), so that the
-** one wake-up a submitter skipped is made up for. A sleep that is called off resumes as a searcher: a submitter may
-** have skipped its wake-up because of it.
+** One of the two sees the other. The last searcher to find work wakes the next (mp_park_search_end
+** tells it to), so that the one wake-up a submitter skipped is made up for. A sleep that is called
+** off resumes as a searcher: a submitter may have skipped its wake-up because of it.
 **
 **   searchers == workers looking for work + sleepers claimed by a waker that have not run yet
 */
@@ -32,10 +33,11 @@ struct mp_parker {
 
 typedef struct mp_park {
   _Alignas(MP_CACHE_LINE) mp_lock lock;
-  mp_parker *newest;           /* guarded by lock: sleepers, latest first (warm caches) */
-  _Atomic uint32_t sleepers;   /* atomic, written under lock */
+  mp_parker *newest;         /* guarded by lock: sleepers, latest first (warm caches) */
+  _Atomic uint32_t sleepers; /* atomic, written under lock */
   _Atomic uint32_t searchers;
-  _Atomic int waker_cpu;       /* relaxed: where whoever woke a sleeper last ran then; -1 if that is not known */
+  /* relaxed: where whoever woke a sleeper last ran then; -1 if that is not known */
+  _Atomic int waker_cpu;
 } mp_park;
 
 MP_CHECKED mp_status mp_park_init(mp_park *park);
@@ -53,18 +55,24 @@ void mp_park_wake_all(mp_park *park);
 /* Wakes this one if it sleeps, whatever the searchers. Any thread. */
 void mp_park_poke(mp_park *park, mp_parker *parker);
 
-/* Does the caller run where the last waker did, who most likely has gone on there, and waits for the CPU? */
+/*
+** Does the caller run where the last waker did, who most likely has gone on there, and waits for
+** the CPU?
+*/
 bool mp_park_beside_waker(const mp_park *park);
 
 void mp_park_search_begin(mp_park *park);
 /* True: the caller was the last searcher and should notify if it can see more work. */
 MP_CHECKED bool mp_park_search_end(mp_park *park);
 
-/* A searcher joins the sleepers and stops counting as a searcher; it must look at the queues again, then call one of the next two. */
+/*
+** A searcher joins the sleepers and stops counting as a searcher; it must look at the queues again,
+** then call one of the next two.
+*/
 void mp_park_announce(mp_park *park, mp_parker *parker);
 /*
-** Sleeps until woken (MP_OK), the deadline (MP_TIMEOUT) or a signal handler has run (MP_INTERRUPTED). The caller is no sleeper any more
-** but a searcher again.
+** Sleeps until woken (MP_OK), the deadline (MP_TIMEOUT) or a signal handler has run
+** (MP_INTERRUPTED). The caller is no sleeper any more but a searcher again.
 */
 mp_status mp_park_sleep(mp_park *park, mp_parker *parker, uint64_t deadline);
 /* Calls the sleep off; the caller is a searcher again. */

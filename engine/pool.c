@@ -12,7 +12,8 @@
 
 #define STACK_MIN ((size_t)1 << 20)
 #define STACK_MAX (SIZE_MAX > UINT32_MAX ? (size_t)((uint64_t)1 << 40) : (size_t)1 << 30)
-#define RELEASES 64 /* of the pool, that a worker makes at a time: the owner counts up there for each handle */
+/* of the pool, that a worker makes at a time: the owner counts up there for each handle */
+#define RELEASES 64
 #define SPIN_MAX_NS ((uint64_t)1000000000)
 #define STACK_DEFAULT ((size_t)8 << 20)
 
@@ -41,7 +42,9 @@ void mp_pool_release_task(mp_pool *pool, mp_worker *self) {
   }
 }
 
-static void on_thread_gone(mp_worker *worker, void *ud) { release_many(ud, worker->tasks.pool_releases + 1); }
+static void on_thread_gone(mp_worker *worker, void *ud) {
+  release_many(ud, worker->tasks.pool_releases + 1);
+}
 
 static void retain_ud(void *ud) { mp_pool_retain(ud); }
 static void release_ud(void *ud) { mp_pool_release(ud); }
@@ -77,15 +80,19 @@ static mp_status check_config(mp_pool_config *config) {
   if (config->workers == 0) config->workers = mp_os_cores();
   if (config->stack_size == 0) config->stack_size = STACK_DEFAULT;
   if (config->interrupt_signal == 0) config->interrupt_signal = SIGURG;
-  if (config->workers > MP_WORKERS_MAX || config->workers_extra > 64 * MP_WORKERS_MAX) return MP_INVALID;
+  if (config->workers > MP_WORKERS_MAX || config->workers_extra > 64 * MP_WORKERS_MAX)
+    return MP_INVALID;
   if (config->stack_size < STACK_MIN || config->stack_size > STACK_MAX) return MP_INVALID;
-  if (config->mailbox_max == 0 || config->spin_ns > SPIN_MAX_NS || config->spin_free_ns > SPIN_MAX_NS) return MP_INVALID;
+  if (config->mailbox_max == 0 || config->spin_ns > SPIN_MAX_NS ||
+      config->spin_free_ns > SPIN_MAX_NS)
+    return MP_INVALID;
   return MP_OK;
 }
 
 /*
-** Called by a worker that is about to sleep, and has settled tasks since. The change of nothing orders that with the drainer's count of
-** itself: either that comes first, and is seen here, or the drainer sees what this worker has counted.
+** Called by a worker that is about to sleep, and has settled tasks since. The change of nothing
+** orders that with the drainer's count of itself: either that comes first, and is seen here, or the
+** drainer sees what this worker has counted.
 */
 static void on_idle(void *ud) {
   mp_pool *pool = ud;
@@ -101,12 +108,25 @@ static void on_tidied(mp_worker *worker, void *ud) {
 
 static mp_scheduler_config scheduler_config(mp_pool *pool) {
   const mp_pool_config *c = &pool->config;
-  mp_scheduler_config config = {
-      .workers = c->workers, .workers_extra = c->workers_extra, .stack_size = c->stack_size, .spin_ns = c->spin_ns,
-      .spin_free_ns = c->spin_free_ns, .cores = mp_os_cores(),
-      .owner_works = c->owner_works != 0 || c->caller_runs != 0, .worker_start = c->worker_start, .worker_stop = c->worker_stop,
-      .worker_ud = c->worker_ud, .worker_idle = c->worker_idle, .tidied = on_tidied, .idle_after_ns = c->idle_after_ns,
-      .interrupt_signal = c->worker_interrupt != NULL ? c->interrupt_signal : 0, .idle = on_idle, .thread_comes = retain_ud, .thread_gone = on_thread_gone, .ud = pool};
+  mp_scheduler_config config = {.workers = c->workers,
+                                .workers_extra = c->workers_extra,
+                                .stack_size = c->stack_size,
+                                .spin_ns = c->spin_ns,
+                                .spin_free_ns = c->spin_free_ns,
+                                .cores = mp_os_cores(),
+                                .owner_works = c->owner_works != 0 || c->caller_runs != 0,
+                                .worker_start = c->worker_start,
+                                .worker_stop = c->worker_stop,
+                                .worker_ud = c->worker_ud,
+                                .worker_idle = c->worker_idle,
+                                .tidied = on_tidied,
+                                .idle_after_ns = c->idle_after_ns,
+                                .interrupt_signal =
+                                    c->worker_interrupt != NULL ? c->interrupt_signal : 0,
+                                .idle = on_idle,
+                                .thread_comes = retain_ud,
+                                .thread_gone = on_thread_gone,
+                                .ud = pool};
   return config;
 }
 
@@ -120,7 +140,8 @@ mp_status mp_pool_create(const mp_pool_config *given, mp_pool **created) {
   if (pool == NULL) return MP_NOMEM;
   mp_os_pin();
   pool->config = config;
-  mp_alloc_init(&pool->alloc, &config.allocator); /* counts from here: the pool's own block is not in it */
+  /* counts from here: the pool's own block is not in it */
+  mp_alloc_init(&pool->alloc, &config.allocator);
   atomic_init(&pool->references, 1);
   pool->owner_tag = mp_os_thread_tag();
   pool->tick_at = MP_FOREVER;
@@ -133,7 +154,8 @@ mp_status mp_pool_create(const mp_pool_config *given, mp_pool **created) {
   mp_os_fork_guard_open(&pool->fork_guard);
   pool->fences_all = mp_os_fence_all_open();
   if ((status = mp_admission_set(&pool->admission, &config.limits)) != MP_OK) goto fail_log;
-  if ((status = mp_log_init(&pool->log, config.log, config.log_ud, config.log_level)) != MP_OK) goto fail_log;
+  if ((status = mp_log_init(&pool->log, config.log, config.log_ud, config.log_level)) != MP_OK)
+    goto fail_log;
   if ((status = mp_event_init(&pool->event)) != MP_OK) goto fail_event;
   if ((status = mp_os_lock_init(&pool->timer_lock)) != MP_OK) goto fail_timer_lock;
   if ((status = mp_os_gate_init(&pool->timer_gate)) != MP_OK) goto fail_timer_gate;
@@ -144,13 +166,15 @@ mp_status mp_pool_create(const mp_pool_config *given, mp_pool **created) {
   if ((status = mp_task_open_stores(pool)) != MP_OK) goto fail_store;
   if ((status = mp_mailbox_open(&pool->mailbox_host, &pool->mailbox)) != MP_OK) goto fail_mailbox;
   mp_scheduler_config workers = scheduler_config(pool);
-  if ((status = mp_scheduler_init(&pool->scheduler, &pool->alloc, &pool->log, &pool->event, &workers)) != MP_OK)
+  if ((status = mp_scheduler_init(&pool->scheduler, &pool->alloc, &pool->log, &pool->event,
+                                  &workers)) != MP_OK)
     goto fail_scheduler;
   /* from here on each mailbox holds the pool */
   pool->mailbox_host.last_gone = release_ud;
   pool->mailbox_host.last_gone_ud = pool;
   mp_pool_retain(pool);
-  mp_log_write(&pool->log, MP_LOG_INFO, "pool", "started with %u workers", pool->scheduler.config.workers);
+  mp_log_write(&pool->log, MP_LOG_INFO, "pool", "started with %u workers",
+               pool->scheduler.config.workers);
   *created = pool;
   return MP_OK;
 
@@ -188,7 +212,9 @@ mp_status mp_mailbox_create(mp_pool *pool, mp_mailbox **mailbox) {
 
 const mp_pool_config *mp_pool_get_config(const mp_pool *pool) { return &pool->config; }
 mp_mailbox *mp_pool_mailbox(mp_pool *pool) { return pool->mailbox; }
-size_t mp_poll(mp_pool *pool, uint64_t budget_ns, size_t max) { return mp_mailbox_poll(pool->mailbox, budget_ns, max, NULL); }
+size_t mp_poll(mp_pool *pool, uint64_t budget_ns, size_t max) {
+  return mp_mailbox_poll(pool->mailbox, budget_ns, max, NULL);
+}
 mp_status mp_fd(mp_pool *pool, int *fd) { return mp_mailbox_fd(pool->mailbox, fd); }
 
 void *mp_pool_realloc(mp_pool *pool, void *block, size_t size_old, size_t size_new) {
@@ -228,12 +254,16 @@ static void add_counters(totals *sum, const mp_counters *c) {
   sum->parks += mp_load_relaxed(&c->parks);
 }
 
-static void add_submitted(totals *sum, const mp_counters *c) { sum->submitted += mp_load_seq(&c->submitted); }
+static void add_submitted(totals *sum, const mp_counters *c) {
+  sum->submitted += mp_load_seq(&c->submitted);
+}
 
-static void for_each_counters(mp_pool *pool, totals *sum, void (*add)(totals *, const mp_counters *)) {
+static void for_each_counters(mp_pool *pool, totals *sum,
+                              void (*add)(totals *, const mp_counters *)) {
   uint32_t slots = mp_load_acquire(&pool->scheduler.slots);
   add(sum, &pool->outside);
-  for (uint32_t i = 0; i < slots; i++) add(sum, &mp_load_relaxed(&pool->scheduler.worker[i])->counters);
+  for (uint32_t i = 0; i < slots; i++)
+    add(sum, &mp_load_relaxed(&pool->scheduler.worker[i])->counters);
 }
 
 static totals sum_counters(mp_pool *pool) {
@@ -247,8 +277,9 @@ static totals sum_counters(mp_pool *pool) {
 }
 
 /*
-** Settled is read before submitted. What a settled task submitted was counted before it settled, so each task counted in
-** `settled` has all its offspring in `submitted`; when both sums agree, nothing is left that could submit.
+** Settled is read before submitted. What a settled task submitted was counted before it settled, so
+** each task counted in `settled` has all its offspring in `submitted`; when both sums agree,
+** nothing is left that could submit.
 */
 bool mp_pool_quiet(mp_pool *pool) {
   totals sum = sum_counters(pool);
@@ -317,7 +348,8 @@ mp_status mp_pool_drain(mp_pool *pool, uint64_t timeout_ns) {
 ** =======================================================
 */
 
-#define GRACE_NS ((uint64_t)10 * 1000000) /* for tasks that were asked to stop, and again for their threads */
+/* for tasks that were asked to stop, and again for their threads */
+#define GRACE_NS ((uint64_t)10 * 1000000)
 
 static void close_to(mp_pool *pool, mp_closing closing) {
   mp_store_seq(&pool->closing, closing); /* pairs with enter and execute */
@@ -325,14 +357,19 @@ static void close_to(mp_pool *pool, mp_closing closing) {
   mp_event_signal(&pool->event);
 }
 
-/* Waits for the threads: as long as it takes if none is inside a task, else until the deadline. Returns how many stay behind. */
+/*
+** Waits for the threads: as long as it takes if none is inside a task, else until the deadline.
+** Returns how many stay behind.
+*/
 static unsigned join_workers(mp_pool *pool, uint64_t deadline) {
   totals sum = sum_counters(pool);
   uint64_t grace = mp_os_deadline(GRACE_NS);
   mp_scheduler_stop(&pool->scheduler);
   /* a body can still run though its task is over: one that its deadline has ended */
   bool idle = sum.submitted == sum.settled && sum.started == sum.returned;
-  return mp_scheduler_join(&pool->scheduler, idle ? MP_FOREVER : deadline > grace ? deadline : grace);
+  return mp_scheduler_join(&pool->scheduler, idle               ? MP_FOREVER
+                                             : deadline > grace ? deadline
+                                                                : grace);
 }
 
 /* Running tasks are asked to stop, and what is queued is cancelled. */
@@ -363,11 +400,14 @@ static void shut_down_locked(mp_pool *pool, uint64_t deadline, mp_shutdown_mode 
   pool->report.cancelled = sum.ended[2];
   pool->report.stuck = stuck;
   pool->shut_down = true;
-  mp_log_write(&pool->log, stuck > 0 ? MP_LOG_WARN : MP_LOG_INFO, "pool", "shut down: %llu done, %llu cancelled, %u stuck",
-               (unsigned long long)pool->report.done, (unsigned long long)pool->report.cancelled, stuck);
+  mp_log_write(&pool->log, stuck > 0 ? MP_LOG_WARN : MP_LOG_INFO, "pool",
+               "shut down: %llu done, %llu cancelled, %u stuck",
+               (unsigned long long)pool->report.done, (unsigned long long)pool->report.cancelled,
+               stuck);
 }
 
-mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns, mp_shutdown_mode mode, mp_shutdown_report *report) {
+mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns, mp_shutdown_mode mode,
+                           mp_shutdown_report *report) {
   if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
   if (mp_pool_self(pool) != NULL) return MP_INVALID;
   uint64_t deadline = mp_os_deadline(timeout_ns);
@@ -380,9 +420,13 @@ mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns, mp_shutdown_mode 
 
 void mp_pool_destroy(mp_pool *pool) {
   if (pool == NULL) return;
-  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return; /* its locks may be held by threads that do not exist here */
+  /* its locks may be held by threads that do not exist here */
+  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return;
   (void)!mp_pool_shutdown(pool, (uint64_t)1000000000, MP_SHUTDOWN_CANCEL_ALL, NULL);
-  /* a task that ended on its way to the queue may lie there still, with nobody to find it, and hold the pool */
+  /*
+  ** a task that ended on its way to the queue may lie there still, with nobody to find it, and hold
+  ** the pool
+  */
   mp_pool_cancel_queued(pool);
   mp_mailbox_close(pool->mailbox); /* its messages hold tasks, which hold the pool */
   mp_pool_release(pool);
@@ -394,7 +438,8 @@ static void free_pool(mp_pool *pool) {
   mp_scheduler *scheduler = &pool->scheduler;
   uint32_t slots = mp_load_acquire(&scheduler->slots);
   mp_pool_cancel_queued(pool);
-  for (uint32_t i = 0; i < slots; i++) mp_task_flush(pool, &mp_load_relaxed(&scheduler->worker[i])->tasks);
+  for (uint32_t i = 0; i < slots; i++)
+    mp_task_flush(pool, &mp_load_relaxed(&scheduler->worker[i])->tasks);
   mp_scheduler_close(scheduler);
   mp_task_flush(pool, &pool->owner_tasks);
   if (config.closed != NULL) config.closed(config.closed_ud);

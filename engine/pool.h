@@ -1,9 +1,12 @@
 /*
 ** pool.h - what a pool is made of: the only place where the parts meet.
 **
-** Order of locks, outermost first; none is held while calling the host (run, done, drop, wake, worker_start):
-**   1. shutdown_lock   2. timer_lock   3. scheduler.lock   4. mailbox.lock   5. inbox.lock, park.lock, store.lock, running_lock
-**   critical (mp_worker_lock) is the host's: taken with none of these held. log.lock is held around the sink only.
+** Order of locks, outermost first; none is held while calling the host (run, done, drop, wake,
+** worker_start):
+**   1. shutdown_lock   2. timer_lock   3. scheduler.lock   4. mailbox.lock   5. inbox.lock,
+**                      park.lock, store.lock, running_lock
+**   critical (mp_worker_lock) is the host's: taken with none of these held. log.lock is held around
+**   the sink only.
 */
 #ifndef MP_POOL_H
 #define MP_POOL_H
@@ -42,27 +45,29 @@ struct mp_pool {
   mp_event event; /* something a waiting thread may want has happened */
   pthread_mutex_t critical;
   /* read by all at each task and seldom written */
-  bool fences_all;             /* constant: see mp_pool_store_first */
-  _Atomic uint32_t closing;    /* mp_closing; only grows */
-  _Atomic uint32_t drainers;   /* threads in mp_pool_drain */
+  bool fences_all;           /* constant: see mp_pool_store_first */
+  _Atomic uint32_t closing;  /* mp_closing; only grows */
+  _Atomic uint32_t drainers; /* threads in mp_pool_drain */
   /* written by the owner, and other threads that are no workers */
   _Alignas(MP_CACHE_LINE) mp_task_lists owner_tasks; /* owner thread only */
-  mp_counters outside;         /* what happened on no worker; fetch_add */
+  mp_counters outside;                               /* what happened on no worker; fetch_add */
   /* written by all */
-  _Alignas(MP_CACHE_LINE) _Atomic uint32_t references; /* the host's, one per thread, mailbox, bytes, and task with a handle */
+  /* the host's, one per thread, mailbox, bytes, and task with a handle */
+  _Alignas(MP_CACHE_LINE) _Atomic uint32_t references;
   _Atomic uint64_t next_id, next_bytes_id;
   /* deadlines */
   _Alignas(MP_CACHE_LINE) pthread_mutex_t timer_lock;
-  mp_timers timers;            /* guarded by timer_lock */
+  mp_timers timers; /* guarded by timer_lock */
   mp_os_gate timer_gate;
-  mp_os_thread timer_thread;   /* guarded by timer_lock */
-  uint64_t tick_at;            /* guarded by timer_lock: when to look at bodies that were asked to stop; MP_FOREVER: not */
+  mp_os_thread timer_thread; /* guarded by timer_lock */
+  /* guarded by timer_lock: when to look at bodies that were asked to stop; MP_FOREVER: not */
+  uint64_t tick_at;
   bool timer_running, timer_stop; /* guarded by timer_lock */
   /* shutdown */
   pthread_mutex_t running_lock; /* held while somebody looks at what workers run: see stop.c */
   pthread_mutex_t shutdown_lock;
-  bool shut_down;              /* guarded by shutdown_lock */
-  mp_shutdown_report report;   /* guarded by shutdown_lock */
+  bool shut_down;            /* guarded by shutdown_lock */
+  mp_shutdown_report report; /* guarded by shutdown_lock */
 };
 
 void mp_pool_retain(mp_pool *pool);
@@ -82,42 +87,55 @@ static inline mp_task_lists *mp_pool_local_tasks(mp_pool *pool, mp_worker *self)
 }
 
 /*
-** Two threads each store something and then load what the other stores, and one at least must see the other: a worker does so at each
-** task, the other side seldom. Where the system lets one thread fence for all, only that side pays:
+** Two threads each store something and then load what the other stores, and one at least must see
+** the other: a worker does so at each task, the other side seldom. Where the system lets one thread
+** fence for all, only that side pays:
 **
 **   worker                                rarely, whoever
 **   mp_pool_store_first(pool, &a, ...)    store b      (seq)
 **   load b                     (seq)      mp_pool_fence(pool)
 **                                         load a       (seq)
 **
-** Elsewhere the worker's store is sequentially consistent. After Dice, Huang and Yang, "Asymmetric Dekker Synchronization" (2001); the
-** fence is membarrier(2), as in liburcu.
+** Elsewhere the worker's store is sequentially consistent. After Dice, Huang and Yang, "Asymmetric
+** Dekker Synchronization" (2001); the fence is membarrier(2), as in liburcu.
 */
-#define mp_pool_store_first(pool, p, value) ((pool)->fences_all ? mp_store_unfenced((p), (value)) : mp_store_seq((p), (value)))
+#define mp_pool_store_first(pool, p, value) \
+  ((pool)->fences_all ? mp_store_unfenced((p), (value)) : mp_store_seq((p), (value)))
 static inline void mp_pool_fence(const mp_pool *pool) {
   if (pool->fences_all) mp_os_fence_all();
 }
 
 /*
-** Counters of the calling thread: a worker's own, or the shared ones. release: what a task submitted was counted before it settles
-** (mp_pool_quiet).
+** Counters of the calling thread: a worker's own, or the shared ones. release: what a task
+** submitted was counted before it settles (mp_pool_quiet).
 */
 #define mp_pool_count(pool, self, field) \
-  ((self) != NULL ? mp_store_release(&(self)->counters.field, mp_load_relaxed(&(self)->counters.field) + 1) \
-                  : (void)mp_add_seq(&(pool)->outside.field, 1))
+  ((self) != NULL \
+       ? mp_store_release(&(self)->counters.field, mp_load_relaxed(&(self)->counters.field) + 1) \
+       : (void)mp_add_seq(&(pool)->outside.field, 1))
 
 /* submit.c: ends what is queued, for a shutdown; jobs that are no tasks stay. */
 void mp_pool_cancel_queued(mp_pool *pool);
-/* A task that counts in the limits leaves its queue, for good or for bad: once, with the engine's reference. */
+/*
+** A task that counts in the limits leaves its queue, for good or for bad: once, with the engine's
+** reference.
+*/
 void mp_pool_leave_queue(mp_pool *pool, const mp_task *task);
 
-/* finish.c: the one who ended `task` releases whom it holds. `before` is the word before the end. `tail`: the caller is the worker that ran it and has nothing left to do, so a successor may become its continuation. */
+/*
+** finish.c: the one who ended `task` releases whom it holds. `before` is the word before the end.
+** `tail`: the caller is the worker that ran it and has nothing left to do, so a successor may
+** become its continuation.
+*/
 void mp_pool_finish(mp_pool *pool, mp_worker *self, mp_task *task, uint32_t before, bool tail);
 /* Queues a task whose last dependency is done (the engine's reference passes on). */
 void mp_pool_make_ready(mp_pool *pool, mp_worker *self, mp_task *task, bool tail);
 /* Into a queue, by whoever has made it so. */
 void mp_pool_queue(mp_pool *pool, mp_worker *self, mp_task *task, bool tail);
-/* Runs a queued task here and finishes it, for one who waits for it; false if it was ended, or is run elsewhere. */
+/*
+** Runs a queued task here and finishes it, for one who waits for it; false if it was ended, or is
+** run elsewhere.
+*/
 bool mp_pool_execute(mp_worker *worker, mp_task *task);
 /* A queued task's job. */
 void mp_pool_run_job(mp_worker *worker, mp_job *job);
@@ -126,7 +144,10 @@ void mp_pool_run_job(mp_worker *worker, mp_job *job);
 MP_CHECKED mp_status mp_pool_arm(mp_pool *pool, mp_task *task);
 void mp_pool_disarm(mp_pool *pool, mp_task *task);
 void mp_pool_stop_timer(mp_pool *pool);
-/* Lets the timer thread call mp_pool_tick, at that time or before. Without a thread nothing happens. */
+/*
+** Lets the timer thread call mp_pool_tick, at that time or before. Without a thread nothing
+** happens.
+*/
 void mp_pool_tick_at(mp_pool *pool, uint64_t when);
 
 /* stop.c */
@@ -141,7 +162,10 @@ static inline void mp_pool_returned(mp_pool *pool, mp_worker *worker) {
 }
 /* Some task was asked to stop: bodies that run are interrupted, now and until they are out. */
 void mp_pool_stop_bodies(mp_pool *pool);
-/* The timer thread's part of that; returns when to call it again, MP_FOREVER if nothing is left to stop. */
+/*
+** The timer thread's part of that; returns when to call it again, MP_FOREVER if nothing is left to
+** stop.
+*/
 uint64_t mp_pool_tick(mp_pool *pool);
 /* Ends the task whatever it does; true if this did it. Its body, if it runs, is stopped. */
 bool mp_pool_end_now(mp_pool *pool, mp_task *task, mp_state state);
@@ -153,7 +177,9 @@ static inline bool mp_pool_is_owner(const mp_pool *pool) {
   return pool->scheduler.owner != NULL && mp_os_thread_tag() == pool->owner_tag;
 }
 /* Is this the owner, and does it run tasks while it waits? */
-static inline bool mp_pool_owner_works(const mp_pool *pool) { return pool->config.owner_works && mp_pool_is_owner(pool); }
+static inline bool mp_pool_owner_works(const mp_pool *pool) {
+  return pool->config.owner_works && mp_pool_is_owner(pool);
+}
 /* Works on the calling worker, or owner with a slot, until the task has ended. */
 void mp_pool_work_until(mp_pool *pool, mp_task *task);
 /* Runs, as that owner, whatever can be found; false if there was nothing. */

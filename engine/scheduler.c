@@ -8,10 +8,15 @@
 
 #define PROBE_OFTEN 32   /* one look of so many is a probe */
 #define PROBE_SELDOM 512 /* when they find nothing */
-#define FAIR_EVERY 64 /* picks between two looks at the lowest level first */
-#define HASTE_MAX 16  /* small shares of the inbox in a row, each there at once, until a worker rests */
+#define FAIR_EVERY 64    /* picks between two looks at the lowest level first */
+/* small shares of the inbox in a row, each there at once, until a worker rests */
+#define HASTE_MAX 16
 #define REST_NS ((uint64_t)500)
-#define CROWDED_MAX 8 /* times that a worker was put on the CPU of whoever woke it, each soon after the one before, until it leaves */
+/*
+** times that a worker was put on the CPU of whoever woke it, each soon after the one before, until
+** it leaves
+*/
+#define CROWDED_MAX 8
 #define CROWDED_NS ((uint64_t)100000)
 #define DISPLACED_NS ((uint64_t)100000) /* so long may a worker work on its waker's CPU */
 #define OWNER_STACK ((size_t)1 << 20)
@@ -32,7 +37,10 @@ mp_worker *mp_scheduler_owner_enter(mp_scheduler *scheduler) {
 void mp_scheduler_owner_leave(mp_worker *before) {
   mp_worker *owner = mp_self_worker;
   if (before == owner) return;
-  /* an interrupt that is on its way would be taken for the host's; it comes at once, unless the host blocks it */
+  /*
+  ** an interrupt that is on its way would be taken for the host's; it comes at once, unless the
+  ** host blocks it
+  */
   for (int i = 0; i < INTERRUPT_LOOKS && mp_load_relaxed(&owner->interrupted) != 0; i++) mp_pause();
   mp_store_relaxed(&owner->interrupted, 0);
   mp_self_worker = before;
@@ -44,7 +52,8 @@ void mp_scheduler_owner_leave(mp_worker *before) {
 ** =======================================================
 */
 
-void mp_scheduler_push_ordered(mp_scheduler *scheduler, mp_job *job, mp_order *order, int priority) {
+void mp_scheduler_push_ordered(mp_scheduler *scheduler, mp_job *job, mp_order *order,
+                               int priority) {
   mp_inbox_push_ordered(&scheduler->inbox, job, order, priority);
   mp_park_notify(&scheduler->park);
 }
@@ -68,7 +77,10 @@ void mp_scheduler_push_chain(mp_scheduler *scheduler, mp_job *head, mp_job *tail
 
 #define SHARE_MAX (MP_GRAB_MAX < MP_DEQUE_CAPACITY ? MP_GRAB_MAX : MP_DEQUE_CAPACITY)
 
-/* Takes a share of the inbox: the first to run, the rest for the own deque, so that it pops them oldest first. */
+/*
+** Takes a share of the inbox: the first to run, the rest for the own deque, so that it pops them
+** oldest first.
+*/
 static mp_job *grab(mp_worker *worker, size_t max) {
   mp_scheduler *scheduler = worker->scheduler;
   mp_job *jobs[MP_GRAB_MAX];
@@ -76,21 +88,30 @@ static mp_job *grab(mp_worker *worker, size_t max) {
   if (n == 0) return NULL;
   worker->small_share = n < MP_GRAB_MAX / 2;
   for (size_t i = n - 1; i > 0; i--)
-    if (!mp_deque_push_owner(&worker->deque, jobs[i])) mp_inbox_push(&scheduler->inbox, jobs[i], jobs[i], 1);
+    if (!mp_deque_push_owner(&worker->deque, jobs[i]))
+      mp_inbox_push(&scheduler->inbox, jobs[i], jobs[i], 1);
   worker->floor = mp_deque_bottom(&worker->deque);
-  if (n > 1) mp_park_notify(&scheduler->park); /* while they were in no queue, a searcher may have gone to sleep */
+  /* while they were in no queue, a searcher may have gone to sleep */
+  if (n > 1) mp_park_notify(&scheduler->park);
   return jobs[0];
 }
 
-static bool has_own(const mp_worker *worker) { return mp_deque_bottom(&worker->deque) > worker->floor; }
+static bool has_own(const mp_worker *worker) {
+  return mp_deque_bottom(&worker->deque) > worker->floor;
+}
 
-mp_job *mp_scheduler_find_own(mp_worker *worker) { return has_own(worker) ? mp_deque_pop_owner(&worker->deque) : NULL; }
+mp_job *mp_scheduler_find_own(mp_worker *worker) {
+  return has_own(worker) ? mp_deque_pop_owner(&worker->deque) : NULL;
+}
 
 static mp_job *pick_local(mp_worker *worker, bool fair) {
   mp_inbox *inbox = &worker->scheduler->inbox;
   mp_job *job;
   if (fair && (job = mp_inbox_pop_ordered(inbox, MP_LEVEL_LOW)) != NULL) return job;
-  /* what it pushed itself may go on for ever; a share taken from the inbox comes before the rest of the inbox */
+  /*
+  ** what it pushed itself may go on for ever; a share taken from the inbox comes before the rest of
+  ** the inbox
+  */
   if (fair && has_own(worker) && (job = grab(worker, 1)) != NULL) return job;
   if (!fair && (job = mp_inbox_pop_ordered(inbox, MP_LEVEL_HIGH)) != NULL) return job;
   if ((job = mp_deque_pop_owner(&worker->deque)) != NULL) return job;
@@ -98,8 +119,13 @@ static mp_job *pick_local(mp_worker *worker, bool fair) {
   return fair ? mp_inbox_pop_ordered(inbox, MP_LEVEL_HIGH) : NULL;
 }
 
-/* Is the next pick the one that looks at the lowest level first? Only what was found counts, not how often one looked. */
-static bool is_fair_next(const mp_worker *worker) { return (worker->picks + 1) % FAIR_EVERY == 0 && !MP_BUGGY(LOW_STARVES); }
+/*
+** Is the next pick the one that looks at the lowest level first? Only what was found counts, not
+** how often one looked.
+*/
+static bool is_fair_next(const mp_worker *worker) {
+  return (worker->picks + 1) % FAIR_EVERY == 0 && !MP_BUGGY(LOW_STARVES);
+}
 
 static mp_job *find_local(mp_worker *worker) {
   mp_job *job = pick_local(worker, is_fair_next(worker));
@@ -148,13 +174,17 @@ bool mp_scheduler_has_work(mp_scheduler *scheduler) {
 /* }====================================================== */
 
 void mp_word_complete(mp_scheduler *scheduler, mp_atomic_u32 *word) {
-  /* release: publishes the work; pairs with the acquire in await. acquire: the waiter's index is a live slot */
+  /*
+  ** release: publishes the work; pairs with the acquire in await. acquire: the waiter's index is a
+  ** live slot
+  */
   uint32_t before = mp_swap_acq_rel(word, MP_WORD_DONE);
   if (before == MP_WORD_PENDING) return;
   if (before == MP_WORD_OUTSIDE)
     mp_event_signal(scheduler->changed);
   else
-    mp_park_poke(&scheduler->park, &mp_load_relaxed(&scheduler->worker[before - MP_WORD_WORKER])->parker);
+    mp_park_poke(&scheduler->park,
+                 &mp_load_relaxed(&scheduler->worker[before - MP_WORD_WORKER])->parker);
 }
 
 /*
@@ -175,7 +205,10 @@ static mp_job *run_one(mp_worker *worker, mp_job *job) {
   job->run(worker, job); /* the job's memory may be gone after this */
   job = worker->next;
   if (job == NULL) return NULL;
-  /* a long chain must not shut out higher priorities, nor the fair pick (which counts in find_local) */
+  /*
+  ** a long chain must not shut out higher priorities, nor the fair pick (which counts in
+  ** find_local)
+  */
   if (is_fair_next(worker) || !mp_inbox_seems_empty(&scheduler->inbox, MP_LEVEL_HIGH)) {
     mp_scheduler_push(scheduler, worker, job);
     return NULL;
@@ -187,11 +220,13 @@ static mp_job *run_one(mp_worker *worker, mp_job *job) {
 void mp_scheduler_move_aside(mp_worker *worker) {
   if (mp_os_now() - worker->beside_ns < DISPLACED_NS) return;
   worker->beside_ns = 0;
-  if (mp_park_beside_waker(&worker->scheduler->park) && mp_scheduler_is_roomy(worker->scheduler)) (void)!mp_os_leave_cpu();
+  if (mp_park_beside_waker(&worker->scheduler->park) && mp_scheduler_is_roomy(worker->scheduler))
+    (void)!mp_os_leave_cpu();
 }
 
 void mp_scheduler_run(mp_worker *worker, mp_job *job) {
-  mp_job *outer = worker->next; /* a finish further up the stack may have left one before it called the host, who waits here */
+  /* a finish further up the stack may have left one before it called the host, who waits here */
+  mp_job *outer = worker->next;
   while (job != NULL) job = run_one(worker, job);
   worker->next = outer;
   mp_scheduler_settle(worker);
@@ -201,7 +236,8 @@ static void end_search(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
   if (!worker->searching) return;
   worker->searching = false;
-  if (mp_park_search_end(&scheduler->park) && mp_scheduler_has_work(scheduler)) mp_park_notify(&scheduler->park);
+  if (mp_park_search_end(&scheduler->park) && mp_scheduler_has_work(scheduler))
+    mp_park_notify(&scheduler->park);
 }
 
 void mp_patience_init(mp_patience *patience, uint64_t free_ns) {
@@ -223,7 +259,10 @@ void mp_look_end(const mp_look *look, bool found) {
   const mp_scheduler_config *config = &look->scheduler->config;
   mp_patience *patience = look->patience;
   if (look->probe) {
-    uint32_t twice = 2 * mp_load_relaxed(&patience->spacing), spacing = found ? PROBE_OFTEN : twice < PROBE_SELDOM ? twice : PROBE_SELDOM;
+    uint32_t twice = 2 * mp_load_relaxed(&patience->spacing), spacing = found ? PROBE_OFTEN
+                                                                        : twice < PROBE_SELDOM
+                                                                            ? twice
+                                                                            : PROBE_SELDOM;
     mp_store_relaxed(&patience->spacing, spacing);
     mp_store_relaxed(&patience->until_probe, spacing);
     if (!found) return;
@@ -235,9 +274,10 @@ void mp_look_end(const mp_look *look, bool found) {
 }
 
 /*
-** The kernel puts a thread that is woken on the waker's CPU for as long as it takes to notice that another one idles, which may be tens of
-** milliseconds. For a job now and then that is well: it saves waking a CPU. But where jobs come in quick succession both would take turns
-** on one CPU, and sleep and wake each other for each of them. True: it has gone elsewhere.
+** The kernel puts a thread that is woken on the waker's CPU for as long as it takes to notice that
+** another one idles, which may be tens of milliseconds. For a job now and then that is well: it
+** saves waking a CPU. But where jobs come in quick succession both would take turns on one CPU, and
+** sleep and wake each other for each of them. True: it has gone elsewhere.
 */
 static bool leave_waker(mp_worker *worker) {
   uint64_t now = mp_os_now();
@@ -249,8 +289,9 @@ static bool leave_waker(mp_worker *worker) {
 }
 
 /*
-** Looks a while, without giving up the CPU in between: sched_yield would delay new work by a scheduler tick. But if the kernel has let it
-** run where it was woken from, the thread that woke it cannot go on before it sleeps again.
+** Looks a while, without giving up the CPU in between: sched_yield would delay new work by a
+** scheduler tick. But if the kernel has let it run where it was woken from, the thread that woke it
+** cannot go on before it sleeps again.
 */
 static mp_job *search(mp_worker *worker) {
   const mp_scheduler *scheduler = worker->scheduler;
@@ -261,7 +302,8 @@ static mp_job *search(mp_worker *worker) {
   do {
     for (int i = 0; i < 8; i++) mp_pause();
     job = mp_scheduler_find(worker);
-  } while (job == NULL && mp_look_goes_on(&look, mp_os_now()) && !mp_load_relaxed(&scheduler->stop));
+  } while (job == NULL && mp_look_goes_on(&look, mp_os_now()) &&
+           !mp_load_relaxed(&scheduler->stop));
   mp_look_end(&look, job != NULL);
   return job;
 }
@@ -271,11 +313,16 @@ static uint64_t tidy_at(const mp_worker *worker) {
   return worker->untidy ? mp_os_deadline(worker->scheduler->config.idle_after_ns) : MP_FOREVER;
 }
 
-/* The host's idle hook, piece by piece, so that work that comes is not kept waiting; then the pool's own. */
+/*
+** The host's idle hook, piece by piece, so that work that comes is not kept waiting; then the
+** pool's own.
+*/
 static void tidy(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
   const mp_scheduler_config *config = &scheduler->config;
-  do worker->untidy = config->worker_idle != NULL && config->worker_idle(worker, worker->local, config->worker_ud) != 0;
+  do
+    worker->untidy = config->worker_idle != NULL &&
+                     config->worker_idle(worker, worker->local, config->worker_ud) != 0;
   while (worker->untidy && !mp_scheduler_has_work(scheduler) && !mp_load_relaxed(&scheduler->stop));
   if (!worker->untidy) config->tidied(worker, config->ud);
 }
@@ -285,7 +332,8 @@ static void park(mp_worker *worker) {
   MP_BUG_GAP(NO_RECHECK);
   mp_park_announce(&scheduler->park, &worker->parker);
   scheduler->config.idle(scheduler->config.ud);
-  if ((!MP_BUGGY(NO_RECHECK) && mp_scheduler_has_work(scheduler)) || mp_load_seq(&scheduler->stop)) {
+  if ((!MP_BUGGY(NO_RECHECK) && mp_scheduler_has_work(scheduler)) ||
+      mp_load_seq(&scheduler->stop)) {
     mp_park_retract(&scheduler->park, &worker->parker);
     return;
   }
@@ -295,12 +343,16 @@ static void park(mp_worker *worker) {
   worker->beside_ns = !timed_out && mp_park_beside_waker(&scheduler->park) ? mp_os_now() : 0;
 }
 
-/* More threads run than the pool has workers: the first with nothing of its own waits among the spares. */
+/*
+** More threads run than the pool has workers: the first with nothing of its own waits among the
+** spares.
+*/
 static void step_aside(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
   end_search(worker);
   pthread_mutex_lock(&scheduler->lock);
-  bool aside = mp_load_relaxed(&scheduler->running) > scheduler->config.workers && !mp_load_relaxed(&scheduler->stop);
+  bool aside = mp_load_relaxed(&scheduler->running) > scheduler->config.workers &&
+               !mp_load_relaxed(&scheduler->stop);
   if (aside) {
     mp_sub_relaxed(&scheduler->running, 1);
     mp_store_relaxed(&worker->spare_gate.word, 0);
@@ -310,15 +362,17 @@ static void step_aside(mp_worker *worker) {
   pthread_mutex_unlock(&scheduler->lock);
   if (!aside) return;
   scheduler->config.idle(scheduler->config.ud);
-  mp_park_notify(&scheduler->park); /* it may have been woken for work that somebody else must now do */
+  /* it may have been woken for work that somebody else must now do */
+  mp_park_notify(&scheduler->park);
   while (mp_load_acquire(&worker->spare_gate.word) == 0) /* pairs with the release in let_in */
     if (mp_os_gate_wait(&worker->spare_gate, 0, tidy_at(worker)) == MP_TIMEOUT) tidy(worker);
 }
 
 /*
-** Where jobs are so short that a worker keeps up with whoever submits them, the two meet at the inbox's lock for every single one, and both
-** take twice as long. So a worker to which that happens again and again rests behind a small share: the next will be larger. One that has
-** to look for its jobs, or sleeps, has no haste.
+** Where jobs are so short that a worker keeps up with whoever submits them, the two meet at the
+** inbox's lock for every single one, and both take twice as long. So a worker to which that happens
+** again and again rests behind a small share: the next will be larger. One that has to look for its
+** jobs, or sleeps, has no haste.
 */
 static void count_haste(mp_worker *worker, bool at_once) {
   if (!worker->small_share) return;
@@ -329,7 +383,8 @@ static void count_haste(mp_worker *worker, bool at_once) {
 }
 
 static void rest(mp_worker *worker) {
-  if (!worker->small_share || !mp_deque_empty_owner(&worker->deque)) return; /* the share is not done */
+  /* the share is not done */
+  if (!worker->small_share || !mp_deque_empty_owner(&worker->deque)) return;
   worker->small_share = false;
   if (worker->haste < HASTE_MAX) return;
   uint64_t until = mp_os_now() + REST_NS;
@@ -378,12 +433,16 @@ static void *worker_main(void *arg) {
   mp_os_thread_name(name);
   mp_self_worker = worker;
   worker->stack_low = &here - scheduler->config.stack_size;
-  if (scheduler->config.interrupt_signal != 0) mp_os_interrupt_listen(scheduler->config.interrupt_signal);
-  pthread_mutex_lock(&scheduler->lock); /* until mp_scheduler_init knows how many workers there are */
+  if (scheduler->config.interrupt_signal != 0)
+    mp_os_interrupt_listen(scheduler->config.interrupt_signal);
+  /* until mp_scheduler_init knows how many workers there are */
+  pthread_mutex_lock(&scheduler->lock);
   pthread_mutex_unlock(&scheduler->lock);
-  if (scheduler->config.worker_start != NULL) worker->local = scheduler->config.worker_start(worker, scheduler->config.worker_ud);
+  if (scheduler->config.worker_start != NULL)
+    worker->local = scheduler->config.worker_start(worker, scheduler->config.worker_ud);
   loop(worker);
-  if (scheduler->config.worker_stop != NULL) scheduler->config.worker_stop(worker, worker->local, scheduler->config.worker_ud);
+  if (scheduler->config.worker_stop != NULL)
+    scheduler->config.worker_stop(worker, worker->local, scheduler->config.worker_ud);
   pthread_mutex_lock(&scheduler->lock);
   worker->ended = true;
   scheduler->alive--;
@@ -401,7 +460,10 @@ static void *worker_main(void *arg) {
 ** =======================================================
 */
 
-/* Creates a slot and publishes it; the thread, if any, is started by the caller. NULL: no memory or no room. */
+/*
+** Creates a slot and publishes it; the thread, if any, is started by the caller. NULL: no memory or
+** no room.
+*/
 static mp_worker *add_slot_locked(mp_scheduler *scheduler) {
   uint32_t index = mp_load_relaxed(&scheduler->slots);
   if (index == scheduler->capacity) return NULL;
@@ -430,17 +492,20 @@ static void free_slot(mp_scheduler *scheduler, mp_worker *worker) {
 }
 
 /*
-** Adds a worker. The slot is taken back if its thread cannot start: nobody has pushed to its deque, but thieves may be reading it, so
-** it is only put last among the slots again, for the next attempt.
+** Adds a worker. The slot is taken back if its thread cannot start: nobody has pushed to its deque,
+** but thieves may be reading it, so it is only put last among the slots again, for the next
+** attempt.
 */
 static mp_status add_worker_locked(mp_scheduler *scheduler) {
   mp_worker *worker = NULL;
   uint32_t slots = mp_load_relaxed(&scheduler->slots);
   if (slots > 0) worker = mp_load_relaxed(&scheduler->worker[slots - 1]);
-  if (worker == NULL || worker->started || worker == scheduler->owner) worker = add_slot_locked(scheduler);
+  if (worker == NULL || worker->started || worker == scheduler->owner)
+    worker = add_slot_locked(scheduler);
   if (worker == NULL) return MP_NOMEM;
   scheduler->config.thread_comes(scheduler->config.ud);
-  mp_status status = mp_os_thread_start(&worker->thread, scheduler->config.stack_size, worker_main, worker);
+  mp_status status =
+      mp_os_thread_start(&worker->thread, scheduler->config.stack_size, worker_main, worker);
   if (status != MP_OK) {
     scheduler->config.thread_gone(worker, scheduler->config.ud);
     return status;
@@ -451,8 +516,8 @@ static mp_status add_worker_locked(mp_scheduler *scheduler) {
   return MP_OK;
 }
 
-mp_status mp_scheduler_init(mp_scheduler *scheduler, mp_alloc *alloc, mp_log *log, mp_event *changed,
-                            const mp_scheduler_config *config) {
+mp_status mp_scheduler_init(mp_scheduler *scheduler, mp_alloc *alloc, mp_log *log,
+                            mp_event *changed, const mp_scheduler_config *config) {
   memset(scheduler, 0, sizeof *scheduler);
   scheduler->config = *config;
   scheduler->alloc = alloc;
@@ -482,7 +547,8 @@ mp_status mp_scheduler_init(mp_scheduler *scheduler, mp_alloc *alloc, mp_log *lo
     if (status == MP_OK) started++;
   }
   if (started > 0 && status != MP_OK) {
-    mp_log_write(log, MP_LOG_WARN, "pool", "started %u of %u workers: %s", started, config->workers, mp_status_text(status));
+    mp_log_write(log, MP_LOG_WARN, "pool", "started %u of %u workers: %s", started, config->workers,
+                 mp_status_text(status));
     scheduler->config.workers = started;
     status = MP_OK;
   }
@@ -492,7 +558,8 @@ mp_status mp_scheduler_init(mp_scheduler *scheduler, mp_alloc *alloc, mp_log *lo
       scheduler->owner->local = config->worker_start(scheduler->owner, config->worker_ud);
     return MP_OK;
   }
-  for (uint32_t i = 0; i < mp_load_relaxed(&scheduler->slots); i++) free_slot(scheduler, mp_load_relaxed(&scheduler->worker[i]));
+  for (uint32_t i = 0; i < mp_load_relaxed(&scheduler->slots); i++)
+    free_slot(scheduler, mp_load_relaxed(&scheduler->worker[i]));
   mp_alloc_free(alloc, scheduler->worker, scheduler->capacity * sizeof *scheduler->worker);
 fail_slots:
   pthread_mutex_destroy(&scheduler->lock);
@@ -514,7 +581,9 @@ static void let_in_locked(mp_scheduler *scheduler) {
 /* A worker's place is free: a spare takes it, or a new thread. */
 static mp_status leave_locked(mp_scheduler *scheduler) {
   mp_sub_relaxed(&scheduler->running, 1);
-  if (mp_load_relaxed(&scheduler->running) >= scheduler->config.workers || mp_load_relaxed(&scheduler->stop)) return MP_OK;
+  if (mp_load_relaxed(&scheduler->running) >= scheduler->config.workers ||
+      mp_load_relaxed(&scheduler->stop))
+    return MP_OK;
   if (scheduler->spares == NULL) return add_worker_locked(scheduler);
   let_in_locked(scheduler);
   return MP_OK;
@@ -522,7 +591,8 @@ static mp_status leave_locked(mp_scheduler *scheduler) {
 
 static void log_no_replacement(mp_scheduler *scheduler, mp_status status) {
   if (status != MP_OK)
-    mp_log_write(scheduler->log, MP_LOG_WARN, "pool", "no replacement for a worker that waits or is stuck: %s", mp_status_text(status));
+    mp_log_write(scheduler->log, MP_LOG_WARN, "pool",
+                 "no replacement for a worker that waits or is stuck: %s", mp_status_text(status));
 }
 
 bool mp_scheduler_block(mp_worker *worker) {
@@ -542,7 +612,8 @@ void mp_scheduler_unblock(mp_worker *worker) {
   if (worker == scheduler->owner) return;
   pthread_mutex_lock(&scheduler->lock);
   worker->blocked = false;
-  if (!mp_load_relaxed(&worker->stuck) && !MP_BUGGY(UNBLOCK_FORGETS)) mp_add_relaxed(&scheduler->running, 1);
+  if (!mp_load_relaxed(&worker->stuck) && !MP_BUGGY(UNBLOCK_FORGETS))
+    mp_add_relaxed(&scheduler->running, 1);
   pthread_mutex_unlock(&scheduler->lock);
 }
 
@@ -591,7 +662,10 @@ unsigned mp_scheduler_join(mp_scheduler *scheduler, uint64_t deadline) {
     if (mp_scheduler_alive(scheduler) == 0 || mp_os_now() >= deadline) break;
     (void)!mp_event_wait(scheduler->changed, seen, deadline);
   }
-  /* ended threads are joined; the others find their way out alone and free what they held (thread_gone) */
+  /*
+  ** ended threads are joined; the others find their way out alone and free what they held
+  ** (thread_gone)
+  */
   unsigned stuck = 0;
   uint32_t slots = mp_load_acquire(&scheduler->slots);
   for (uint32_t i = 0; i < slots; i++) {
@@ -629,7 +703,8 @@ void mp_scheduler_drain(mp_scheduler *scheduler, bool (*take)(mp_job *job, void 
   refused back = {NULL, NULL, 0};
   while (mp_inbox_grab(&scheduler->inbox, &job, 1, 1) == 1) offer(&back, job, take, ud);
   for (int level = 0; level < MP_LEVELS && !MP_BUGGY(DRAIN_FORGETS); level++)
-    while ((job = mp_inbox_pop_ordered(&scheduler->inbox, (mp_level)level)) != NULL) offer(&back, job, take, ud);
+    while ((job = mp_inbox_pop_ordered(&scheduler->inbox, (mp_level)level)) != NULL)
+      offer(&back, job, take, ud);
   uint32_t slots = mp_load_acquire(&scheduler->slots);
   for (uint32_t i = 0; i < slots; i++) {
     mp_deque *deque = &mp_load_relaxed(&scheduler->worker[i])->deque;
@@ -642,9 +717,11 @@ void mp_scheduler_drain(mp_scheduler *scheduler, bool (*take)(mp_job *job, void 
 void mp_scheduler_close(mp_scheduler *scheduler) {
   uint32_t slots = mp_load_acquire(&scheduler->slots);
   if (scheduler->owner != NULL && scheduler->config.worker_stop != NULL)
-    scheduler->config.worker_stop(scheduler->owner, scheduler->owner->local, scheduler->config.worker_ud);
+    scheduler->config.worker_stop(scheduler->owner, scheduler->owner->local,
+                                  scheduler->config.worker_ud);
   for (uint32_t i = 0; i < slots; i++) free_slot(scheduler, mp_load_relaxed(&scheduler->worker[i]));
-  mp_alloc_free(scheduler->alloc, scheduler->worker, scheduler->capacity * sizeof *scheduler->worker);
+  mp_alloc_free(scheduler->alloc, scheduler->worker,
+                scheduler->capacity * sizeof *scheduler->worker);
   pthread_mutex_destroy(&scheduler->lock);
   mp_park_close(&scheduler->park);
   mp_inbox_close(&scheduler->inbox);

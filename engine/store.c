@@ -5,7 +5,10 @@
 
 #include "os.h"
 
-/* A header, the blocks, and behind them the numbers of those that were given back: a stack, so that free blocks need not be touched. */
+/*
+** A header, the blocks, and behind them the numbers of those that were given back: a stack, so that
+** free blocks need not be touched.
+*/
 struct mp_slab {
   mp_slab *next, *prev; /* among the slabs with a free block */
   unsigned blocks;      /* in all */
@@ -13,7 +16,8 @@ struct mp_slab {
   unsigned uncut;       /* blocks at the end never given out */
 };
 
-#define SLAB_HEADER ((sizeof(mp_slab) + 63) & ~(size_t)63) /* blocks of a multiple of 64 bytes share no cache line */
+/* blocks of a multiple of 64 bytes share no cache line */
+#define SLAB_HEADER ((sizeof(mp_slab) + 63) & ~(size_t)63)
 
 static size_t slab_size(const mp_store *store, unsigned blocks) {
   return SLAB_HEADER + blocks * (store->block_size + sizeof(uint16_t));
@@ -23,9 +27,13 @@ static void *block_at(const mp_store *store, mp_slab *slab, unsigned number) {
   return (char *)slab + SLAB_HEADER + number * store->block_size;
 }
 
-static uint16_t *returned_numbers(const mp_store *store, mp_slab *slab) { return block_at(store, slab, slab->blocks); }
+static uint16_t *returned_numbers(const mp_store *store, mp_slab *slab) {
+  return block_at(store, slab, slab->blocks);
+}
 
-static uint16_t *number_of(const mp_store *store, void *block) { return (uint16_t *)((char *)block + store->number_at); }
+static uint16_t *number_of(const mp_store *store, void *block) {
+  return (uint16_t *)((char *)block + store->number_at);
+}
 
 static mp_slab *slab_of(const mp_store *store, void *block) {
   return (mp_slab *)((char *)block - *number_of(store, block) * store->block_size - SLAB_HEADER);
@@ -75,7 +83,8 @@ static void unlist_locked(mp_store *store, mp_slab *slab) {
 }
 
 static void *cut(mp_store *store, mp_slab *slab) {
-  if (slab->returned > 0) return block_at(store, slab, returned_numbers(store, slab)[--slab->returned]);
+  if (slab->returned > 0)
+    return block_at(store, slab, returned_numbers(store, slab)[--slab->returned]);
   /* in address order: neighbours in time are neighbours in memory */
   unsigned number = slab->blocks - slab->uncut--;
   void *block = block_at(store, slab, number);
@@ -84,7 +93,9 @@ static void *cut(mp_store *store, mp_slab *slab) {
 }
 
 static bool add_slab(mp_store *store) {
-  unsigned blocks = mp_load_relaxed(&store->blocks) < MP_STORE_LARGE_FROM ? MP_STORE_SLAB_BLOCKS : MP_STORE_LARGE_SLAB_BLOCKS;
+  unsigned blocks = mp_load_relaxed(&store->blocks) < MP_STORE_LARGE_FROM
+                        ? MP_STORE_SLAB_BLOCKS
+                        : MP_STORE_LARGE_SLAB_BLOCKS;
   mp_slab *slab = slab_get(store->alloc, slab_size(store, blocks));
   if (slab == NULL) return false;
   slab->returned = 0;
@@ -150,7 +161,9 @@ void mp_store_withdraw_promise(mp_store *store, size_t n) {
   mp_lock_give(&store->lock);
 }
 
-/* Takes out wholly free slabs until only so many blocks are spare; for free_slabs, after the lock. */
+/*
+** Takes out wholly free slabs until only so many blocks are spare; for free_slabs, after the lock.
+*/
 static mp_slab *trim_locked(mp_store *store, size_t spare) {
   mp_slab *gone = NULL;
   for (mp_slab *slab = store->slabs, *next; slab != NULL && store->spare > spare; slab = next) {

@@ -1,5 +1,6 @@
 /*
-** submit.c - how a task comes into the pool: admitted, counted, linked to what it depends on, queued.
+** submit.c - how a task comes into the pool: admitted, counted, linked to what it depends on,
+** queued.
 */
 #include "bug.h"
 #include "jobs.h"
@@ -11,7 +12,10 @@ mp_status mp_pool_status(mp_pool *pool) {
   return mp_load_relaxed(&pool->closing) != 0 ? MP_SHUTDOWN : MP_OK;
 }
 
-/* Takes n submissions back that came to nothing. Whoever drains may have seen them and must look again. */
+/*
+** Takes n submissions back that came to nothing. Whoever drains may have seen them and must look
+** again.
+*/
 static void withdraw(mp_pool *pool, mp_worker *self, uint64_t n) {
   if (self != NULL)
     mp_store_seq(&self->counters.submitted, mp_load_relaxed(&self->counters.submitted) - n);
@@ -21,8 +25,9 @@ static void withdraw(mp_pool *pool, mp_worker *self, uint64_t n) {
 }
 
 /*
-** Counts n submissions, unless the pool closes. shutdown: store closing, then read submitted; here: count, then read closing, as in
-** mp_pool_store_first. So either the shutdown waits for this submission or this submission sees the shutdown.
+** Counts n submissions, unless the pool closes. shutdown: store closing, then read submitted; here:
+** count, then read closing, as in mp_pool_store_first. So either the shutdown waits for this
+** submission or this submission sees the shutdown.
 */
 static mp_status enter(mp_pool *pool, mp_worker *self, uint64_t n) {
   _Atomic uint64_t *submitted = self != NULL ? &self->counters.submitted : &pool->outside.submitted;
@@ -36,7 +41,9 @@ static mp_status enter(mp_pool *pool, mp_worker *self, uint64_t n) {
 }
 
 /* What a task counts for: the least is itself. */
-static size_t cost(const mp_task_desc *desc) { return sizeof(mp_task) + desc->arg_size + desc->held_bytes; }
+static size_t cost(const mp_task_desc *desc) {
+  return sizeof(mp_task) + desc->arg_size + desc->held_bytes;
+}
 
 mp_status mp_pool_set_limits(mp_pool *pool, const mp_limits *limits) {
   mp_status status = mp_admission_set(&pool->admission, limits);
@@ -51,7 +58,9 @@ static void give_room(mp_pool *pool, size_t n, size_t bytes) {
 
 void mp_pool_leave_queue(mp_pool *pool, const mp_task *task) {
   const mp_extra *extra = mp_task_extra(task);
-  if (extra != NULL && extra->bytes != 0 && mp_admission_leave_queue(&pool->admission, 1, extra->bytes)) mp_event_signal(&pool->event);
+  if (extra != NULL && extra->bytes != 0 &&
+      mp_admission_leave_queue(&pool->admission, 1, extra->bytes))
+    mp_event_signal(&pool->event);
 }
 
 /* A queued task is cancelled. Bare jobs are refused: somebody waits for them to run. */
@@ -61,16 +70,20 @@ static bool cancel_job(mp_job *job, void *ud) {
   if (job->run != mp_pool_run_job) return false;
   mp_task *task = mp_task_of_job(job);
   mp_pool_leave_queue(pool, task);
-  if (mp_task_end(task, MP_STATE_CANCELLED, true, &before)) mp_pool_finish(pool, NULL, task, before, false);
+  if (mp_task_end(task, MP_STATE_CANCELLED, true, &before))
+    mp_pool_finish(pool, NULL, task, before, false);
   mp_task_release(task);
   return true;
 }
 
-void mp_pool_cancel_queued(mp_pool *pool) { mp_scheduler_drain(&pool->scheduler, cancel_job, pool); }
+void mp_pool_cancel_queued(mp_pool *pool) {
+  mp_scheduler_drain(&pool->scheduler, cancel_job, pool);
+}
 
 /*
-** For whoever has queued something: a shutdown whose deadline has passed may have emptied the queues before. It stores STOP (seq), then
-** looks into the queues; here: push (seq), then read closing. So one of the two finds the task.
+** For whoever has queued something: a shutdown whose deadline has passed may have emptied the
+** queues before. It stores STOP (seq), then looks into the queues; here: push (seq), then read
+** closing. So one of the two finds the task.
 */
 static void cancel_if_late(mp_pool *pool) {
   if (mp_load_seq(&pool->closing) == MP_CLOSING_STOP) mp_pool_cancel_queued(pool);
@@ -96,13 +109,17 @@ static void join_ended(mp_pool *pool, mp_worker *self, mp_task *task, mp_task *p
   if (mp_task_state(parent) == MP_STATE_DONE) return;
   mp_task_retain(parent);
   if (!mp_cas_acq_rel(&task->as.never.cause, &none, parent)) mp_task_release(parent);
-  if (mp_task_end(task, MP_STATE_FAILED, true, &before)) mp_pool_finish(pool, self, task, before, false);
+  if (mp_task_end(task, MP_STATE_FAILED, true, &before))
+    mp_pool_finish(pool, self, task, before, false);
 }
 
-/* Makes the task a successor of its dependencies; it may be ready, or ended, before this returns. */
+/*
+** Makes the task a successor of its dependencies; it may be ready, or ended, before this returns.
+*/
 static void link_after(mp_pool *pool, mp_worker *self, mp_task *task, const mp_task_desc *desc) {
   uint32_t ended = 0;
-  mp_link *links = desc->after_count > MP_LINKS_INLINE ? mp_task_extra(task)->links : task->by.links;
+  mp_link *links =
+      desc->after_count > MP_LINKS_INLINE ? mp_task_extra(task)->links : task->by.links;
   mp_store_relaxed(&task->joins, (uint32_t)desc->after_count + 1);
   for (size_t i = 0; i < desc->after_count; i++) {
     links[i].target = (uintptr_t)task;
@@ -110,24 +127,33 @@ static void link_after(mp_pool *pool, mp_worker *self, mp_task *task, const mp_t
     ended++;
     join_ended(pool, self, task, desc->after[i]);
   }
-  if (mp_sub_acq_rel(&task->joins, ended + 1) == ended + 1) mp_pool_make_ready(pool, self, task, false);
+  if (mp_sub_acq_rel(&task->joins, ended + 1) == ended + 1)
+    mp_pool_make_ready(pool, self, task, false);
 }
 
-/* Who wants news of the task, allocated before it can start. On failure no notice is left; the task frees the rest. */
-static mp_status make_listeners(mp_pool *pool, mp_task *task, const mp_task_desc *desc, mp_notice *notices[2]) {
+/*
+** Who wants news of the task, allocated before it can start. On failure no notice is left; the task
+** frees the rest.
+*/
+static mp_status make_listeners(mp_pool *pool, mp_task *task, const mp_task_desc *desc,
+                                mp_notice *notices[2]) {
   mp_mailbox *mailbox = desc->mailbox != NULL ? desc->mailbox : pool->mailbox;
   mp_status status = MP_OK;
   notices[0] = notices[1] = NULL;
-  if (desc->progress != NULL) status = mp_task_on_progress(task, mailbox, desc->progress, desc->listener_ud);
-  if (status == MP_OK && desc->done != NULL) status = mp_notice_create(task, mailbox, NULL, NULL, &notices[0]);
-  if (status == MP_OK && desc->notify != NULL) status = mp_notice_create(task, mailbox, desc->notify, desc->listener_ud, &notices[1]);
+  if (desc->progress != NULL)
+    status = mp_task_on_progress(task, mailbox, desc->progress, desc->listener_ud);
+  if (status == MP_OK && desc->done != NULL)
+    status = mp_notice_create(task, mailbox, NULL, NULL, &notices[0]);
+  if (status == MP_OK && desc->notify != NULL)
+    status = mp_notice_create(task, mailbox, desc->notify, desc->listener_ud, &notices[1]);
   if (status != MP_OK && notices[0] != NULL) mp_notice_free(notices[0]);
   return status;
 }
 
 static void link_listeners(mp_task *task, mp_notice *notices[2]) {
   for (int i = 0; i < 2; i++)
-    if (notices[i] != NULL && !mp_task_link(task, &notices[i]->link)) mp_notice_post(notices[i], task);
+    if (notices[i] != NULL && !mp_task_link(task, &notices[i]->link))
+      mp_notice_post(notices[i], task);
 }
 
 static void free_listeners(mp_notice *notices[2]) {
@@ -135,7 +161,10 @@ static void free_listeners(mp_notice *notices[2]) {
     if (notices[i] != NULL) mp_notice_free(notices[i]);
 }
 
-/* The caller's references, while no other thread knows the task; one with a handle keeps the pool's memory alive. */
+/*
+** The caller's references, while no other thread knows the task; one with a handle keeps the pool's
+** memory alive.
+*/
 static void add_handles(mp_pool *pool, mp_task *task, bool wanted, bool run_here) {
   if (wanted) {
     mp_pool_retain(pool);
@@ -145,7 +174,8 @@ static void add_handles(mp_pool *pool, mp_task *task, bool wanted, bool run_here
 }
 
 static bool is_simple(const mp_task_desc *desc) {
-  return (desc->after_count | desc->timeout_ns) == 0 && desc->done == NULL && desc->notify == NULL && desc->progress == NULL;
+  return (desc->after_count | desc->timeout_ns) == 0 && desc->done == NULL &&
+         desc->notify == NULL && desc->progress == NULL;
 }
 
 /* A new task that nothing happens to but that it runs. */
@@ -157,13 +187,18 @@ static void launch(mp_pool *pool, mp_worker *self, mp_task *task, mp_task **out,
   mp_pool_queue(pool, self, task, false);
 }
 
-/* The same for one with a deadline, listeners or dependencies. Errors: NOMEM, NOTHREAD, SYSTEM; the task is as before. */
-static mp_status launch_linked(mp_pool *pool, mp_worker *self, mp_task *task, const mp_task_desc *desc, mp_task **out, bool run_here) {
+/*
+** The same for one with a deadline, listeners or dependencies. Errors: NOMEM, NOTHREAD, SYSTEM; the
+** task is as before.
+*/
+static mp_status launch_linked(mp_pool *pool, mp_worker *self, mp_task *task,
+                               const mp_task_desc *desc, mp_task **out, bool run_here) {
   mp_notice *notices[2];
   mp_status status = make_listeners(pool, task, desc, notices);
   if (status != MP_OK) return status;
   add_handles(pool, task, out != NULL, run_here);
-  if (desc->timeout_ns != 0 && (status = mp_pool_arm(pool, task)) != MP_OK) { /* armed, it may end any time */
+  /* armed, it may end any time */
+  if (desc->timeout_ns != 0 && (status = mp_pool_arm(pool, task)) != MP_OK) {
     if (out != NULL) mp_pool_release(pool); /* not the last: the caller has one */
     free_listeners(notices);
     return status;
@@ -188,7 +223,8 @@ mp_status mp_submit(mp_pool *pool, const mp_task_desc *desc, mp_task **out) {
   mp_task_lists *local = mp_pool_local_tasks(pool, self);
   bool counted, in_caller = false;
   if ((status = mp_admit(&pool->admission, 1, cost(desc), &counted)) != MP_OK) {
-    in_caller = (desc->flags & MP_TASK_CALLER_RUNS) != 0 && (self != NULL || mp_pool_is_owner(pool));
+    in_caller =
+        (desc->flags & MP_TASK_CALLER_RUNS) != 0 && (self != NULL || mp_pool_is_owner(pool));
     if (!in_caller) return status;
   }
   if ((status = enter(pool, self, 1)) != MP_OK) goto fail_enter;
@@ -218,8 +254,12 @@ fail_enter:
   return status;
 }
 
-/* The next n tasks of a batch as a chain, queued but in no queue; NULL: out of memory, and none is left. */
-static mp_task *make_chain(mp_task_stock *stock, mp_task_desc *next, size_t stride, size_t n, mp_task **last) {
+/*
+** The next n tasks of a batch as a chain, queued but in no queue; NULL: out of memory, and none is
+** left.
+*/
+static mp_task *make_chain(mp_task_stock *stock, mp_task_desc *next, size_t stride, size_t n,
+                           mp_task **last) {
   mp_task *first = NULL;
   for (size_t i = 0; i < n; i++) {
     mp_task *task = mp_task_stock_create(stock, next);
@@ -254,10 +294,12 @@ static void push_chain(mp_pool *pool, mp_worker *self, mp_task *first, mp_task *
   }
 }
 
-mp_status mp_submit_batch(mp_pool *pool, const mp_task_desc *desc, size_t n, size_t stride, mp_task **tasks) {
+mp_status mp_submit_batch(mp_pool *pool, const mp_task_desc *desc, size_t n, size_t stride,
+                          mp_task **tasks) {
   if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
   if (n == 0) return MP_OK;
-  if (desc->after_count != 0 || desc->timeout_ns != 0 || desc->done != NULL || desc->notify != NULL || desc->progress != NULL)
+  if (desc->after_count != 0 || desc->timeout_ns != 0 || desc->done != NULL ||
+      desc->notify != NULL || desc->progress != NULL)
     return MP_INVALID;
   mp_status status = check_desc(pool, desc);
   if (status != MP_OK) return status;

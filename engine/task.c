@@ -12,20 +12,24 @@
 ** =======================================================
 */
 
-#define SMALL_ARG 112 /* an argument up to this size shares a block with a task that has no mp_places */
+/* an argument up to this size shares a block with a task that has no mp_places */
+#define SMALL_ARG 112
 #define LARGE_ARG 128 /* with any task */
 #define ALIGN ((size_t)16)
 #define IDS 64 /* that a thread takes at a time */
 
 /* What a task with mp_extra takes without its argument, which begins there. */
 static size_t arg_at(bool places) {
-  return (sizeof(mp_task) + sizeof(mp_extra) + (places ? sizeof(mp_places) : 0) + ALIGN - 1) & ~(ALIGN - 1);
+  return (sizeof(mp_task) + sizeof(mp_extra) + (places ? sizeof(mp_places) : 0) + ALIGN - 1) &
+         ~(ALIGN - 1);
 }
 
 mp_status mp_task_open_stores(mp_pool *pool) {
-  const size_t sizes[MP_TASK_SIZES] = {sizeof(mp_task), arg_at(false) + SMALL_ARG, arg_at(true) + LARGE_ARG};
+  const size_t sizes[MP_TASK_SIZES] = {sizeof(mp_task), arg_at(false) + SMALL_ARG,
+                                       arg_at(true) + LARGE_ARG};
   for (int i = 0; i < MP_TASK_SIZES; i++) {
-    mp_status status = mp_store_init(&pool->stores[i], &pool->alloc, sizes[i], offsetof(mp_task, number));
+    mp_status status =
+        mp_store_init(&pool->stores[i], &pool->alloc, sizes[i], offsetof(mp_task, number));
     if (status == MP_OK) continue;
     while (i-- > 0) mp_store_close(&pool->stores[i]);
     return status;
@@ -54,7 +58,8 @@ static int store_for(const mp_pool *pool, size_t size) {
 
 static void *get_memory(mp_pool *pool, mp_task_lists *local, size_t size) {
   int i = store_for(pool, size);
-  return i == MP_TASK_SIZES ? mp_alloc_get(&pool->alloc, size) : mp_store_get(&pool->stores[i], local != NULL ? &local->of[i] : NULL);
+  return i == MP_TASK_SIZES ? mp_alloc_get(&pool->alloc, size)
+                            : mp_store_get(&pool->stores[i], local != NULL ? &local->of[i] : NULL);
 }
 
 static void put_memory(mp_pool *pool, mp_task_lists *local, void *memory, size_t size) {
@@ -75,8 +80,9 @@ uint64_t mp_task_new_id(mp_pool *pool, mp_task_lists *local) {
 }
 
 static bool needs_extra(const mp_task_desc *desc, size_t bytes) {
-  return (desc->arg_size | desc->timeout_ns | (desc->flags & MP_TASK_TIMED) | (unsigned)desc->priority | bytes) != 0 || desc->done != NULL ||
-         desc->after_count > MP_LINKS_INLINE;
+  return (desc->arg_size | desc->timeout_ns | (desc->flags & MP_TASK_TIMED) |
+          (unsigned)desc->priority | bytes) != 0 ||
+         desc->done != NULL || desc->after_count > MP_LINKS_INLINE;
 }
 
 static mp_task *init_bare(mp_pool *pool, mp_task *task, const mp_task_desc *desc, uint32_t word) {
@@ -87,7 +93,8 @@ static mp_task *init_bare(mp_pool *pool, mp_task *task, const mp_task_desc *desc
   mp_store_relaxed(&task->word, word);
   mp_store_relaxed(&task->references, 1);
   mp_store_relaxed(&task->joins, 1);
-  task->own = (uint8_t)((desc->drop != NULL ? MP_OWN_ARG : 0) | (desc->done != NULL ? MP_OWN_DONE : 0));
+  task->own =
+      (uint8_t)((desc->drop != NULL ? MP_OWN_ARG : 0) | (desc->done != NULL ? MP_OWN_DONE : 0));
   task->status = MP_OK;
   mp_store_relaxed(&task->successors, NULL);
   mp_store_relaxed(&task->progress, NULL);
@@ -99,9 +106,13 @@ static mp_task *init_bare(mp_pool *pool, mp_task *task, const mp_task_desc *desc
   return task;
 }
 
-static bool has_places(const mp_task_desc *desc) { return desc->timeout_ns != 0 || desc->priority != 0; }
+static bool has_places(const mp_task_desc *desc) {
+  return desc->timeout_ns != 0 || desc->priority != 0;
+}
 
-static size_t size_with_extra(const mp_task_desc *desc) { return arg_at(has_places(desc)) + desc->arg_size; }
+static size_t size_with_extra(const mp_task_desc *desc) {
+  return arg_at(has_places(desc)) + desc->arg_size;
+}
 
 /* False: out of memory. */
 static bool init_extra(mp_task *task, const mp_task_desc *desc, size_t bytes, size_t size) {
@@ -126,22 +137,26 @@ static bool init_extra(mp_task *task, const mp_task_desc *desc, size_t bytes, si
   return true;
 }
 
-static mp_task *create_with_extra(mp_pool *pool, const mp_task_desc *desc, size_t bytes, mp_task_lists *local) {
+static mp_task *create_with_extra(mp_pool *pool, const mp_task_desc *desc, size_t bytes,
+                                  mp_task_lists *local) {
   size_t size = size_with_extra(desc);
   mp_task *task = get_memory(pool, local, size);
   if (task == NULL) return NULL;
-  if (init_extra(init_bare(pool, task, desc, MP_STATE_WAITING | MP_WORD_EXTRA), desc, bytes, size)) return task;
+  if (init_extra(init_bare(pool, task, desc, MP_STATE_WAITING | MP_WORD_EXTRA), desc, bytes, size))
+    return task;
   put_memory(pool, local, task, size);
   return NULL;
 }
 
-mp_task *mp_task_create(mp_pool *pool, const mp_task_desc *desc, size_t bytes, mp_task_lists *local) {
+mp_task *mp_task_create(mp_pool *pool, const mp_task_desc *desc, size_t bytes,
+                        mp_task_lists *local) {
   if (needs_extra(desc, bytes)) return create_with_extra(pool, desc, bytes, local);
   mp_task *bare = mp_store_get(&pool->stores[0], local != NULL ? &local->of[0] : NULL);
   return bare == NULL ? NULL : init_bare(pool, bare, desc, MP_STATE_WAITING);
 }
 
-bool mp_task_stock_open(mp_task_stock *stock, mp_pool *pool, const mp_task_desc *desc, size_t bytes, size_t n) {
+bool mp_task_stock_open(mp_task_stock *stock, mp_pool *pool, const mp_task_desc *desc, size_t bytes,
+                        size_t n) {
   bool more = needs_extra(desc, bytes);
   stock->pool = pool;
   stock->bytes = bytes;
@@ -167,7 +182,8 @@ mp_task *mp_task_stock_create(mp_task_stock *stock, const mp_task_desc *desc) {
   mp_task *task = fetch(stock);
   bool more = stock->store != &stock->pool->stores[0];
   init_bare(stock->pool, task, desc, more ? MP_STATE_WAITING | MP_WORD_EXTRA : MP_STATE_WAITING);
-  if (more) (void)!init_extra(task, desc, stock->bytes, size_with_extra(desc)); /* cannot fail: it has no dependencies */
+  /* cannot fail: it has no dependencies */
+  if (more) (void)!init_extra(task, desc, stock->bytes, size_with_extra(desc));
   return task;
 }
 
@@ -184,14 +200,16 @@ static void free_memory(mp_task *task, mp_task_lists *local) {
     mp_store_put(&pool->stores[0], local != NULL ? &local->of[0] : NULL, task);
     return;
   }
-  if (extra->links != NULL) mp_alloc_free(&pool->alloc, extra->links, extra->link_count * sizeof *extra->links);
+  if (extra->links != NULL)
+    mp_alloc_free(&pool->alloc, extra->links, extra->link_count * sizeof *extra->links);
   put_memory(pool, local, task, extra->size);
 }
 
 static void free_progress(mp_task *task) {
   mp_alloc *alloc = &task->pool->alloc;
   mp_progress_state *progress = mp_load_relaxed(&task->progress);
-  for (mp_progress_target *target = mp_load_relaxed(&progress->targets), *next; target != NULL; target = next) {
+  for (mp_progress_target *target = mp_load_relaxed(&progress->targets), *next; target != NULL;
+       target = next) {
     next = target->next;
     mp_mailbox_release(target->mailbox);
     mp_alloc_free(alloc, target, sizeof *target);
@@ -208,7 +226,10 @@ void mp_task_retain(mp_task *task) { mp_add_relaxed(&task->references, 1); }
 
 void mp_task_release(mp_task *task) {
   while (task != NULL) {
-    /* acq_rel: all use is over before it is freed. The only one needs no locked instruction to see that */
+    /*
+    ** acq_rel: all use is over before it is freed. The only one needs no locked instruction to see
+    ** that
+    */
     if (!mp_task_is_sole(task) && mp_sub_acq_rel(&task->references, 1) != 1) return;
     mp_pool *pool = task->pool;
     mp_worker *self = mp_pool_self(pool);
@@ -252,7 +273,9 @@ mp_state mp_task_state(const mp_task *task) { return mp_word_state(mp_load_acqui
 
 mp_status mp_task_status(const mp_task *task) {
   switch (mp_task_state(task)) {
-    case MP_STATE_FAILED: return mp_load_relaxed(&task->as.never.cause) != NULL ? MP_DEPENDENCY : (mp_status)task->status;
+    case MP_STATE_FAILED:
+      return mp_load_relaxed(&task->as.never.cause) != NULL ? MP_DEPENDENCY
+                                                            : (mp_status)task->status;
     case MP_STATE_CANCELLED: return MP_CANCELLED;
     case MP_STATE_TIMED_OUT: return MP_TIMEOUT;
     default: return MP_OK;
@@ -261,26 +284,35 @@ mp_status mp_task_status(const mp_task *task) {
 
 uint64_t mp_task_id(const mp_task *task) { return task->id; }
 mp_pool *mp_task_pool(const mp_task *task) { return task->pool; }
-int mp_task_priority(const mp_task *task) { return mp_task_extra(task) != NULL ? mp_task_extra(task)->priority : 0; }
-uint64_t mp_task_timeout(const mp_task *task) { return mp_task_extra(task) != NULL ? mp_task_extra(task)->timeout_ns : 0; }
+int mp_task_priority(const mp_task *task) {
+  return mp_task_extra(task) != NULL ? mp_task_extra(task)->priority : 0;
+}
+uint64_t mp_task_timeout(const mp_task *task) {
+  return mp_task_extra(task) != NULL ? mp_task_extra(task)->timeout_ns : 0;
+}
 void *mp_task_arg(const mp_task *task) { return task->arg; }
 
 void *mp_task_result(const mp_task *task) {
   mp_state state = mp_task_state(task);
-  return (state == MP_STATE_DONE || state == MP_STATE_FAILED) && (task->own & MP_OWN_RESULT) ? task->by.result.value : NULL;
+  return (state == MP_STATE_DONE || state == MP_STATE_FAILED) && (task->own & MP_OWN_RESULT)
+             ? task->by.result.value
+             : NULL;
 }
 
 mp_task *mp_task_cause(const mp_task *task) {
   return mp_task_state(task) == MP_STATE_FAILED ? mp_load_relaxed(&task->as.never.cause) : NULL;
 }
 
-int mp_task_cancel_requested(const mp_task *task) { return (mp_load_relaxed(&task->word) & MP_WORD_CANCEL) != 0; }
+int mp_task_cancel_requested(const mp_task *task) {
+  return (mp_load_relaxed(&task->word) & MP_WORD_CANCEL) != 0;
+}
 
 void mp_task_times(const mp_task *task, uint64_t *queued_ns, uint64_t *run_ns) {
   const mp_extra *extra = mp_task_extra(task);
   *queued_ns = *run_ns = 0;
   if (extra == NULL || extra->submitted_ns == 0) return;
-  uint64_t submitted = extra->submitted_ns, ended = mp_load_relaxed(&extra->ended_ns), started = mp_load_relaxed(&extra->started_ns);
+  uint64_t submitted = extra->submitted_ns, ended = mp_load_relaxed(&extra->ended_ns),
+           started = mp_load_relaxed(&extra->started_ns);
   uint64_t now = ended != 0 ? ended : mp_os_now();
   if (started == 0 || started > now) started = now;
   *queued_ns = started - submitted;
@@ -296,23 +328,27 @@ void mp_task_times(const mp_task *task, uint64_t *queued_ns, uint64_t *run_ns) {
 */
 
 bool mp_task_link(mp_task *task, mp_link *link) {
-  mp_link *head = mp_load_acquire(&task->successors); /* acquire: if closed, all that the end published */
+  /* acquire: if closed, all that the end published */
+  mp_link *head = mp_load_acquire(&task->successors);
   do {
     if (head == MP_LINKS_CLOSED) return false;
     link->next = head;
-  } while (!mp_cas_acq_rel(&task->successors, &head, link)); /* release: publishes the link; pairs with the swap below */
+    /* release: publishes the link; pairs with the swap below */
+  } while (!mp_cas_acq_rel(&task->successors, &head, link));
   return true;
 }
 
 static mp_progress_target *first_target(const mp_task *task) {
-  mp_progress_state *progress = mp_load_acquire(&task->progress); /* both pair with those who publish, in the chapter on progress */
+  /* both pair with those who publish, in the chapter on progress */
+  mp_progress_state *progress = mp_load_acquire(&task->progress);
   return progress == NULL ? NULL : mp_load_acquire(&progress->targets);
 }
 
 /* No progress after the end: what a reporter sends there from now on is dropped. */
 static void mark_told(mp_task *task, const mp_mailbox *mailbox) {
   for (mp_progress_target *target = first_target(task); target != NULL; target = target->next)
-    if (target->mailbox == mailbox && !MP_BUGGY(PROGRESS_AFTER_END)) mp_store_relaxed(&target->told, true);
+    if (target->mailbox == mailbox && !MP_BUGGY(PROGRESS_AFTER_END))
+      mp_store_relaxed(&target->told, true);
 }
 
 static void deliver_notice(mp_message *message, bool discarded) {
@@ -326,7 +362,8 @@ static void deliver_notice(mp_message *message, bool discarded) {
   mp_notice_free(notice);
 }
 
-mp_status mp_notice_create(mp_task *task, mp_mailbox *mailbox, mp_notify *notify, void *ud, mp_notice **created) {
+mp_status mp_notice_create(mp_task *task, mp_mailbox *mailbox, mp_notify *notify, void *ud,
+                           mp_notice **created) {
   mp_notice *notice = mp_alloc_get(&task->pool->alloc, sizeof *notice);
   if (notice == NULL) return MP_NOMEM;
   mp_mailbox_retain(mailbox);
@@ -387,18 +424,21 @@ static void deliver_progress(mp_message *message, bool discarded) {
   progress_message *news = (progress_message *)message;
   mp_task *task = news->task;
   if (!discarded && !mp_load_relaxed(&news->target->told))
-    news->target->progress(task, news->progress, news->has_note ? news->note : NULL, news->note_length, news->target->ud);
+    news->target->progress(task, news->progress, news->has_note ? news->note : NULL,
+                           news->note_length, news->target->ud);
   mp_alloc_free(news->alloc, news, sizeof *news + news->note_length + 1);
   mp_task_release(task);
 }
 
-static mp_status send_progress(mp_task *task, const mp_progress_target *target, double progress, const char *note, size_t note_length) {
+static mp_status send_progress(mp_task *task, const mp_progress_target *target, double progress,
+                               const char *note, size_t note_length) {
   mp_alloc *alloc = &task->pool->alloc;
   if (note_length > SIZE_MAX - sizeof(progress_message) - 1) return MP_NOMEM;
   progress_message *news = mp_alloc_get(alloc, sizeof *news + note_length + 1);
   if (news == NULL) return MP_NOMEM;
   mp_task_retain(task);
-  *news = (progress_message){{NULL, deliver_progress}, alloc, task, target, progress, note_length, note != NULL};
+  *news = (progress_message){
+      {NULL, deliver_progress}, alloc, task, target, progress, note_length, note != NULL};
   if (note != NULL) memcpy(news->note, note, note_length);
   news->note[note_length] = '\0';
   if (!mp_mailbox_try_post(target->mailbox, &news->message)) deliver_progress(&news->message, true);
@@ -407,10 +447,12 @@ static mp_status send_progress(mp_task *task, const mp_progress_target *target, 
 
 static mp_status get_progress(mp_task *task, mp_progress_state **state) {
   mp_alloc *alloc = &task->pool->alloc;
-  if ((*state = mp_load_acquire(&task->progress)) != NULL) return MP_OK; /* pairs with the swap below, by another thread */
+  /* pairs with the swap below, by another thread */
+  if ((*state = mp_load_acquire(&task->progress)) != NULL) return MP_OK;
   mp_progress_state *made = mp_alloc_zeroed(alloc, sizeof *made);
   if (made == NULL) return MP_NOMEM;
-  if (mp_cas_acq_rel(&task->progress, state, made)) *state = made; /* release: publishes its zeros */
+  /* release: publishes its zeros */
+  if (mp_cas_acq_rel(&task->progress, state, made)) *state = made;
   if (*state != made) mp_alloc_free(alloc, made, sizeof *made);
   return MP_OK;
 }
@@ -424,7 +466,9 @@ mp_status mp_task_report(mp_task *task, double progress, const char *note, size_
   mp_status status = get_progress(task, &state);
   if (status != MP_OK) return status;
   mp_store_relaxed(&state->now, progress);
-  for (const mp_progress_target *target = first_target(task); target != NULL && status == MP_OK; target = target->next) status = send_progress(task, target, progress, note, note_length);
+  for (const mp_progress_target *target = first_target(task); target != NULL && status == MP_OK;
+       target = target->next)
+    status = send_progress(task, target, progress, note, note_length);
   return status;
 }
 
@@ -438,7 +482,8 @@ mp_status mp_task_on_progress(mp_task *task, mp_mailbox *mailbox, mp_progress *p
   if (target == NULL) return MP_NOMEM;
   mp_mailbox_retain(mailbox);
   *target = (mp_progress_target){mp_load_relaxed(&state->targets), mailbox, progress, ud, false};
-  while (!mp_cas_acq_rel(&state->targets, &target->next, target)) continue; /* release: publishes the target */
+  /* release: publishes the target */
+  while (!mp_cas_acq_rel(&state->targets, &target->next, target)) continue;
   /* a notice delivered before the push did not see this target, but then the end is seen here */
   if (mp_state_is_terminal(mp_task_state(task))) mp_store_relaxed(&target->told, true);
   return MP_OK;

@@ -1,20 +1,25 @@
 /*
-** task.h - one task: its state, references, successors, result, progress. Who decides when it moves is pool.c.
+** task.h - one task: its state, references, successors, result, progress. Who decides when it moves
+** is pool.c.
 **
-** The state word holds the state and its flags, and is only changed by compare-and-swap or fetch-or:
+** The state word holds the state and its flags, and is only changed by compare-and-swap or
+** fetch-or:
 **
 **   waiting -> queued -> running -> done | failed | cancelled | timed out
 **      |          |                              ^
 **      +----------+------ cancel, deadline, failed dependency, shutdown
 **
-** Whoever moves it to a terminal state finishes the task (mp_pool_finish); everybody else drops what they hold.
+** Whoever moves it to a terminal state finishes the task (mp_pool_finish); everybody else drops
+** what they hold.
 **
-** References: one for the engine from submit on, one per handle, one per message, timer and thread that works on it.
-** The engine's reference belongs to the join counter until that reaches zero, then to the queue, then to the worker. If it is the only
-** one, whoever holds it has the task to itself (sole) and changes it without locked instructions: nobody else can find it, but through the
-** frame of the worker that runs it (stop.c).
+** References: one for the engine from submit on, one per handle, one per message, timer and thread
+** that works on it. The engine's reference belongs to the join counter until that reaches zero,
+** then to the queue, then to the worker. If it is the only one, whoever holds it has the task to
+** itself (sole) and changes it without locked instructions: nobody else can find it, but through
+** the frame of the worker that runs it (stop.c).
 **
-** A task is two cache lines. What most tasks do without stands behind it, in mp_extra, or in memory of its own.
+** A task is two cache lines. What most tasks do without stands behind it, in mp_extra, or in memory
+** of its own.
 */
 #ifndef MP_TASK_H
 #define MP_TASK_H
@@ -27,10 +32,10 @@
 #include "makeparallel.h"
 #include "store.h"
 
-#define MP_WORD_STATE 7u     /* mask: an mp_state */
-#define MP_WORD_WAITED 8u    /* somebody waits: whoever ends the task signals the pool's event */
-#define MP_WORD_CANCEL 16u   /* asked to stop */
-#define MP_WORD_EXTRA 32u    /* constant: there is an mp_extra */
+#define MP_WORD_STATE 7u   /* mask: an mp_state */
+#define MP_WORD_WAITED 8u  /* somebody waits: whoever ends the task signals the pool's event */
+#define MP_WORD_CANCEL 16u /* asked to stop */
+#define MP_WORD_EXTRA 32u  /* constant: there is an mp_extra */
 
 /* An entry of a task's successor list. Lives in the successor (tasks) or in a message (notices). */
 typedef struct mp_link mp_link;
@@ -58,7 +63,8 @@ struct mp_progress_target {
   mp_mailbox *mailbox; /* a reference */
   mp_progress *progress;
   void *ud;
-  _Atomic bool told;   /* its mailbox has delivered the end: progress still on its way there is dropped */
+  /* its mailbox has delivered the end: progress still on its way there is dropped */
+  _Atomic bool told;
 };
 
 /* Made with the first report or subscriber. */
@@ -67,33 +73,36 @@ typedef struct mp_progress_state {
   mp_progress_target *_Atomic targets;
 } mp_progress_state;
 
-enum { /* mp_task.own */
-  MP_OWN_ARG = 1,   /* drop(arg) is still due */
-  MP_OWN_DONE = 2,  /* `done` wants arg: drop only with the task */
-  MP_OWN_POOL = 4,  /* holds a reference to the pool */
-  MP_OWN_RESULT = 8 /* by.result is set */
+enum {                   /* mp_task.own */
+       MP_OWN_ARG = 1,   /* drop(arg) is still due */
+       MP_OWN_DONE = 2,  /* `done` wants arg: drop only with the task */
+       MP_OWN_POOL = 4,  /* holds a reference to the pool */
+       MP_OWN_RESULT = 8 /* by.result is set */
 };
 
-/* Behind a task with a priority, a deadline, timing, `done`, an argument inside, limits, or more than MP_LINKS_INLINE dependencies. */
+/*
+** Behind a task with a priority, a deadline, timing, `done`, an argument inside, limits, or more
+** than MP_LINKS_INLINE dependencies.
+*/
 typedef struct mp_extra {
   _Atomic uint64_t started_ns, ended_ns;
   _Atomic uint32_t counted; /* atomic: it counts among the pool's tasks still */
-  bool armed;            /* guarded by pool->timer_lock */
+  bool armed;               /* guarded by pool->timer_lock */
   /* constant after submit */
   uint64_t timeout_ns;   /* 0: none */
   uint64_t submitted_ns; /* 0 without MP_TASK_TIMED */
   mp_task_done *done;
-  size_t bytes;          /* what it counts for in the pool's limits; 0: nothing */
-  size_t size;           /* of the allocation, argument included */
-  mp_link *links;        /* in place of by.links, or NULL */
+  size_t bytes;   /* what it counts for in the pool's limits; 0: nothing */
+  size_t size;    /* of the allocation, argument included */
+  mp_link *links; /* in place of by.links, or NULL */
   uint32_t link_count;
   int priority;
 } mp_extra;
 
 /* And behind that, with a priority or a deadline. */
 typedef struct mp_places {
-  mp_heap_node timer;    /* first: mp_task_of_timer; guarded by pool->timer_lock */
-  mp_order order;        /* while queued */
+  mp_heap_node timer; /* first: mp_task_of_timer; guarded by pool->timer_lock */
+  mp_order order;     /* while queued */
 } mp_places;
 
 struct mp_task {
@@ -102,7 +111,11 @@ struct mp_task {
     struct {
       void (*run_)(mp_worker *worker, mp_job *job);
       mp_job *next_;
-      mp_task *_Atomic cause; /* the dependency that failed: then it is never queued, so the same bits may be job's done and kind, all 0 */
+      /*
+      ** the dependency that failed: then it is never queued, so the same bits may be job's done and
+      ** kind, all 0
+      */
+      mp_task *_Atomic cause;
     } never;
   } as;
   union {
@@ -117,8 +130,10 @@ struct mp_task {
   _Atomic uint32_t references;
   _Atomic uint32_t joins; /* dependencies unfinished, + 1 while it is being linked */
   uint16_t number;        /* the store's */
-  uint8_t own;            /* MP_OWN_...; changed only by the thread that runs it, and whoever ends or frees it */
-  uint8_t status;         /* an mp_status: why it failed; the thread that runs it, until it is terminal; then constant */
+  /* MP_OWN_...; changed only by the thread that runs it, and whoever ends or frees it */
+  uint8_t own;
+  /* an mp_status: why it failed; the thread that runs it, until it is terminal; then constant */
+  uint8_t status;
   mp_link *_Atomic successors;
   mp_progress_state *_Atomic progress;
   /* constant after submit */
@@ -132,7 +147,7 @@ struct mp_task {
 _Static_assert(sizeof(void *) != 8 || sizeof(mp_task) == 128, "two cache lines");
 
 #define mp_task_of_job(job) ((mp_task *)(job))
-#define mp_task_of_timer(node) ((mp_task *)(void *)((mp_extra *)(void *)(node) - 1) - 1)
+#define mp_task_of_timer(node) ((mp_task *)(void *)((mp_extra *)(void *)(node)-1) - 1)
 
 static inline mp_state mp_word_state(uint32_t word) { return (mp_state)(word & MP_WORD_STATE); }
 
@@ -140,12 +155,22 @@ static inline mp_extra *mp_task_extra(const mp_task *task) {
   return mp_load_relaxed(&task->word) & MP_WORD_EXTRA ? (mp_extra *)(task + 1) : NULL;
 }
 
-static inline mp_places *mp_task_places(const mp_task *task) { return (mp_places *)(mp_task_extra(task) + 1); }
+static inline mp_places *mp_task_places(const mp_task *task) {
+  return (mp_places *)(mp_task_extra(task) + 1);
+}
 
-/* For whoever holds the engine's reference. acquire: pairs with mp_task_release by those who held the others */
-static inline bool mp_task_is_sole(const mp_task *task) { return mp_load_acquire(&task->references) == 1; }
+/*
+** For whoever holds the engine's reference. acquire: pairs with mp_task_release by those who held
+** the others
+*/
+static inline bool mp_task_is_sole(const mp_task *task) {
+  return mp_load_acquire(&task->references) == 1;
+}
 
-/* Tasks live in blocks of three sizes: bare, with mp_extra and a small argument, and with all. Larger ones are allocated each. */
+/*
+** Tasks live in blocks of three sizes: bare, with mp_extra and a small argument, and with all.
+** Larger ones are allocated each.
+*/
 MP_CHECKED mp_status mp_task_open_stores(mp_pool *pool);
 void mp_task_close_stores(mp_pool *pool); /* every task is freed, every list flushed */
 void mp_task_flush(mp_pool *pool, mp_task_lists *local);
@@ -153,10 +178,17 @@ void mp_task_trim(mp_pool *pool); /* memory that no task is in goes back */
 
 /* Numbers for tasks, each once; threads with a list take several at a time. */
 uint64_t mp_task_new_id(mp_pool *pool, mp_task_lists *local);
-/* A task in state waiting with one reference (the engine's) and joins 1, that counts for `bytes` in the limits. NULL: out of memory. */
-MP_CHECKED mp_task *mp_task_create(mp_pool *pool, const mp_task_desc *desc, size_t bytes, mp_task_lists *local);
+/*
+** A task in state waiting with one reference (the engine's) and joins 1, that counts for `bytes` in
+** the limits. NULL: out of memory.
+*/
+MP_CHECKED mp_task *mp_task_create(mp_pool *pool, const mp_task_desc *desc, size_t bytes,
+                                   mp_task_lists *local);
 
-/* Tasks like one another, one after the other: if they fit into blocks, their memory is certain from the beginning. */
+/*
+** Tasks like one another, one after the other: if they fit into blocks, their memory is certain
+** from the beginning.
+*/
 typedef struct mp_task_stock {
   mp_pool *pool;
   size_t bytes;
@@ -166,7 +198,8 @@ typedef struct mp_task_stock {
   void *block[MP_STORE_BATCH];
 } mp_task_stock;
 /* False: out of memory. `desc` as in mp_task_create. */
-MP_CHECKED bool mp_task_stock_open(mp_task_stock *stock, mp_pool *pool, const mp_task_desc *desc, size_t bytes, size_t n);
+MP_CHECKED bool mp_task_stock_open(mp_task_stock *stock, mp_pool *pool, const mp_task_desc *desc,
+                                   size_t bytes, size_t n);
 MP_CHECKED mp_task *mp_task_stock_create(mp_task_stock *stock, const mp_task_desc *desc);
 /* Gives back what was not used. */
 void mp_task_stock_close(mp_task_stock *stock);
@@ -174,7 +207,8 @@ void mp_task_stock_close(mp_task_stock *stock);
 /* Frees a task that was never submitted; arg stays the caller's. */
 void mp_task_discard(mp_task *task, mp_task_lists *local);
 
-static inline bool mp_task_move(mp_task *task, mp_state from, mp_state to, bool sole, uint32_t *before) {
+static inline bool mp_task_move(mp_task *task, mp_state from, mp_state to, bool sole,
+                                uint32_t *before) {
   const uint32_t kept = MP_BUGGY(FLAGS_LOST) ? MP_WORD_EXTRA : ~MP_WORD_STATE;
   *before = mp_load_relaxed(&task->word);
   do {
@@ -191,7 +225,10 @@ MP_CHECKED static inline bool mp_task_queue(mp_task *task) {
   return mp_task_move(task, MP_STATE_WAITING, MP_STATE_QUEUED, mp_task_is_sole(task), &before);
 }
 
-/* queued -> running; false likewise, or if somebody else runs it. *asked: it was asked to stop just before. */
+/*
+** queued -> running; false likewise, or if somebody else runs it. *asked: it was asked to stop just
+** before.
+*/
 MP_CHECKED static inline bool mp_task_start(mp_task *task, bool sole, bool *asked) {
   uint32_t before;
   if (!mp_task_move(task, MP_STATE_QUEUED, MP_STATE_RUNNING, sole, &before)) return false;
@@ -199,13 +236,17 @@ MP_CHECKED static inline bool mp_task_start(mp_task *task, bool sole, bool *aske
   return true;
 }
 
-/* To a terminal state; true for the one caller who did it, with the word as it was in *before. `unstarted`: not if it runs. */
+/*
+** To a terminal state; true for the one caller who did it, with the word as it was in *before.
+** `unstarted`: not if it runs.
+*/
 MP_CHECKED bool mp_task_end(mp_task *task, mp_state state, bool unstarted, uint32_t *before);
 /* The same for whoever has it to itself. */
 MP_CHECKED static inline bool mp_task_end_sole(mp_task *task, mp_state state, uint32_t *before) {
   *before = mp_load_relaxed(&task->word);
   if (mp_state_is_terminal(mp_word_state(*before))) return false;
-  mp_store_release(&task->word, (*before & ~MP_WORD_STATE) | state); /* pairs with mp_task_state, of who gets it from a notice */
+  /* pairs with mp_task_state, of who gets it from a notice */
+  mp_store_release(&task->word, (*before & ~MP_WORD_STATE) | state);
   return true;
 }
 
@@ -213,8 +254,11 @@ MP_CHECKED static inline bool mp_task_end_sole(mp_task *task, mp_state state, ui
 MP_CHECKED bool mp_task_link(mp_task *task, mp_link *link);
 /* Closes the list and returns it, oldest entry first. Once, by whoever ended the task. */
 static inline mp_link *mp_task_close_links(mp_task *task, bool sole) {
-  mp_link *newest = sole ? mp_load_relaxed(&task->successors) : mp_swap_acq_rel(&task->successors, MP_LINKS_CLOSED), *oldest = NULL;
-  if (sole) mp_store_release(&task->successors, MP_LINKS_CLOSED); /* pairs with mp_task_link, of who gets the task from a notice */
+  mp_link *newest = sole ? mp_load_relaxed(&task->successors)
+                         : mp_swap_acq_rel(&task->successors, MP_LINKS_CLOSED),
+          *oldest = NULL;
+  /* pairs with mp_task_link, of who gets the task from a notice */
+  if (sole) mp_store_release(&task->successors, MP_LINKS_CLOSED);
   while (newest != NULL) {
     mp_link *next = newest->next;
     newest->next = oldest;
@@ -239,7 +283,8 @@ static inline void mp_task_drop_result(mp_task *task) {
 }
 
 /* The notice for desc->done, allocated before the task can start. */
-MP_CHECKED mp_status mp_notice_create(mp_task *task, mp_mailbox *mailbox, mp_notify *notify, void *ud, mp_notice **notice);
+MP_CHECKED mp_status mp_notice_create(mp_task *task, mp_mailbox *mailbox, mp_notify *notify,
+                                      void *ud, mp_notice **notice);
 void mp_notice_free(mp_notice *notice);
 /* Posts; takes a reference to the task for it. */
 void mp_notice_post(mp_notice *notice, mp_task *task);

@@ -4,7 +4,9 @@ void mp_timers_arm(mp_timers *timers, mp_heap_node *node, uint64_t deadline) {
   mp_heap_push(&timers->heap, node, deadline > INT64_MAX ? INT64_MAX : (int64_t)deadline);
 }
 
-void mp_timers_disarm(mp_timers *timers, mp_heap_node *node) { mp_heap_remove(&timers->heap, node); }
+void mp_timers_disarm(mp_timers *timers, mp_heap_node *node) {
+  mp_heap_remove(&timers->heap, node);
+}
 
 uint64_t mp_timers_next(const mp_timers *timers) {
   const mp_heap_node *first = mp_heap_peek(&timers->heap);

@@ -1,5 +1,6 @@
 /*
-** timers.h - armed deadlines, earliest first. Passive: the caller passes the time and brings the lock.
+** timers.h - armed deadlines, earliest first. Passive: the caller passes the time and brings the
+** lock.
 */
 #ifndef MP_TIMERS_H
 #define MP_TIMERS_H

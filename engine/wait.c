@@ -7,7 +7,8 @@
 #include "pool.h"
 
 #define MEMORY_LOOK_NS ((uint64_t)10000000) /* between two looks of who waits for memory */
-#define STACK_RESERVE ((size_t)512 * 1024) /* C stack a task may need; more must be left to run one in place */
+/* C stack a task may need; more must be left to run one in place */
+#define STACK_RESERVE ((size_t)512 * 1024)
 
 /*
 ** {======================================================
@@ -23,10 +24,15 @@ typedef struct wait_set {
   mp_task *const *tasks;
   size_t n;
   mp_mailbox *mailbox;
-  const mp_worker *cancellable; /* whose running task's being asked to stop ends the wait; or NULL */
+  /* whose running task's being asked to stop ends the wait; or NULL */
+  const mp_worker *cancellable;
   mp_pool *room;     /* the pool in which room is waited for, or NULL */
   size_t room_bytes; /* for a task of so many */
-  uint64_t taken; /* mailbox->taken when the wait began: what runs in place on this thread may take the news that is waited for */
+  /*
+  ** mailbox->taken when the wait began: what runs in place on this thread may take the news that is
+  ** waited for
+  */
+  uint64_t taken;
 } wait_set;
 
 static bool ready(const wait_set *set, size_t *index) {
@@ -35,26 +41,33 @@ static bool ready(const wait_set *set, size_t *index) {
     *index = i;
     return true;
   }
-  if (set->room != NULL && (mp_load_relaxed(&set->room->closing) != 0 || mp_admission_has_room(&set->room->admission, set->room_bytes))) {
+  if (set->room != NULL && (mp_load_relaxed(&set->room->closing) != 0 ||
+                            mp_admission_has_room(&set->room->admission, set->room_bytes))) {
     *index = set->n;
     return true;
   }
   if (set->mailbox == NULL) return false;
-  if (mp_mailbox_count(set->mailbox) == 0 && mp_load_relaxed(&set->mailbox->taken) == set->taken) return false;
+  if (mp_mailbox_count(set->mailbox) == 0 && mp_load_relaxed(&set->mailbox->taken) == set->taken)
+    return false;
   *index = set->n;
   return true;
 }
 
-/* From here on each end signals the pool's event. One word holds state and flag: the end is seen, or it sees the flag. */
+/*
+** From here on each end signals the pool's event. One word holds state and flag: the end is seen,
+** or it sees the flag.
+*/
 static void mark_waited(const wait_set *set) {
   for (size_t i = 0; i < set->n; i++)
     if (set->tasks[i] != NULL) mp_or_seq(&set->tasks[i]->word, MP_WORD_WAITED);
 }
 
 /* True: ready. False: it is time to sleep, or, for an owner that works, there is work. */
-static bool spin(mp_pool *pool, mp_worker *self, const wait_set *set, uint64_t deadline, size_t *index) {
+static bool spin(mp_pool *pool, mp_worker *self, const wait_set *set, uint64_t deadline,
+                 size_t *index) {
   bool works = self != NULL && self == pool->scheduler.owner, work = false;
-  mp_look look = mp_look_begin(&pool->scheduler, self != NULL ? &self->patience : &pool->scheduler.outside);
+  mp_look look =
+      mp_look_begin(&pool->scheduler, self != NULL ? &self->patience : &pool->scheduler.outside);
   uint64_t now;
   bool found = false;
   do {
@@ -66,20 +79,26 @@ static bool spin(mp_pool *pool, mp_worker *self, const wait_set *set, uint64_t d
   return found;
 }
 
-static bool is_called_off(const wait_set *set) { return set->cancellable != NULL && mp_worker_cancelled(set->cancellable); }
+static bool is_called_off(const wait_set *set) {
+  return set->cancellable != NULL && mp_worker_cancelled(set->cancellable);
+}
 
 /* Memory in use falls without telling anybody. */
 static uint64_t next_look(const wait_set *set, uint64_t deadline) {
-  if (set->room == NULL || mp_load_relaxed(&set->room->admission.memory_percent) == 0) return deadline;
+  if (set->room == NULL || mp_load_relaxed(&set->room->admission.memory_percent) == 0)
+    return deadline;
   uint64_t soon = mp_os_deadline(MEMORY_LOOK_NS);
   return soon < deadline ? soon : deadline;
 }
 
-static mp_status sleep_until_ready(mp_pool *pool, const wait_set *set, uint64_t deadline, size_t *index) {
+static mp_status sleep_until_ready(mp_pool *pool, const wait_set *set, uint64_t deadline,
+                                   size_t *index) {
   mp_status status = MP_OK;
-  if (set->mailbox != NULL) mp_add_seq(&set->mailbox->awaited, 1); /* before its count is read; pairs with tell_poller */
+  /* before its count is read; pairs with tell_poller */
+  if (set->mailbox != NULL) mp_add_seq(&set->mailbox->awaited, 1);
   mark_waited(set);
-  if (set->cancellable != NULL) mp_or_seq(&mp_worker_task(set->cancellable)->word, MP_WORD_WAITED); /* a cancel, too, signals the event */
+  /* a cancel, too, signals the event */
+  if (set->cancellable != NULL) mp_or_seq(&mp_worker_task(set->cancellable)->word, MP_WORD_WAITED);
   for (;;) {
     uint32_t seen = mp_event_seen(&pool->event);
     if (ready(set, index)) {
@@ -103,7 +122,8 @@ static mp_status sleep_until_ready(mp_pool *pool, const wait_set *set, uint64_t 
   return status;
 }
 
-static mp_status wait_outside(mp_pool *pool, const wait_set *set, uint64_t deadline, size_t *index) {
+static mp_status wait_outside(mp_pool *pool, const wait_set *set, uint64_t deadline,
+                              size_t *index) {
   if (spin(pool, NULL, set, deadline, index)) return MP_OK;
   return sleep_until_ready(pool, set, deadline, index);
 }
@@ -119,7 +139,8 @@ static bool run_in_place(mp_worker *self, const wait_set *set) {
   for (size_t i = 0; i < set->n; i++) {
     mp_task *task = set->tasks[i];
     if (task == NULL || mp_task_state(task) != MP_STATE_QUEUED) continue;
-    if (mp_load_relaxed(&task->pool->closing) >= MP_CLOSING_CANCEL) return mp_cancel(task) != 0; /* as mp_pool_run_job would */
+    /* as mp_pool_run_job would */
+    if (mp_load_relaxed(&task->pool->closing) >= MP_CLOSING_CANCEL) return mp_cancel(task) != 0;
     mp_task_retain(task);
     bool ran = mp_pool_execute(self, task);
     mp_task_release(task);
@@ -137,11 +158,13 @@ static bool help(mp_worker *self, mp_job *find(mp_worker *worker)) {
 }
 
 /*
-** A worker never just sleeps: what it waits for may be behind it. It runs that task in place if it can, or another that it submitted
-** itself, most likely a sibling. Else a replacement thread takes its seat meanwhile. Only when there can be no replacement does it run
-** unrelated work, which may keep it longer.
+** A worker never just sleeps: what it waits for may be behind it. It runs that task in place if it
+** can, or another that it submitted itself, most likely a sibling. Else a replacement thread takes
+** its seat meanwhile. Only when there can be no replacement does it run unrelated work, which may
+** keep it longer.
 */
-static mp_status wait_on_worker(mp_pool *pool, mp_worker *self, const wait_set *set, uint64_t deadline, size_t *index) {
+static mp_status wait_on_worker(mp_pool *pool, mp_worker *self, const wait_set *set,
+                                uint64_t deadline, size_t *index) {
   bool may_help = deadline == MP_FOREVER;
   for (;;) {
     if (ready(set, index)) return MP_OK;
@@ -157,7 +180,8 @@ static mp_status wait_on_worker(mp_pool *pool, mp_worker *self, const wait_set *
       continue;
     }
     mp_scheduler_unblock(self);
-    if (!help(self, mp_scheduler_find)) (void)!sleep_until_ready(pool, set, mp_os_deadline(1000000), index);
+    if (!help(self, mp_scheduler_find))
+      (void)!sleep_until_ready(pool, set, mp_os_deadline(1000000), index);
   }
 }
 
@@ -172,7 +196,8 @@ static mp_status park_owner(mp_scheduler *scheduler, const wait_set *set, size_t
     mp_park_retract(&scheduler->park, parker);
   else
     status = mp_park_sleep(&scheduler->park, parker, MP_FOREVER);
-  if (mp_park_search_end(&scheduler->park) && mp_scheduler_has_work(scheduler)) mp_park_notify(&scheduler->park);
+  if (mp_park_search_end(&scheduler->park) && mp_scheduler_has_work(scheduler))
+    mp_park_notify(&scheduler->park);
   return status;
 }
 
@@ -185,7 +210,8 @@ static mp_status wait_as_owner(mp_pool *pool, const wait_set *set, size_t *index
   while (!over && status != MP_INTERRUPTED) {
     if (mp_worker_stack_left(self) < STACK_RESERVE)
       status = sleep_until_ready(pool, set, MP_FOREVER, index);
-    else if (!run_in_place(self, set) && !help(self, mp_scheduler_find) && !spin(pool, self, set, MP_FOREVER, index))
+    else if (!run_in_place(self, set) && !help(self, mp_scheduler_find) &&
+             !spin(pool, self, set, MP_FOREVER, index))
       status = park_owner(scheduler, set, index);
     over = ready(set, index);
   }
@@ -202,7 +228,8 @@ bool mp_pool_help_as_owner(mp_pool *pool) {
   return helped;
 }
 
-static mp_status wait_for(mp_pool *pool, const wait_set *given, uint64_t timeout_ns, size_t *index) {
+static mp_status wait_for(mp_pool *pool, const wait_set *given, uint64_t timeout_ns,
+                          size_t *index) {
   wait_set set = *given;
   size_t found = set.n;
   if (set.mailbox != NULL) set.taken = mp_load_relaxed(&set.mailbox->taken);
@@ -213,7 +240,8 @@ static mp_status wait_for(mp_pool *pool, const wait_set *given, uint64_t timeout
     uint64_t deadline = mp_os_deadline(timeout_ns);
     if (timeout_ns == 0)
       status = MP_TIMEOUT;
-    else if (mp_pool_owner_works(pool) && set.mailbox == NULL && set.room == NULL && deadline == MP_FOREVER)
+    else if (mp_pool_owner_works(pool) && set.mailbox == NULL && set.room == NULL &&
+             deadline == MP_FOREVER)
       status = wait_as_owner(pool, &set, &found);
     else if (self != NULL)
       status = wait_on_worker(pool, self, &set, deadline, &found);
@@ -224,13 +252,18 @@ static mp_status wait_for(mp_pool *pool, const wait_set *given, uint64_t timeout
   return status;
 }
 
-mp_status mp_wait_any(mp_pool *pool, mp_task *const *tasks, size_t n, mp_mailbox *mailbox, uint64_t timeout_ns, size_t *index) {
+mp_status mp_wait_any(mp_pool *pool, mp_task *const *tasks, size_t n, mp_mailbox *mailbox,
+                      uint64_t timeout_ns, size_t *index) {
   const wait_set set = {.tasks = tasks, .n = n, .mailbox = mailbox};
   return wait_for(pool, &set, timeout_ns, index);
 }
 
-mp_status mp_worker_wait_any(mp_worker *worker, mp_task *const *tasks, size_t n, mp_mailbox *mailbox, uint64_t timeout_ns, size_t *index) {
-  const wait_set set = {.tasks = tasks, .n = n, .mailbox = mailbox, .cancellable = mp_worker_task(worker) != NULL ? worker : NULL};
+mp_status mp_worker_wait_any(mp_worker *worker, mp_task *const *tasks, size_t n,
+                             mp_mailbox *mailbox, uint64_t timeout_ns, size_t *index) {
+  const wait_set set = {.tasks = tasks,
+                        .n = n,
+                        .mailbox = mailbox,
+                        .cancellable = mp_worker_task(worker) != NULL ? worker : NULL};
   return wait_for(pool_of(worker), &set, timeout_ns, index);
 }
 
@@ -238,10 +271,14 @@ mp_status mp_wait_room(mp_pool *pool, size_t bytes, mp_mailbox *mailbox, uint64_
   const mp_worker *self = mp_pool_self(pool);
   const mp_worker *cancellable = self != NULL && mp_worker_task(self) != NULL ? self : NULL;
   if (bytes > SIZE_MAX - sizeof(mp_task)) return MP_FULL;
-  const wait_set set = {.mailbox = mailbox, .room = pool, .room_bytes = bytes + sizeof(mp_task), .cancellable = cancellable};
+  const wait_set set = {.mailbox = mailbox,
+                        .room = pool,
+                        .room_bytes = bytes + sizeof(mp_task),
+                        .cancellable = cancellable};
   size_t max = mp_load_relaxed(&pool->admission.queue_bytes_max), index;
   if (max != 0 && set.room_bytes > max) return MP_FULL;
-  mp_add_seq(&pool->admission.waiters, 1); /* before the look for room; pairs with is_awaited in admit.c */
+  /* before the look for room; pairs with is_awaited in admit.c */
+  mp_add_seq(&pool->admission.waiters, 1);
   mp_status status = wait_for(pool, &set, timeout_ns, &index);
   mp_sub_seq(&pool->admission.waiters, 1);
   return status;
@@ -299,7 +336,8 @@ mp_status mp_worker_sleep(mp_worker *worker, uint64_t duration_ns) {
   mp_pool *pool = pool_of(worker);
   mp_task *task = mp_worker_task(worker);
   uint64_t deadline = mp_os_deadline(duration_ns);
-  if (task != NULL && !MP_BUGGY(SLEEP_UNSEEN)) mp_or_seq(&task->word, MP_WORD_WAITED); /* a cancel signals the event from here on */
+  /* a cancel signals the event from here on */
+  if (task != NULL && !MP_BUGGY(SLEEP_UNSEEN)) mp_or_seq(&task->word, MP_WORD_WAITED);
   for (;;) {
     uint32_t seen = mp_event_seen(&pool->event);
     if (mp_worker_cancelled(worker)) return MP_CANCELLED;

@@ -1,6 +1,7 @@
 /*
-** frame.c - a game's frame loop on the engine: a graph that is built once and run every frame, and a task that outlives frames and
-** whose end is delivered by mp_poll on this thread. The owner works too while it waits (owner_works).
+** frame.c - a game's frame loop on the engine: a graph that is built once and run every frame, and
+** a task that outlives frames and whose end is delivered by mp_poll on this thread. The owner works
+** too while it waits (owner_works).
 **
 **   cc -Iengine examples/frame.c build/libmakeparallel.a -lpthread -o frame && ./frame
 */
@@ -43,7 +44,8 @@ static void measure(mp_worker *worker, void *arg) {
   world *w = arg;
   (void)worker;
   w->energy = 0;
-  for (size_t i = 0; i < PARTICLES; i++) w->energy += 9.81 * w->height[i] + 0.5 * w->speed[i] * w->speed[i];
+  for (size_t i = 0; i < PARTICLES; i++)
+    w->energy += 9.81 * w->height[i] + 0.5 * w->speed[i] * w->speed[i];
 }
 
 static void draw(mp_worker *worker, void *arg) {
@@ -57,7 +59,8 @@ static mp_status load_level(mp_worker *worker, void *arg) {
   return mp_worker_sleep(worker, 20 * 1000000);
 }
 
-static void level_loaded(mp_task *task, mp_state state, void *arg) { /* on the owner's thread, inside mp_poll */
+/* on the owner's thread, inside mp_poll */
+static void level_loaded(mp_task *task, mp_state state, void *arg) {
   (void)task;
   ((world *)arg)->level_loaded = state == MP_STATE_DONE;
 }
@@ -91,7 +94,8 @@ int main(void) {
     if (mp_graph_run(graph) != MP_OK) return 1;
     mp_poll(w.pool, 500 * 1000, 0); /* at most half a millisecond of a frame for callbacks */
   }
-  printf("%s, level loaded\n", isfinite(w.energy) && w.energy > 0 ? "energy is finite" : "energy is lost");
+  printf("%s, level loaded\n",
+         isfinite(w.energy) && w.energy > 0 ? "energy is finite" : "energy is lost");
   mp_graph_destroy(graph);
   mp_pool_destroy(w.pool);
   return frame >= FRAMES ? 0 : 1;

@@ -1,7 +1,7 @@
 # What tests need and how they run; included by the top Makefile.
 
 PACKAGES_BUILD := gcc make pkg-config lua5.4 liblua5.4-dev
-PACKAGES_CHECK := clang libclang-rt-14-dev lua-busted lua-check libcmocka-dev lua-argparse lua-penlight lua-cjson lua-lpeg lua-filesystem \
+PACKAGES_CHECK := clang clang-format libclang-rt-14-dev lua-busted lua-check libcmocka-dev lua-argparse lua-penlight lua-cjson lua-lpeg lua-filesystem \
   lua-luv lua-cqueues lua-copas lua-socket
 
 # $(call install,PACKAGES): names and installs what is missing (Debian; elsewhere it says what is needed).
@@ -48,8 +48,16 @@ check: deps ## install what is missing and run every test: gcc, clang, sanitizer
 layers: module ## check that dependencies point one way
 	@sh tests/support/layers.sh $(MODULE)
 
-lint: ## luacheck over everything in Lua
+C_SOURCES = $(shell find engine bindings tests examples -name '*.[ch]' -o -name '*.cpp')
+
+lint: ## luacheck over everything in Lua; C as clang-format has it, 100 columns
 	@luacheck -q .
+	@clang-format --dry-run -Werror $(C_SOURCES)
+	@awk 'length($$0) > 100 { print FILENAME ":" FNR ": more than 100 columns"; bad = 1 } END { exit bad }' \
+	  $(C_SOURCES)
+
+format: ## clang-format over everything in C
+	@clang-format -i $(C_SOURCES)
 
 $(BUILD)/examples/%: examples/%.c $(LIB)
 	@mkdir -p $(@D)
@@ -67,4 +75,4 @@ EXAMPLES := frame embed/smallest embed/game
 examples: module $(EXAMPLES:%=$(BUILD)/examples/%) ## run the examples on small input and check what they print
 	@eval "$$($(MAKE) -s env)"; sh tests/support/examples.sh $(LUA) $(BUILD)/examples
 
-.PHONY: deps deps-build check check-build layers lint examples
+.PHONY: deps deps-build check check-build layers lint format examples

@@ -1,7 +1,8 @@
 /*
-** game.c - a game's frame loop at 60 Hz with everything it would use: a graph that runs each frame with a parallel-for inside (an N-body
-** step), assets streamed in by tasks in C and in Lua whose ends are delivered within a budget, workers whose Lua is sandboxed, a script that
-** loops for ever, and a clean end. Prints the histogram of its frame times and exits by itself.
+** game.c - a game's frame loop at 60 Hz with everything it would use: a graph that runs each frame
+** with a parallel-for inside (an N-body step), assets streamed in by tasks in C and in Lua whose
+** ends are delivered within a budget, workers whose Lua is sandboxed, a script that loops for ever,
+** and a clean end. Prints the histogram of its frame times and exits by itself.
 **
 **   game [FRAMES]
 */
@@ -29,8 +30,10 @@ typedef struct game {
   lua_State *L;
   body now[BODIES], next[BODIES];
   double energy;
-  int loaded, parsed, refused; /* assets in C, assets in Lua, and scripts that the sandbox stopped */
-  unsigned histogram[BUCKETS];  /* frames by the time they took: up to 1, 2, 4 ... 128 ms, and longer */
+  /* assets in C, assets in Lua, and scripts that the sandbox stopped */
+  int loaded, parsed, refused;
+  /* frames by the time they took: up to 1, 2, 4 ... 128 ms, and longer */
+  unsigned histogram[BUCKETS];
 } game;
 
 static void check(mp_status status, const char *what) {
@@ -49,7 +52,8 @@ static void pull(const body *all, const body *one, float *a) {
   a[0] = a[1] = a[2] = 0;
   for (size_t j = 0; j < BODIES; j++) {
     float dx = all[j].x - one->x, dy = all[j].y - one->y, dz = all[j].z - one->z;
-    float squared = dx * dx + dy * dy + dz * dz + 0.01f, scale = all[j].mass / (squared * sqrtf(squared));
+    float squared = dx * dx + dy * dy + dz * dz + 0.01f,
+          scale = all[j].mass / (squared * sqrtf(squared));
     a[0] += dx * scale;
     a[1] += dy * scale;
     a[2] += dz * scale;
@@ -111,7 +115,10 @@ static void build_graph(game *g) {
 ** =======================================================
 */
 
-/* In C: something that takes a few milliseconds. Its end is told on the main thread, inside mp_poll. */
+/*
+** In C: something that takes a few milliseconds. Its end is told on the main thread, inside
+** mp_poll.
+*/
 static mp_status load_asset(mp_worker *worker, void *arg) {
   volatile double x = 0;
   (void)worker;
@@ -145,7 +152,9 @@ static const char parser[] =
 static void level_parsed(mp_task *task, mp_state state, void *ud) {
   game *g = ud;
   if (task == NULL) return;
-  if (state == MP_STATE_DONE && mp_push_results(g->L, task) == 1 && lua_tointeger(g->L, -1) == 320 * 200) g->parsed++;
+  if (state == MP_STATE_DONE && mp_push_results(g->L, task) == 1 &&
+      lua_tointeger(g->L, -1) == 320 * 200)
+    g->parsed++;
   lua_settop(g->L, 0);
 }
 
@@ -168,7 +177,8 @@ static void script_ended(mp_task *task, mp_state state, void *ud) {
 
 /* What scripts may use: on the worker's thread, for each new state. */
 static void sandbox(lua_State *L, mp_worker *worker, void *ud) {
-  static const char *const gone[] = {"os", "io", "debug", "package", "require", "dofile", "loadfile"};
+  static const char *const gone[] = {"os",      "io",     "debug",   "package",
+                                     "require", "dofile", "loadfile"};
   (void)worker;
   (void)ud;
   for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++) {
@@ -196,7 +206,8 @@ static void open_game(game *g) {
   check(mp_lua_attach(g->L, g->pool), "attach");
   for (size_t i = 0; i < BODIES; i++) {
     float angle = (float)i * 2.39996f, r = sqrtf((float)i + 1);
-    g->now[i] = (body){r * cosf(angle), r * sinf(angle), (float)(i % 7) * 0.1f, -sinf(angle), cosf(angle), 0, 1};
+    g->now[i] = (body){
+        r * cosf(angle), r * sinf(angle), (float)(i % 7) * 0.1f, -sinf(angle), cosf(angle), 0, 1};
   }
   build_graph(g);
 }
@@ -205,7 +216,8 @@ static void close_game(game *g) {
   mp_shutdown_report report;
   mp_graph_destroy(g->graph);
   lua_close(g->L);
-  check(mp_pool_shutdown(g->pool, (uint64_t)1000000000, MP_SHUTDOWN_CANCEL_ALL, &report), "shutdown");
+  check(mp_pool_shutdown(g->pool, (uint64_t)1000000000, MP_SHUTDOWN_CANCEL_ALL, &report),
+        "shutdown");
   printf("shut down: %u workers stuck\n", report.stuck);
   mp_pool_destroy(g->pool);
 }
@@ -226,7 +238,9 @@ static void sleep_until(uint64_t when) {
 static void print_histogram(const game *g) {
   printf("frame time   frames\n");
   for (int i = 0; i < BUCKETS; i++)
-    if (g->histogram[i] > 0) printf("%s%4d ms  %7u\n", i < BUCKETS - 1 ? "<= " : " > ", 1 << (i < BUCKETS - 1 ? i : i - 1), g->histogram[i]);
+    if (g->histogram[i] > 0)
+      printf("%s%4d ms  %7u\n", i < BUCKETS - 1 ? "<= " : " > ", 1 << (i < BUCKETS - 1 ? i : i - 1),
+             g->histogram[i]);
 }
 
 int main(int argc, char **argv) {
@@ -249,8 +263,9 @@ int main(int argc, char **argv) {
     sleep_until(next);
   }
   print_histogram(&g);
-  printf("%d frames: %d assets in C, %d in Lua, %d script stopped, energy %s\n", frame >= frames ? frames : frame, g.loaded, g.parsed,
-         g.refused, isfinite(g.energy) && g.energy > 0 ? "finite" : "lost");
+  printf("%d frames: %d assets in C, %d in Lua, %d script stopped, energy %s\n",
+         frame >= frames ? frames : frame, g.loaded, g.parsed, g.refused,
+         isfinite(g.energy) && g.energy > 0 ? "finite" : "lost");
   close_game(&g);
   return 0;
 }

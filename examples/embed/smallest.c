@@ -12,7 +12,9 @@ int main(void) {
   mp_task *task;
   mp_lua_config lua_config = mp_lua_config_default();
   mp_pool_config config = mp_pool_config_default();
-  if (mp_lua_prepare(&lua_config, &config, &lua) != MP_OK || mp_pool_create(&config, &pool) != MP_OK) return 1;
+  if (mp_lua_prepare(&lua_config, &config, &lua) != MP_OK ||
+      mp_pool_create(&config, &pool) != MP_OK)
+    return 1;
 
   lua_State *L = luaL_newstate();
   luaL_openlibs(L);
@@ -24,7 +26,8 @@ int main(void) {
   lua_pushinteger(L, 6);
   lua_pushinteger(L, 7);
   if (mp_submit_lua(L, 2, NULL, &task) != MP_OK || mp_wait(task, MP_FOREVER) != MP_OK) return 1;
-  if (mp_push_results(L, task) == 2) printf("%d %s\n", (int)lua_tointeger(L, -2), lua_tostring(L, -1));
+  if (mp_push_results(L, task) == 2)
+    printf("%d %s\n", (int)lua_tointeger(L, -2), lua_tostring(L, -1));
   mp_task_release(task);
 
   lua_close(L);

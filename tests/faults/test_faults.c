@@ -1,6 +1,7 @@
 /*
-** Everything the system may do to us, at every place where it may, once and from then on, through a pool's whole life: each step succeeds
-** or ends in an error that says so, nothing accepted is lost, nothing leaks, nothing hangs. Prints how many points it failed.
+** Everything the system may do to us, at every place where it may, once and from then on, through a
+** pool's whole life: each step succeeds or ends in an error that says so, nothing accepted is lost,
+** nothing leaks, nothing hangs. Prints how many points it failed.
 */
 #include "faults.h"
 #include "unit.h"
@@ -42,7 +43,9 @@ static bool is_allowed(const life *l, mp_status status) {
   switch (status) {
     case MP_OK: return true;
     case MP_NOTHREAD: return l->point == MP_FAULT_THREAD;
-    case MP_SYSTEM: return l->point == MP_FAULT_LOCK || l->point == MP_FAULT_GATE || l->point == MP_FAULT_EVENT_FD;
+    case MP_SYSTEM:
+      return l->point == MP_FAULT_LOCK || l->point == MP_FAULT_GATE ||
+             l->point == MP_FAULT_EVENT_FD;
     case MP_NOMEM: return l->point == MP_FAULT_PAGES || l->point == MP_FAULT_GATE;
     case MP_INVALID: return l->point == MP_FAULT_HANDLER;
     default: return false;
@@ -50,12 +53,15 @@ static bool is_allowed(const life *l, mp_status status) {
 }
 
 static bool succeeds(const life *l, mp_status status) {
-  if (!is_allowed(l, status)) fail_msg("%s: '%s' is no answer to that", now_trying, mp_status_text(status));
+  if (!is_allowed(l, status))
+    fail_msg("%s: '%s' is no answer to that", now_trying, mp_status_text(status));
   return status == MP_OK;
 }
 
 static void drop(void *arg) { mp_add_relaxed(&((life *)arg)->dropped, 1); }
-static void done(mp_task *task, mp_state state, void *arg) { (void)task, (void)state, mp_add_relaxed(&((life *)arg)->told, 1); }
+static void done(mp_task *task, mp_state state, void *arg) {
+  (void)task, (void)state, mp_add_relaxed(&((life *)arg)->told, 1);
+}
 
 /* NULL: it was refused, as it may be. */
 static mp_task *submit(life *l, mp_task_run *run, uint64_t timeout_ns, mp_task *const *after) {
@@ -88,7 +94,8 @@ static void await(const life *l, mp_task *task, mp_state expected) {
   if (task == NULL) return;
   wait_for(task);
   mp_state state = mp_task_state(task);
-  if (l->point != MP_FAULT_JUMP || mp_task_timeout(task) == 0 || state != MP_STATE_TIMED_OUT) assert_int_equal(state, expected);
+  if (l->point != MP_FAULT_JUMP || mp_task_timeout(task) == 0 || state != MP_STATE_TIMED_OUT)
+    assert_int_equal(state, expected);
   mp_task_release(task);
 }
 
@@ -107,7 +114,9 @@ static mp_pool_info info_of(const life *l) {
 */
 
 static mp_status run_plain(mp_worker *worker, void *arg) { return (void)worker, (void)arg, MP_OK; }
-static mp_status run_nap(mp_worker *worker, void *arg) { return (void)arg, mp_worker_sleep(worker, MILLISECOND); }
+static mp_status run_nap(mp_worker *worker, void *arg) {
+  return (void)arg, mp_worker_sleep(worker, MILLISECOND);
+}
 
 static void work(life *l) {
   mp_task *first = submit(l, run_nap, 0, NULL);
@@ -126,7 +135,8 @@ static mp_status run_waiting(mp_worker *worker, void *arg) {
   desc.arg = arg;
   mp_status status = mp_submit(mp_worker_pool(worker), &desc, &inner);
   if (status != MP_OK) return status;
-  status = mp_wait(inner, 20 * MILLISECOND); /* without a replacement there may be nobody to run it */
+  /* without a replacement there may be nobody to run it */
+  status = mp_wait(inner, 20 * MILLISECOND);
   mp_task_release(inner);
   return status == MP_TIMEOUT ? MP_OK : status;
 }
@@ -187,13 +197,17 @@ static void get_stuck(life *l) {
   mp_task *task = submit(l, run_stuck, MILLISECOND, NULL);
   if (task == NULL) return;
   await(l, task, MP_STATE_TIMED_OUT);
-  while (info_of(l).running > 0 && info_of(l).stuck == 0) usleep(100); /* it may have timed out before it began */
-  if (info_of(l).workers > 1) await(l, submit(l, run_plain, 0, NULL), MP_STATE_DONE); /* else there may be nobody to replace it */
+  /* it may have timed out before it began */
+  while (info_of(l).running > 0 && info_of(l).stuck == 0) usleep(100);
+  /* else there may be nobody to replace it */
+  if (info_of(l).workers > 1) await(l, submit(l, run_plain, 0, NULL), MP_STATE_DONE);
   mp_store_release(&l->let_go, true);
   while (info_of(l).stuck > 0) usleep(100);
 }
 
-static void on_letter(void *ud, const void *data, size_t size) { (void)data, (void)size, ++*(unsigned *)ud; }
+static void on_letter(void *ud, const void *data, size_t size) {
+  (void)data, (void)size, ++*(unsigned *)ud;
+}
 
 static void correspond(life *l) {
   mp_mailbox *mailbox = NULL;
@@ -202,7 +216,8 @@ static void correspond(life *l) {
   if (succeeds(l, mp_fd(l->pool, &fd))) assert_true(fd >= 0);
   if (!succeeds(l, mp_mailbox_create(l->pool, &mailbox))) return;
   if (succeeds(l, mp_mailbox_fd(mailbox, &fd))) assert_true(fd >= 0);
-  if (succeeds(l, mp_mailbox_send(mailbox, on_letter, &delivered, "letter", 7))) mp_mailbox_poll(mailbox, MP_FOREVER, 0, NULL);
+  if (succeeds(l, mp_mailbox_send(mailbox, on_letter, &delivered, "letter", 7)))
+    mp_mailbox_poll(mailbox, MP_FOREVER, 0, NULL);
   assert_int_equal(delivered, 1);
   mp_mailbox_close(mailbox);
 }
@@ -214,7 +229,8 @@ static void add_piece(mp_worker *worker, size_t begin, size_t end, void *arg) {
 
 static void loop(life *l) {
   _Atomic size_t covered = 0;
-  if (succeeds(l, mp_for(l->pool, 0, 1000, 10, add_piece, &covered))) assert_int_equal(covered, 1000);
+  if (succeeds(l, mp_for(l->pool, 0, 1000, 10, add_piece, &covered)))
+    assert_int_equal(covered, 1000);
 }
 
 static void fill(life *l) {
@@ -240,13 +256,17 @@ static void fill(life *l) {
   assert_ok(mp_pool_set_limits(l->pool, &none));
 }
 
-static mp_status run_sleep(mp_worker *worker, void *arg) { return (void)arg, mp_worker_sleep(worker, 1000000 * SECOND); }
+static mp_status run_sleep(mp_worker *worker, void *arg) {
+  return (void)arg, mp_worker_sleep(worker, 1000000 * SECOND);
+}
 
 /* Something runs, something waits. */
 static void shut_down(life *l, mp_shutdown_mode mode) {
-  mp_task *running = submit(l, run_sleep, 0, NULL), *waiting = running == NULL ? NULL : submit(l, run_plain, 0, &running);
+  mp_task *running = submit(l, run_sleep, 0, NULL),
+          *waiting = running == NULL ? NULL : submit(l, run_plain, 0, &running);
   mp_shutdown_report report;
-  assert_ok(mp_pool_shutdown(l->pool, mode == MP_SHUTDOWN_CANCEL_ALL ? 1000 * SECOND : 2 * MILLISECOND, mode, &report));
+  assert_ok(mp_pool_shutdown(
+      l->pool, mode == MP_SHUTDOWN_CANCEL_ALL ? 1000 * SECOND : 2 * MILLISECOND, mode, &report));
   assert_true(running == NULL || mp_state_is_terminal(mp_task_state(running)));
   assert_true(waiting == NULL || mp_state_is_terminal(mp_task_state(waiting)));
   mp_task_release(waiting);
@@ -262,15 +282,16 @@ static mp_status create(life *l) {
   config.workers_extra = 3;
   config.worker_interrupt = on_interrupt;
   config.stuck_grace_ns = MILLISECOND;
-  if (l->point != MP_FAULT_PAGES) config.allocator = fault_allocator(&l->memory); /* pages are the default allocator's */
+  /* pages are the default allocator's */
+  if (l->point != MP_FAULT_PAGES) config.allocator = fault_allocator(&l->memory);
   return mp_pool_create(&config, &l->pool);
 }
 
 /* Returns how many calls failed. */
 static size_t live(mp_fault_point point, size_t nth, bool lasting, mp_shutdown_mode mode) {
   life l = {.memory = FAULT_ALLOC_INIT, .point = point, .lasting = lasting, .entered = TALLY_INIT};
-  snprintf(now_trying, sizeof now_trying, "%s: %s, call %zu%s, mode %d\n", fault_name(point), fault_text(point), nth,
-           lasting ? " and later" : "", (int)mode);
+  snprintf(now_trying, sizeof now_trying, "%s: %s, call %zu%s, mode %d\n", fault_name(point),
+           fault_text(point), nth, lasting ? " and later" : "", (int)mode);
   alarm(LIFE_SECONDS);
   faults_arm(point, nth, lasting);
   if (succeeds(&l, create(&l))) {
@@ -287,7 +308,8 @@ static size_t live(mp_fault_point point, size_t nth, bool lasting, mp_shutdown_m
     assert_null(l.pool);
   }
   size_t failures = faults_disarm();
-  while (!fault_is_clean(&l.memory)) usleep(100); /* a thread that was given up, as the clock had jumped, is on its way out */
+  /* a thread that was given up, as the clock had jumped, is on its way out */
+  while (!fault_is_clean(&l.memory)) usleep(100);
   assert_int_equal(l.dropped, l.accepted);
   assert_int_equal(l.told, l.accepted);
   return failures;
@@ -312,7 +334,8 @@ int main(void) {
   struct CMUnitTest tests[MP_FAULT_POINTS];
   signal(SIGALRM, on_alarm);
   for (size_t i = 0; i < MP_FAULT_POINTS; i++)
-    tests[i] = (struct CMUnitTest){fault_text((mp_fault_point)i), fail_each, NULL, NULL, (void *)(uintptr_t)i};
+    tests[i] = (struct CMUnitTest){fault_text((mp_fault_point)i), fail_each, NULL, NULL,
+                                   (void *)(uintptr_t)i};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   printf("failed: %zu points\n", points);
   return failed;

@@ -9,7 +9,8 @@
 
 #define CONSTANT ((size_t)64 << 10)
 #define TIMES 16
-#define TIMES_ATTACHED 256            /* six bytes stand for a handle, eight for a function of any size */
+/* six bytes stand for a handle, eight for a function of any size */
+#define TIMES_ATTACHED 256
 #define GARBAGE_MAX ((size_t)4 << 20) /* collected when there is more */
 
 typedef struct harness {
@@ -94,7 +95,10 @@ void harness_open(void) {
   collect(h);
 }
 
-/* stack: light userdata message, light userdata harness. Each value is dropped when the next is wanted. */
+/*
+** stack: light userdata message, light userdata harness. Each value is dropped when the next is
+** wanted.
+*/
 static int decode(lua_State *L) {
   const lmp_message *message = lua_touserdata(L, 1);
   const harness *h = lua_touserdata(L, 2);
@@ -125,13 +129,17 @@ static bool decode_once(harness *h, lmp_message *message, size_t *cost) {
   return status == LUA_OK;
 }
 
-/* Too much may be the string table that grew for earlier inputs: it counts only when it happens in a clean state. */
+/*
+** Too much may be the string table that grew for earlier inputs: it counts only when it happens in
+** a clean state.
+*/
 static void check_cost(harness *h, lmp_message *message, size_t cost, size_t limit) {
   if (cost <= limit) return;
   collect(h);
   (void)decode_once(h, message, &cost);
   if (cost <= limit) return;
-  fprintf(stderr, "%zu bytes of input cost %zu bytes of memory, at most %zu are allowed\n", (size_t)message->size, cost, limit);
+  fprintf(stderr, "%zu bytes of input cost %zu bytes of memory, at most %zu are allowed\n",
+          (size_t)message->size, cost, limit);
   abort();
 }
 

@@ -1,8 +1,10 @@
 /*
-** cmocka.h - of cmocka, what the unit tests use, in one header: for targets Debian has no cmocka for (musl, cross compilers).
+** cmocka.h - of cmocka, what the unit tests use, in one header: for targets Debian has no cmocka
+** for (musl, cross compilers).
 **
-** A check that fails ends the program at once and says where; skip() ends its test. Output ends with cmocka's own line, which `make unit`
-** prints. Needs what cmocka.h needs: setjmp.h, stdarg.h, stddef.h, stdint.h before it.
+** A check that fails ends the program at once and says where; skip() ends its test. Output ends
+** with cmocka's own line, which `make unit` prints. Needs what cmocka.h needs: setjmp.h, stdarg.h,
+** stddef.h, stdint.h before it.
 */
 #ifndef TESTS_PORTS_CMOCKA_H
 #define TESTS_PORTS_CMOCKA_H
@@ -17,8 +19,10 @@ struct CMUnitTest {
   int (*teardown)(void **state); /* or NULL */
 };
 
-#define cmocka_unit_test(function) {#function, function, NULL}
-#define cmocka_unit_test_teardown(function, teardown) {#function, function, teardown}
+#define cmocka_unit_test(function) \
+  { #function, function, NULL }
+#define cmocka_unit_test_teardown(function, teardown) \
+  { #function, function, teardown }
 #define cmocka_run_group_tests(tests, setup, teardown) \
   cmocka_run(tests, sizeof(tests) / sizeof(tests)[0], (setup) == NULL && (teardown) == NULL)
 
@@ -39,7 +43,8 @@ static inline int cmocka_run(const struct CMUnitTest *tests, size_t n, int no_fi
 
 #define skip() longjmp(cmocka_skipped, 1)
 
-__attribute__((format(printf, 3, 4))) _Noreturn static inline void cmocka_fail(const char *file, int line, const char *format, ...) {
+__attribute__((format(printf, 3, 4))) _Noreturn static inline void
+cmocka_fail(const char *file, int line, const char *format, ...) {
   va_list args;
   va_start(args, format);
   fprintf(stderr, "%s:%d: ", file, line);
@@ -55,11 +60,13 @@ __attribute__((format(printf, 3, 4))) _Noreturn static inline void cmocka_fail(c
     if (!(condition)) cmocka_fail(__FILE__, __LINE__, "%s does not hold", what); \
   } while (0)
 
-static inline void cmocka_integers(uintmax_t a, uintmax_t b, int equal, const char *what, const char *file, int line) {
+static inline void cmocka_integers(uintmax_t a, uintmax_t b, int equal, const char *what,
+                                   const char *file, int line) {
   if ((a == b) != equal) cmocka_fail(file, line, "%s: 0x%jx, 0x%jx", what, a, b);
 }
 
-#define cmocka_compare(a, b, equal, what) cmocka_integers((uintmax_t)(a), (uintmax_t)(b), equal, what, __FILE__, __LINE__)
+#define cmocka_compare(a, b, equal, what) \
+  cmocka_integers((uintmax_t)(a), (uintmax_t)(b), equal, what, __FILE__, __LINE__)
 
 #define assert_true(c) cmocka_check(c, #c)
 #define assert_false(c) cmocka_check(!(c), "not " #c)
@@ -70,10 +77,12 @@ static inline void cmocka_integers(uintmax_t a, uintmax_t b, int equal, const ch
 #define assert_ptr_equal(a, b) cmocka_compare((uintptr_t)(a), (uintptr_t)(b), 1, #a " == " #b)
 #define assert_ptr_not_equal(a, b) cmocka_compare((uintptr_t)(a), (uintptr_t)(b), 0, #a " != " #b)
 #define assert_in_range(v, low, high) \
-  cmocka_check((uintmax_t)(v) >= (uintmax_t)(low) && (uintmax_t)(v) <= (uintmax_t)(high), #v " from " #low " to " #high)
+  cmocka_check((uintmax_t)(v) >= (uintmax_t)(low) && (uintmax_t)(v) <= (uintmax_t)(high), \
+               #v " from " #low " to " #high)
 #define assert_memory_equal(a, b, size) cmocka_check(memcmp(a, b, size) == 0, #a " equals " #b)
 
-static inline void cmocka_strings(const char *a, const char *b, int equal, const char *what, const char *file, int line) {
+static inline void cmocka_strings(const char *a, const char *b, int equal, const char *what,
+                                  const char *file, int line) {
   if ((strcmp(a, b) == 0) != equal) cmocka_fail(file, line, "%s: \"%s\", \"%s\"", what, a, b);
 }
 

@@ -8,7 +8,7 @@ mp_status run(mp_worker *worker, void *arg) {
   return MP_OK;
 }
 
-}  // namespace
+} // namespace
 
 int main() {
   mp_pool_config config = mp_pool_config_default();

@@ -1,5 +1,6 @@
 /*
-** A task behind two that end at the same moment runs once; one behind a task that fails names it as soon as it is seen to have failed.
+** A task behind two that end at the same moment runs once; one behind a task that fails names it as
+** soon as it is seen to have failed.
 */
 #include "stress.h"
 
@@ -16,11 +17,14 @@ static mp_status run_twin(mp_worker *worker, void *arg) {
   return MP_OK;
 }
 
-static mp_status run_child(mp_worker *worker, void *arg) { return (void)worker, mp_add_relaxed(&((pair *)arg)->ran, 1), MP_OK; }
+static mp_status run_child(mp_worker *worker, void *arg) {
+  return (void)worker, mp_add_relaxed(&((pair *)arg)->ran, 1), MP_OK;
+}
 static mp_status fail(mp_worker *worker, void *arg) { return (void)worker, (void)arg, MP_FAILED; }
 static void drop(void *arg) { mp_add_relaxed(&((pair *)arg)->dropped, 1); }
 
-static mp_task *submit(stress *st, mp_pool *pool, mp_task_run *run, pair *p, mp_task *const *after, size_t n) {
+static mp_task *submit(stress *st, mp_pool *pool, mp_task_run *run, pair *p, mp_task *const *after,
+                       size_t n) {
   mp_task_desc desc = MP_TASK_DESC_INIT;
   mp_task *task = NULL;
   desc.run = run;
@@ -47,13 +51,15 @@ static void join_twins(stress *st, mp_pool *pool) {
 
 static void fail_before(stress *st, mp_pool *pool) {
   pair p = {0};
-  mp_task *parent = submit(st, pool, fail, &p, NULL, 0), *child = submit(st, pool, run_child, &p, &parent, 1);
+  mp_task *parent = submit(st, pool, fail, &p, NULL, 0),
+          *child = submit(st, pool, run_child, &p, &parent, 1);
   while (!mp_state_is_terminal(mp_task_state(child))) continue;
   CHECK(st, mp_task_cause(child) == parent);
   CHECK(st, mp_task_status(child) == MP_DEPENDENCY && p.ran == 0);
   mp_task_release(child);
   mp_task_release(parent);
-  CHECK(st, mp_pool_drain(pool, MP_FOREVER) == MP_OK); /* the argument of what never ran may go after the end was seen */
+  /* the argument of what never ran may go after the end was seen */
+  CHECK(st, mp_pool_drain(pool, MP_FOREVER) == MP_OK);
   CHECK(st, p.dropped == 1);
 }
 

@@ -1,6 +1,7 @@
 /*
-** Beside tasks that come and go, others look at what the workers run: cancels of a task that does not stop, each of which looks for its
-** body on every worker. What they see must be alive: AddressSanitizer and ThreadSanitizer judge.
+** Beside tasks that come and go, others look at what the workers run: cancels of a task that does
+** not stop, each of which looks for its body on every worker. What they see must be alive:
+** AddressSanitizer and ThreadSanitizer judge.
 */
 #include "stress.h"
 
@@ -16,7 +17,9 @@ typedef struct looks {
   _Atomic size_t looked;
 } looks;
 
-static void on_interrupt(mp_worker *worker, void *local, void *ud) { (void)worker, (void)local, (void)ud; }
+static void on_interrupt(mp_worker *worker, void *local, void *ud) {
+  (void)worker, (void)local, (void)ud;
+}
 /* Long enough that a look finds most workers inside one. */
 static mp_status run(mp_worker *worker, void *arg) {
   (void)worker, (void)arg;
@@ -56,7 +59,8 @@ int main(int argc, char **argv) {
   desc.arg = &l;
   CHECK(&st, mp_submit(pool, &desc, &l.deaf) == MP_OK);
   while (!mp_load_acquire(&l.entered)) usleep(100);
-  for (int i = 0; i < LOOKERS; i++) CHECK(&st, pthread_create(&lookers[i], NULL, looker_main, &l) == 0);
+  for (int i = 0; i < LOOKERS; i++)
+    CHECK(&st, pthread_create(&lookers[i], NULL, looker_main, &l) == 0);
   desc.run = run;
   for (size_t i = 0; i < n; i++) CHECK(&st, mp_submit(pool, &desc, NULL) == MP_OK);
   while (stress_info(pool).finished < n) usleep(1000);

@@ -1,4 +1,7 @@
-/* Several producers, tasks and threads, write to several mailboxes: every letter arrives once or is counted as dropped, each producer's in order. */
+/*
+** Several producers, tasks and threads, write to several mailboxes: every letter arrives once or is
+** counted as dropped, each producer's in order.
+*/
 #include "stress.h"
 
 #include <pthread.h>
@@ -61,7 +64,8 @@ static void consume(stress *st, mp_pool *pool, box *boxes, mp_task *task, uint64
   size_t index;
   do {
     CHECK(st, mp_wait_any(pool, &task, 1, boxes[0].mailbox, MP_FOREVER, &index) == MP_OK);
-    for (int b = 0; b < BOXES; b++) mp_mailbox_poll(boxes[b].mailbox, MP_FOREVER, random_below(random, 100), NULL);
+    for (int b = 0; b < BOXES; b++)
+      mp_mailbox_poll(boxes[b].mailbox, MP_FOREVER, random_below(random, 100), NULL);
   } while (index == 1 || !mp_state_is_terminal(mp_task_state(task)));
 }
 

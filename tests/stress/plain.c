@@ -1,4 +1,6 @@
-/* A million tasks that do nothing but count, submitted one by one, in batches and by one another. */
+/*
+** A million tasks that do nothing but count, submitted one by one, in batches and by one another.
+*/
 #include "stress.h"
 
 typedef struct counts {
@@ -44,7 +46,8 @@ int main(int argc, char **argv) {
   parent.run = run_parent;
   parent.arg = &c;
   for (size_t i = 0; i < each; i++) CHECK(&st, mp_submit(pool, &desc, NULL) == MP_OK);
-  for (size_t i = 0; i < each / 1000; i++) CHECK(&st, mp_submit_batch(pool, &desc, 1000, 0, NULL) == MP_OK);
+  for (size_t i = 0; i < each / 1000; i++)
+    CHECK(&st, mp_submit_batch(pool, &desc, 1000, 0, NULL) == MP_OK);
   for (size_t i = 0; i < each / CHILDREN; i++) CHECK(&st, mp_submit(pool, &parent, NULL) == MP_OK);
   mp_pool_info info = stress_settle(&st, pool);
   CHECK(&st, c.ran == 3 * each && c.dropped == 3 * each);

@@ -1,7 +1,8 @@
 /*
-** Promise 1: no task is lost. Tasks that fail, are cancelled, time out, depend on one another and differ in priority, all at random: each
-** ends exactly once in one of four ways, drops its argument once, tells its end once, and the pool's numbers agree with what the tasks
-** counted. Ten million at scale 50.
+** Promise 1: no task is lost. Tasks that fail, are cancelled, time out, depend on one another and
+** differ in priority, all at random: each ends exactly once in one of four ways, drops its argument
+** once, tells its end once, and the pool's numbers agree with what the tasks counted. Ten million
+** at scale 50.
 */
 #include "stress.h"
 
@@ -52,11 +53,13 @@ static void submit_one(stress *st, mp_pool *pool, subject *subjects, size_t i, u
   if (random_below(random, 16) == 0) desc.flags = MP_TASK_TIMED;
   if (i > RECENT && random_below(random, 4) == 0) {
     desc.after_count = 1 + random_below(random, 3);
-    for (size_t k = 0; k < desc.after_count; k++) after[k] = subjects[i - 1 - random_below(random, RECENT)].task;
+    for (size_t k = 0; k < desc.after_count; k++)
+      after[k] = subjects[i - 1 - random_below(random, RECENT)].task;
     desc.after = after;
   }
   CHECK(st, mp_submit(pool, &desc, &s->task) == MP_OK);
-  if (i > RECENT && random_below(random, 8) == 0) mp_cancel(subjects[i - random_below(random, RECENT)].task);
+  if (i > RECENT && random_below(random, 8) == 0)
+    mp_cancel(subjects[i - random_below(random, RECENT)].task);
   if (i > RECENT) mp_task_release(subjects[i - RECENT - 1].task);
 }
 
@@ -76,14 +79,17 @@ int main(int argc, char **argv) {
   }
   for (size_t i = n - RECENT - 1; i < n; i++) mp_task_release(subjects[i].task);
   mp_pool_info info = stress_settle(&st, pool);
-  CHECK(&st, mp_pool_shutdown(pool, MP_FOREVER, MP_SHUTDOWN_FINISH, NULL) == MP_OK); /* bodies past their deadline are back too */
+  /* bodies past their deadline are back too */
+  CHECK(&st, mp_pool_shutdown(pool, MP_FOREVER, MP_SHUTDOWN_FINISH, NULL) == MP_OK);
   mp_poll(pool, MP_FOREVER, 0);
   CHECK(&st, info.submitted == n);
   CHECK(&st, info.done == all.ended[0] && info.failed == all.ended[1]);
   CHECK(&st, info.cancelled == all.ended[2] && info.timed_out == all.ended[3]);
-  for (size_t i = 0; i < n; i++) CHECK(&st, subjects[i].ran <= 1 && subjects[i].told == 1 && subjects[i].dropped == 1);
+  for (size_t i = 0; i < n; i++)
+    CHECK(&st, subjects[i].ran <= 1 && subjects[i].told == 1 && subjects[i].dropped == 1);
   stress_pool_end(&st, pool);
   free(subjects);
-  return stress_end(&st, "%zu tasks: %zu done, %zu failed, %zu cancelled, %zu timed out", n, (size_t)info.done, (size_t)info.failed,
-                    (size_t)info.cancelled, (size_t)info.timed_out);
+  return stress_end(&st, "%zu tasks: %zu done, %zu failed, %zu cancelled, %zu timed out", n,
+                    (size_t)info.done, (size_t)info.failed, (size_t)info.cancelled,
+                    (size_t)info.timed_out);
 }

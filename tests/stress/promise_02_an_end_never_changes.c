@@ -1,6 +1,7 @@
 /*
-** Promise 2: a terminal state never changes, and all observers see it equal. 64 wait for the same tasks, outside and inside the pool, and
-** see the same end and the same result. 100,000 tasks at scale 10.
+** Promise 2: a terminal state never changes, and all observers see it equal. 64 wait for the same
+** tasks, outside and inside the pool, and see the same end and the same result. 100,000 tasks at
+** scale 10.
 */
 #include "stress.h"
 
@@ -48,7 +49,9 @@ static void *observer_main(void *arg) {
   for (size_t i = 0; i < all->n; i++) {
     size_t index = 0;
     mp_status status;
-    do status = o->index % 2 ? mp_wait(all->tasks[i], MP_FOREVER) : mp_wait_any(all->pool, &all->tasks[i], 1, NULL, MP_FOREVER, &index);
+    do
+      status = o->index % 2 ? mp_wait(all->tasks[i], MP_FOREVER)
+                            : mp_wait_any(all->pool, &all->tasks[i], 1, NULL, MP_FOREVER, &index);
     while (status == MP_INTERRUPTED);
     CHECK(all->st, status == MP_OK && index == 0);
     check_end(all, all->tasks[i]);
@@ -102,11 +105,13 @@ int main(int argc, char **argv) {
   CHECK(&st, mp_submit_batch(all.pool, &desc, INSIDE, 0, inside) == MP_OK);
   for (size_t i = 0; i < OUTSIDE; i++) pthread_join(threads[i], NULL);
   for (size_t i = 0; i < INSIDE; i++) {
-    CHECK(&st, mp_wait(inside[i], MP_FOREVER) == MP_OK && mp_task_state(inside[i]) == MP_STATE_DONE);
+    CHECK(&st,
+          mp_wait(inside[i], MP_FOREVER) == MP_OK && mp_task_state(inside[i]) == MP_STATE_DONE);
     mp_task_release(inside[i]);
   }
   for (size_t i = 0; i < all.n; i++) {
-    for (size_t o = 0; o < OUTSIDE; o++) CHECK(&st, observers[o].states[i] == (unsigned char)mp_task_state(all.tasks[i]));
+    for (size_t o = 0; o < OUTSIDE; o++)
+      CHECK(&st, observers[o].states[i] == (unsigned char)mp_task_state(all.tasks[i]));
     mp_task_release(all.tasks[i]);
   }
   for (size_t i = 0; i < OUTSIDE; i++) free(observers[i].states);

@@ -1,6 +1,7 @@
 /*
-** Promise 3, in C: each callback runs exactly once, on the thread that polls its mailbox, after the end; progress in order and before it.
-** Half of the callbacks are asked for late, when the task may be over; callbacks submit, ask, wait, cancel and poll. A million at scale 10.
+** Promise 3, in C: each callback runs exactly once, on the thread that polls its mailbox, after the
+** end; progress in order and before it. Half of the callbacks are asked for late, when the task may
+** be over; callbacks submit, ask, wait, cancel and poll. A million at scale 10.
 */
 #include "stress.h"
 
@@ -22,13 +23,14 @@ typedef struct subject {
   double progress; /* the last one heard of */
   unsigned told, done;
   bool late;
-  uint32_t deed;   /* what its callback does besides */
+  uint32_t deed; /* what its callback does besides */
 } subject;
 
 static mp_status run(mp_worker *worker, void *arg) {
   subject *s = arg;
   for (int i = 1; i <= REPORTS && s->deed % 2 == 0; i++)
-    if (mp_task_report(mp_worker_task(worker), (double)i / REPORTS, NULL, 0) != MP_OK) return MP_FAILED;
+    if (mp_task_report(mp_worker_task(worker), (double)i / REPORTS, NULL, 0) != MP_OK)
+      return MP_FAILED;
   return s->deed % 5 == 0 ? MP_FAILED : MP_OK;
 }
 
@@ -50,23 +52,18 @@ static void do_something(subject *s) {
   mp_task *child;
   desc.run = run_child;
   switch (s->deed % 8) {
-    case 0:
-      CHECK(l->st, mp_wait(s->task, MP_FOREVER) == MP_OK);
-      break;
+    case 0: CHECK(l->st, mp_wait(s->task, MP_FOREVER) == MP_OK); break;
     case 1:
       CHECK(l->st, mp_submit(l->pool, &desc, &child) == MP_OK);
       CHECK(l->st, mp_wait(child, MP_FOREVER) == MP_OK);
       mp_task_release(child);
       l->children++;
       break;
-    case 2:
-      mp_cancel(s->task);
-      break;
+    case 2: mp_cancel(s->task); break;
     case 3:
       mp_poll(l->pool, MP_FOREVER, 3); /* others' callbacks run inside */
       break;
-    default:
-      break;
+    default: break;
   }
 }
 
@@ -84,7 +81,8 @@ static void on_done(mp_task *task, mp_state state, void *arg) {
 }
 
 static void ask_late(subject *s) {
-  if (s->late) CHECK(s->all->st, mp_task_notify(s->task, mp_pool_mailbox(s->all->pool), on_end, s) == MP_OK);
+  if (s->late)
+    CHECK(s->all->st, mp_task_notify(s->task, mp_pool_mailbox(s->all->pool), on_end, s) == MP_OK);
 }
 
 int main(int argc, char **argv) {
@@ -99,7 +97,8 @@ int main(int argc, char **argv) {
   for (size_t i = 0; i < n; i++) {
     subject *s = &subjects[i];
     mp_task_desc desc = MP_TASK_DESC_INIT;
-    *s = (subject){.all = &l, .late = random_below(&random, 2) == 0, .deed = random_below(&random, 1000)};
+    *s = (subject){
+        .all = &l, .late = random_below(&random, 2) == 0, .deed = random_below(&random, 1000)};
     desc.run = run;
     desc.arg = s;
     desc.done = on_done;
@@ -112,7 +111,8 @@ int main(int argc, char **argv) {
   }
   for (size_t i = n - LAG; i < n; i++) ask_late(&subjects[i]);
   do mp_poll(l.pool, MP_FOREVER, 0);
-  while (stress_settle(&st, l.pool).submitted != n + l.children || mp_mailbox_count(mp_pool_mailbox(l.pool)) > 0);
+  while (stress_settle(&st, l.pool).submitted != n + l.children ||
+         mp_mailbox_count(mp_pool_mailbox(l.pool)) > 0);
   for (size_t i = 0; i < n; i++) {
     CHECK(&st, subjects[i].told == 1 && subjects[i].done == 1);
     CHECK(&st, subjects[i].progress == (subjects[i].deed % 2 == 0 ? 1.0 : 0.0));

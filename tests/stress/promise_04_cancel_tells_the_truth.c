@@ -1,6 +1,6 @@
 /*
-** Promise 4: cancel tells the truth. Several threads cancel the same task while it is queued, starts, runs and ends: mp_cancel says 1
-** exactly when the outcome is `cancelled`.
+** Promise 4: cancel tells the truth. Several threads cancel the same task while it is queued,
+** starts, runs and ends: mp_cancel says 1 exactly when the outcome is `cancelled`.
 */
 #include "stress.h"
 
@@ -8,7 +8,10 @@
 #include <sched.h>
 
 #define CANCELLERS 2
-#define AHEAD 8 /* tasks that may be submitted before the slowest of them gets there: what is long over is no race */
+/*
+** tasks that may be submitted before the slowest of them gets there: what is long over is no race
+*/
+#define AHEAD 8
 
 typedef struct race {
   stress *st;

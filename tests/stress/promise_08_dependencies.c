@@ -1,12 +1,13 @@
 /*
-** Promise 8: a task starts only when all it depends on are done. Random graphs that are submitted while they run; in all but the first
-** some nodes fail, are cancelled or time out, and then exactly their descendants do not run, and name a parent that did not succeed.
-** Graphs of 100,000 nodes at scale 2.
+** Promise 8: a task starts only when all it depends on are done. Random graphs that are submitted
+** while they run; in all but the first some nodes fail, are cancelled or time out, and then exactly
+** their descendants do not run, and name a parent that did not succeed. Graphs of 100,000 nodes at
+** scale 2.
 */
 #include "stress.h"
 
 #define PARENTS_MAX 6
-#define FAR 5000 /* how far back a parent may lie */
+#define FAR 5000   /* how far back a parent may lie */
 #define RARE 20000 /* one node in so many ends badly, in each of three ways */
 
 typedef struct node {
@@ -26,14 +27,17 @@ static mp_status run(mp_worker *worker, void *arg) {
   return own->fails ? MP_FAILED : MP_OK;
 }
 
-static void submit_node(stress *st, mp_pool *pool, node *nodes, size_t i, bool healthy, uint64_t *random) {
+static void submit_node(stress *st, mp_pool *pool, node *nodes, size_t i, bool healthy,
+                        uint64_t *random) {
   node *own = &nodes[i];
   mp_task *after[PARENTS_MAX];
   mp_task_desc desc = MP_TASK_DESC_INIT;
   own->n = i == 0 ? 0 : random_below(random, PARENTS_MAX + 1);
   own->fails = !healthy && random_below(random, RARE) == 0;
   for (uint32_t k = 0; k < own->n; k++) {
-    size_t back = 1 + random_below(random, (uint32_t)(i < FAR ? i : random_below(random, 4) == 0 ? FAR : 20));
+    size_t back = 1 + random_below(random, (uint32_t)(i < FAR                        ? i
+                                                      : random_below(random, 4) == 0 ? FAR
+                                                                                     : 20));
     own->parents[k] = &nodes[i - back]; /* also twice the same */
     after[k] = own->parents[k]->task;
   }

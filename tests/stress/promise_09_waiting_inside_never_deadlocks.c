@@ -1,6 +1,6 @@
 /*
-** Promise 9: waiting inside a task never deadlocks. Fib by submit and wait with one worker and few replacements, by fork and join, loops in
-** loops, graphs in tasks.
+** Promise 9: waiting inside a task never deadlocks. Fib by submit and wait with one worker and few
+** replacements, by fork and join, loops in loops, graphs in tasks.
 */
 #include "stress.h"
 
@@ -71,7 +71,9 @@ static mp_status loop_in_task(mp_worker *worker, void *arg) {
   return mp_for(mp_worker_pool(worker), 0, 20, 1, loop_inside, arg);
 }
 
-static void count_node(mp_worker *worker, void *arg) { (void)worker, mp_add_relaxed((_Atomic size_t *)arg, 1); }
+static void count_node(mp_worker *worker, void *arg) {
+  (void)worker, mp_add_relaxed((_Atomic size_t *)arg, 1);
+}
 
 #define NODES 200
 
@@ -133,7 +135,8 @@ static void mix(stress *st, mp_pool *pool, uint64_t *random) {
   CHECK(st, nodes == graphs * NODES * 10);
 }
 
-static void run_with(stress *st, unsigned workers, unsigned extra, int owner_works, uint64_t *random) {
+static void run_with(stress *st, unsigned workers, unsigned extra, int owner_works,
+                     uint64_t *random) {
   mp_pool_config config = stress_config(st);
   config.workers = workers;
   config.workers_extra = extra;

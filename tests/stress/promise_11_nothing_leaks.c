@@ -1,7 +1,8 @@
 /*
-** Promise 11: nothing leaks. Rounds of tasks of every kind whose handles are dropped: after each, the pool holds no more bytes than after
-** the first, but for the blocks it keeps for the next; no thread is added. Then pools come and go, and all is as at the start.
-** Ten million dropped handles at scale 50, 10,000 pools at scale 25.
+** Promise 11: nothing leaks. Rounds of tasks of every kind whose handles are dropped: after each,
+** the pool holds no more bytes than after the first, but for the blocks it keeps for the next; no
+** thread is added. Then pools come and go, and all is as at the start. Ten million dropped handles
+** at scale 50, 10,000 pools at scale 25.
 */
 #include "stress.h"
 
@@ -9,7 +10,8 @@
 #include <unistd.h>
 
 #define ROUNDS 10
-#define KEPT_BYTES ((size_t)12 << 20) /* slabs that a few blocks on the owner's lists keep, heaps grown */
+/* slabs that a few blocks on the owner's lists keep, heaps grown */
+#define KEPT_BYTES ((size_t)12 << 20)
 
 static unsigned count_threads(void) {
   char line[128];

@@ -1,7 +1,9 @@
 /*
-** Promise 14: a shutdown returns by its deadline and reports; afterwards every handle is terminal. Pools that live briefly: several
-** threads submit while one shuts down at a random moment, one life in sixteen with a body that does not return before. What was accepted
-** ends, what was refused did not run, accepted + refused == tried, no thread and no byte stays behind. 10,000 shutdowns at scale 50.
+** Promise 14: a shutdown returns by its deadline and reports; afterwards every handle is terminal.
+** Pools that live briefly: several threads submit while one shuts down at a random moment, one life
+** in sixteen with a body that does not return before. What was accepted ends, what was refused did
+** not run, accepted + refused == tried, no thread and no byte stays behind. 10,000 shutdowns at
+** scale 50.
 */
 #include "stress.h"
 
@@ -95,7 +97,10 @@ static mp_task *get_stuck(life *l) {
 
 static uint64_t worst_overrun_ns;
 
-/* Shuts down and notes by how much it outlasted its deadline. Time decides nothing here, but what takes seconds hangs. */
+/*
+** Shuts down and notes by how much it outlasted its deadline. Time decides nothing here, but what
+** takes seconds hangs.
+*/
 static mp_shutdown_report shut_down(life *l, uint64_t timeout_ns, mp_shutdown_mode mode) {
   mp_shutdown_report report;
   uint64_t began = mp_now();
@@ -121,7 +126,8 @@ static size_t live_once(stress *st, uint64_t *random) {
   CHECK(st, pthread_create(&drainer, NULL, drainer_main, &l) == 0);
   usleep(random_below(random, 500));
   mp_shutdown_mode mode = (mp_shutdown_mode)random_below(random, 3);
-  uint64_t timeout_ns = stuck != NULL || random_below(random, 3) == 0 ? random_below(random, 1000000) : MP_FOREVER;
+  uint64_t timeout_ns =
+      stuck != NULL || random_below(random, 3) == 0 ? random_below(random, 1000000) : MP_FOREVER;
   mp_shutdown_report report = shut_down(&l, timeout_ns, mode);
   if (stuck != NULL) {
     CHECK(st, report.stuck >= 1 && mp_task_state(stuck) == MP_STATE_CANCELLED);
@@ -133,12 +139,17 @@ static size_t live_once(stress *st, uint64_t *random) {
   for (int i = 0; i < SUBMITTERS; i++) accepted += submitters[i].accepted;
   mp_pool_info info = stress_info(l.pool);
   CHECK(st, info.submitted == accepted && info.finished == accepted);
-  /* a submission may be between its acceptance and the queue when the deadline passes: it ends, but too late for the report */
+  /*
+  ** a submission may be between its acceptance and the queue when the deadline passes: it ends, but
+  ** too late for the report
+  */
   CHECK(st, report.done + report.cancelled <= accepted);
-  if (timeout_ns == MP_FOREVER) CHECK(st, report.done + report.cancelled == accepted && report.stuck == 0);
+  if (timeout_ns == MP_FOREVER)
+    CHECK(st, report.done + report.cancelled == accepted && report.stuck == 0);
   mp_pool_destroy(l.pool);
   mp_store_release(&l.let_go, true);
-  while (report.stuck > 0 && !fault_is_clean(&st->memory)) usleep(100); /* a thread that was asked too late is on its way out */
+  /* a thread that was asked too late is on its way out */
+  while (report.stuck > 0 && !fault_is_clean(&st->memory)) usleep(100);
   CHECK(st, fault_is_clean(&st->memory));
   CHECK(st, l.dropped == accepted && l.ran <= accepted);
   return accepted;
@@ -154,5 +165,6 @@ int main(int argc, char **argv) {
     tasks += live_once(&st, &random);
     stress_goes_on();
   }
-  return stress_end(&st, "%zu pools, %zu tasks, deadlines missed by up to %.1f ms", lives, tasks, (double)worst_overrun_ns / 1e6);
+  return stress_end(&st, "%zu pools, %zu tasks, deadlines missed by up to %.1f ms", lives, tasks,
+                    (double)worst_overrun_ns / 1e6);
 }

@@ -1,6 +1,7 @@
 /*
-** Promise 22: idle costs nothing. A pool that has worked, with a deadline still armed, a task that is held up and a thread that waits for
-** what depends on it, is left alone: none of these threads wakes up. Ten idle seconds at scale 10. Looks at /proc; elsewhere it only waits.
+** Promise 22: idle costs nothing. A pool that has worked, with a deadline still armed, a task that
+** is held up and a thread that waits for what depends on it, is left alone: none of these threads
+** wakes up. Ten idle seconds at scale 10. Looks at /proc; elsewhere it only waits.
 */
 #include "stress.h"
 
@@ -13,7 +14,10 @@
 
 #define HOUR_NS ((uint64_t)3600 * 1000000000)
 
-/* The number in the line that begins with `field`; 0 if there is none. With `field` NULL: does the file begin with "mp-"? */
+/*
+** The number in the line that begins with `field`; 0 if there is none. With `field` NULL: does the
+** file begin with "mp-"?
+*/
 static unsigned long read_field(const char *thread, const char *file_name, const char *field) {
   char path[300], line[128];
   unsigned long found = 0;
@@ -22,7 +26,8 @@ static unsigned long read_field(const char *thread, const char *file_name, const
   if (file == NULL) return 0;
   while (fgets(line, sizeof line, file) != NULL && found == 0) {
     if (field == NULL) found = strncmp(line, "mp-", 3) == 0;
-    if (field != NULL && strncmp(line, field, strlen(field)) == 0) found = strtoul(line + strlen(field), NULL, 10);
+    if (field != NULL && strncmp(line, field, strlen(field)) == 0)
+      found = strtoul(line + strlen(field), NULL, 10);
   }
   fclose(file);
   return found;
@@ -43,7 +48,9 @@ static unsigned long count_sleeps(unsigned *threads) {
   return sum;
 }
 
-static mp_status run_nothing(mp_worker *worker, void *arg) { return (void)worker, (void)arg, MP_OK; }
+static mp_status run_nothing(mp_worker *worker, void *arg) {
+  return (void)worker, (void)arg, MP_OK;
+}
 
 static mp_status run_held(mp_worker *worker, void *arg) {
   (void)worker;
@@ -58,7 +65,8 @@ static void *waiter_main(void *task) {
   return NULL;
 }
 
-static mp_task *submit(stress *st, mp_pool *pool, mp_task_run *run, void *arg, mp_task *const *after) {
+static mp_task *submit(stress *st, mp_pool *pool, mp_task_run *run, void *arg,
+                       mp_task *const *after) {
   mp_task_desc desc = MP_TASK_DESC_INIT;
   mp_task *task;
   desc.run = run;
@@ -82,11 +90,13 @@ int main(int argc, char **argv) {
   desc.run = run_nothing;
   CHECK(&st, mp_submit_batch(pool, &desc, 10000, 0, NULL) == MP_OK);
   stress_settle(&st, pool);
-  mp_task *held = submit(&st, pool, run_held, &hold, NULL), *behind = submit(&st, pool, run_nothing, NULL, &held);
+  mp_task *held = submit(&st, pool, run_held, &hold, NULL),
+          *behind = submit(&st, pool, run_nothing, NULL, &held);
   CHECK(&st, pthread_create(&waiter, NULL, waiter_main, behind) == 0);
   CHECK(&st, pthread_setname_np(waiter, "mp-waiter") == 0);
   unsigned long before, now = count_sleeps(&threads);
-  do { /* until all have gone to sleep, and have tidied up after their work (config.idle_after_ns) */
+  /* until all have gone to sleep, and have tidied up after their work (config.idle_after_ns) */
+  do {
     before = now;
     usleep(500000);
     now = count_sleeps(&threads);

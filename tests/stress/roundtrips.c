@@ -1,10 +1,13 @@
 /*
-** One task at a time into a pool that has just run out of work: each submission meets a worker that is about to sleep, or about to be woken.
-** A wake-up that is lost leaves the task where it is, and the program hangs. With no spinning, and with a pause of a random length in between.
+** One task at a time into a pool that has just run out of work: each submission meets a worker that
+** is about to sleep, or about to be woken. A wake-up that is lost leaves the task where it is, and
+** the program hangs. With no spinning, and with a pause of a random length in between.
 */
 #include "stress.h"
 
-static mp_status run(mp_worker *worker, void *arg) { return (void)worker, mp_add_relaxed((_Atomic size_t *)arg, 1), MP_OK; }
+static mp_status run(mp_worker *worker, void *arg) {
+  return (void)worker, mp_add_relaxed((_Atomic size_t *)arg, 1), MP_OK;
+}
 
 static void go_round(stress *st, mp_pool *pool, uint64_t *random, _Atomic size_t *ran, bool wait) {
   mp_task_desc desc = MP_TASK_DESC_INIT;
@@ -12,7 +15,8 @@ static void go_round(stress *st, mp_pool *pool, uint64_t *random, _Atomic size_t
   size_t before = mp_load_relaxed(ran);
   desc.run = run;
   desc.arg = ran;
-  for (uint32_t pauses = random_below(random, 1u << random_below(random, 12)); pauses > 0; pauses--) mp_pause();
+  for (uint32_t pauses = random_below(random, 1u << random_below(random, 12)); pauses > 0; pauses--)
+    mp_pause();
   CHECK(st, mp_submit(pool, &desc, wait ? &task : NULL) == MP_OK);
   if (wait) {
     CHECK(st, mp_wait(task, MP_FOREVER) == MP_OK);

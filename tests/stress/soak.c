@@ -1,7 +1,8 @@
 /*
-** All at once, for long: pools that live for 20,000 tasks each, which fail, are cancelled, time out, depend on one another, differ in
-** priority, report progress and submit others, from several threads, until the pool is drained, shut down in some way or destroyed under
-** them. After each life the sums agree, every handle is terminal and the live bytes are what they were before: none.
+** All at once, for long: pools that live for 20,000 tasks each, which fail, are cancelled, time
+** out, depend on one another, differ in priority, report progress and submit others, from several
+** threads, until the pool is drained, shut down in some way or destroyed under them. After each
+** life the sums agree, every handle is terminal and the live bytes are what they were before: none.
 **
 ** `make soak` runs it with SOAK_SCALE=20: ten million tasks. Tells how far it is on stderr.
 */
@@ -29,7 +30,9 @@ typedef struct submitter {
 
 static void drop(void *arg) { mp_add_relaxed(&((life *)arg)->dropped, 1); }
 
-static mp_status run_child(mp_worker *worker, void *arg) { return (void)worker, mp_add_relaxed(&((life *)arg)->started, 1), MP_OK; }
+static mp_status run_child(mp_worker *worker, void *arg) {
+  return (void)worker, mp_add_relaxed(&((life *)arg)->started, 1), MP_OK;
+}
 
 static mp_status submit_child(life *l) {
   mp_task_desc desc = MP_TASK_DESC_INIT;
@@ -81,7 +84,8 @@ static mp_task_desc random_desc(submitter *s, mp_task **after) {
   if (random_below(random, 16) == 0) desc.flags = MP_TASK_TIMED;
   if (s->accepted < RECENT || random_below(random, 4) != 0) return desc;
   desc.after_count = 1 + random_below(random, 3);
-  for (size_t i = 0; i < desc.after_count; i++) after[i] = s->tasks[s->accepted - 1 - random_below(random, RECENT)];
+  for (size_t i = 0; i < desc.after_count; i++)
+    after[i] = s->tasks[s->accepted - 1 - random_below(random, RECENT)];
   desc.after = after;
   return desc;
 }
@@ -99,7 +103,8 @@ static void *submitter_main(void *arg) {
     } else {
       s->refused++;
     }
-    if (s->accepted > RECENT && random_below(&s->random, 16) == 0) mp_cancel(s->tasks[s->accepted - 1 - random_below(&s->random, RECENT)]);
+    if (s->accepted > RECENT && random_below(&s->random, 16) == 0)
+      mp_cancel(s->tasks[s->accepted - 1 - random_below(&s->random, RECENT)]);
   }
   return NULL;
 }
@@ -114,7 +119,8 @@ static mp_shutdown_report end_life(life *l, pthread_t *threads, uint64_t *random
   else
     for (int i = 0; i < SUBMITTERS; i++) pthread_join(threads[i], NULL);
   mp_poll(l->pool, MP_FOREVER, 0);
-  CHECK(l->st, mp_pool_shutdown(l->pool, timeout_ns, (mp_shutdown_mode)random_below(random, 3), &report) == MP_OK);
+  CHECK(l->st, mp_pool_shutdown(l->pool, timeout_ns, (mp_shutdown_mode)random_below(random, 3),
+                                &report) == MP_OK);
   if (early)
     for (int i = 0; i < SUBMITTERS; i++) pthread_join(threads[i], NULL);
   return report;
@@ -136,7 +142,8 @@ static void check_sums(life *l, const submitter *submitters) {
   mp_pool_info info = stress_info(l->pool);
   CHECK(l->st, info.submitted == accepted && info.finished == accepted);
   CHECK(l->st, info.done + info.failed + info.cancelled + info.timed_out == accepted);
-  CHECK(l->st, info.failed == ended[1] && info.timed_out == ended[3]); /* children only succeed, or are cancelled */
+  /* children only succeed, or are cancelled */
+  CHECK(l->st, info.failed == ended[1] && info.timed_out == ended[3]);
   CHECK(l->st, info.done + info.cancelled == ended[0] + ended[2] + l->children);
   CHECK(l->st, l->started <= accepted && l->told <= listened);
 }
@@ -166,7 +173,8 @@ static size_t live_once(stress *st, submitter *submitters, uint64_t *random) {
     listened += submitters[i].listened;
   }
   if (handles_first) mp_pool_destroy(l.pool);
-  while (report.stuck > 0 && !fault_is_clean(&st->memory)) usleep(100); /* a thread that was asked too late is on its way out */
+  /* a thread that was asked too late is on its way out */
+  while (report.stuck > 0 && !fault_is_clean(&st->memory)) usleep(100);
   CHECK(st, fault_is_clean(&st->memory));
   CHECK(st, l.dropped == accepted + l.children && l.told + l.discarded == listened);
   return SUBMITTERS * EACH + l.children;
@@ -186,9 +194,11 @@ int main(int argc, char **argv) {
     told_ns = mp_now();
     told = true;
     stress_goes_on();
-    fprintf(stderr, "\rsoak: %zu of %zu tasks, %zu pools, %zu bytes live ", tasks, wanted, lives + 1, fault_live_bytes(&st.memory));
+    fprintf(stderr, "\rsoak: %zu of %zu tasks, %zu pools, %zu bytes live ", tasks, wanted,
+            lives + 1, fault_live_bytes(&st.memory));
   }
   if (told) fprintf(stderr, "\n");
   free(submitters);
-  return stress_end(&st, "%zu pools, %zu tasks tried, %zu bytes live", lives, tasks, fault_live_bytes(&st.memory));
+  return stress_end(&st, "%zu pools, %zu tasks tried, %zu bytes live", lives, tasks,
+                    fault_live_bytes(&st.memory));
 }

@@ -14,7 +14,8 @@ typedef struct header {
 static bool may_allocate(fault_alloc *memory) {
   pthread_mutex_lock(&memory->lock);
   memory->calls++;
-  bool fails = memory->fail_at != 0 && (memory->calls == memory->fail_at || (memory->lasting && memory->calls > memory->fail_at));
+  bool fails = memory->fail_at != 0 && (memory->calls == memory->fail_at ||
+                                        (memory->lasting && memory->calls > memory->fail_at));
   if (fails) memory->failures++;
   pthread_mutex_unlock(&memory->lock);
   return !fails;

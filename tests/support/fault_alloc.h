@@ -1,7 +1,9 @@
 /*
-** fault_alloc.h - an mp_allocator for tests: counts what is out, checks the sizes it is told, fails on demand.
+** fault_alloc.h - an mp_allocator for tests: counts what is out, checks the sizes it is told, fails
+** on demand.
 **
-** Any thread may call anything; it holds a lock of its own. Misuse is counted, not fatal: tests look at it when all is over.
+** Any thread may call anything; it holds a lock of its own. Misuse is counted, not fatal: tests
+** look at it when all is over.
 */
 #ifndef FAULT_ALLOC_H
 #define FAULT_ALLOC_H
@@ -23,7 +25,8 @@ typedef struct fault_alloc {
   size_t failures;    /* since it was armed */
 } fault_alloc;
 
-#define FAULT_ALLOC_INIT {PTHREAD_MUTEX_INITIALIZER, 0, 0, 0, 0, 0, false, 0}
+#define FAULT_ALLOC_INIT \
+  { PTHREAD_MUTEX_INITIALIZER, 0, 0, 0, 0, 0, false, 0 }
 
 mp_allocator fault_allocator(fault_alloc *memory);
 

@@ -10,7 +10,8 @@
 static _Atomic size_t calls, fail_at, failures; /* fail_at == 0: nothing is armed */
 static _Atomic int armed;
 static _Atomic bool goes_on;
-static _Atomic uint64_t jumped, said, still_until; /* the clock's: sum of its jumps; the last it said; on the true clock */
+/* the clock's: sum of its jumps; the last it said; on the true clock */
+static _Atomic uint64_t jumped, said, still_until;
 
 void faults_arm(mp_fault_point point, size_t nth, bool lasting) {
   atomic_store(&fail_at, 0);

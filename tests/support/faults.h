@@ -1,5 +1,6 @@
 /*
-** faults.h - the other side of engine/fault.h: which point fails, and when. For builds with MP_FAULTS.
+** faults.h - the other side of engine/fault.h: which point fails, and when. For builds with
+** MP_FAULTS.
 **
 ** One point is armed at a time. Any thread may call anything.
 */
@@ -20,7 +21,10 @@ size_t faults_disarm(void);
 const char *fault_text(mp_fault_point point);
 const char *fault_name(mp_fault_point point);
 
-/* The next one to fail: one by one at first, then in growing steps, for there are points that are passed thousands of times. */
+/*
+** The next one to fail: one by one at first, then in growing steps, for there are points that are
+** passed thousands of times.
+*/
 static inline size_t fault_next(size_t nth) { return nth + 1 + nth / 8; }
 
 #endif

@@ -1,6 +1,6 @@
 /*
-** lua.c - a Lua interpreter to be compiled with a sanitizer: Debian's own cannot load a module built with one.
-** lua [-W] [-e CODE]... [SCRIPT [ARGUMENT...]]
+** lua.c - a Lua interpreter to be compiled with a sanitizer: Debian's own cannot load a module
+** built with one. lua [-W] [-e CODE]... [SCRIPT [ARGUMENT...]]
 */
 #include <lauxlib.h>
 #include <lualib.h>
@@ -19,7 +19,8 @@ static void raise_interrupted(lua_State *L, lua_Debug *ar) {
 /* Ctrl-C, as in Lua's own interpreter. */
 static void on_sigint(int number) {
   signal(number, SIG_DFL);
-  lua_sethook(main_state, raise_interrupted, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+  lua_sethook(main_state, raise_interrupted,
+              LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
 }
 
 static int with_traceback(lua_State *L) {

@@ -32,7 +32,8 @@ static int l_exit(lua_State *L) {
 
 int luaopen_process(lua_State *L);
 __attribute__((visibility("default"))) int luaopen_process(lua_State *L) {
-  static const luaL_Reg functions[] = {{"fork", l_fork}, {"wait", l_wait}, {"exit", l_exit}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"fork", l_fork}, {"wait", l_wait}, {"exit", l_exit}, {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

@@ -25,7 +25,8 @@ void stress_goes_on(void) { alarm(HANG_SECONDS); }
 
 int stress_end(stress *s, const char *format, ...) {
   va_list args;
-  printf("%-42s threads %u, scale %zu, seed %llu: ", s->name, s->threads, s->scale, (unsigned long long)s->seed);
+  printf("%-42s threads %u, scale %zu, seed %llu: ", s->name, s->threads, s->scale,
+         (unsigned long long)s->seed);
   va_start(args, format);
   vprintf(format, args);
   va_end(args);
@@ -34,8 +35,8 @@ int stress_end(stress *s, const char *format, ...) {
 }
 
 void stress_fail(const stress *s, const char *file, int line, const char *what) {
-  fprintf(stderr, "%s:%d: %s does not hold (threads %u, scale %zu, seed %llu)\n", file, line, what, s->threads, s->scale,
-          (unsigned long long)s->seed);
+  fprintf(stderr, "%s:%d: %s does not hold (threads %u, scale %zu, seed %llu)\n", file, line, what,
+          s->threads, s->scale, (unsigned long long)s->seed);
   abort();
 }
 

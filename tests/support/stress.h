@@ -1,8 +1,8 @@
 /*
 ** stress.h - what the stress programs share: their arguments, repeatable random numbers, a verdict.
 **
-** Each is called as `program [threads] [scale] [seed]` and prints one line that says what it did and with which seed. Time decides
-** nothing: a program that hangs is ended by an alarm.
+** Each is called as `program [threads] [scale] [seed]` and prints one line that says what it did
+** and with which seed. Time decides nothing: a program that hangs is ended by an alarm.
 */
 #ifndef STRESS_H
 #define STRESS_H
@@ -54,6 +54,8 @@ static inline uint64_t next_random(uint64_t *state) {
   z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
   return z ^ (z >> 31);
 }
-static inline uint32_t random_below(uint64_t *state, uint32_t n) { return (uint32_t)(next_random(state) % n); }
+static inline uint32_t random_below(uint64_t *state, uint32_t n) {
+  return (uint32_t)(next_random(state) % n);
+}
 
 #endif

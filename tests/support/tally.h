@@ -1,5 +1,6 @@
 /*
-** tally.h - a count that threads raise and others wait for: how tests order threads without looking at a clock.
+** tally.h - a count that threads raise and others wait for: how tests order threads without looking
+** at a clock.
 */
 #ifndef TALLY_H
 #define TALLY_H
@@ -12,7 +13,8 @@ typedef struct tally {
   unsigned count; /* guarded by lock */
 } tally;
 
-#define TALLY_INIT {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0}
+#define TALLY_INIT \
+  { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0 }
 
 static inline void tally_add(tally *t) {
   pthread_mutex_lock(&t->lock);

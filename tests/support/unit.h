@@ -1,5 +1,6 @@
 /*
-** unit.h - what the unit programs share: cmocka, a pool whose memory is accounted for, and a task that records what happens to it.
+** unit.h - what the unit programs share: cmocka, a pool whose memory is accounted for, and a task
+** that records what happens to it.
 */
 #ifndef UNIT_H
 #define UNIT_H
@@ -24,10 +25,13 @@
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
 /* A status compared by name, so that a failure can be read. */
-#define assert_status(expression, expected) assert_string_equal(mp_status_text(expression), mp_status_text(expected))
+#define assert_status(expression, expected) \
+  assert_string_equal(mp_status_text(expression), mp_status_text(expected))
 #define assert_ok(expression) assert_status(expression, MP_OK)
 
-/* The hang bound of a whole program, generous enough for valgrind. Otherwise time decides nothing. */
+/*
+** The hang bound of a whole program, generous enough for valgrind. Otherwise time decides nothing.
+*/
 #define HANG_SECONDS 300
 #define unit_main(tests) (alarm(HANG_SECONDS), cmocka_run_group_tests(tests, NULL, NULL))
 
@@ -48,7 +52,10 @@ void world_open_with(world *w, mp_pool_config config);
 void world_close(world *w);
 
 mp_pool_info world_info(world *w);
-/* Checks the sums that always hold: finished == done + failed + cancelled + timed_out == submitted, nothing waits or runs. */
+/*
+** Checks the sums that always hold: finished == done + failed + cancelled + timed_out == submitted,
+** nothing waits or runs.
+*/
 void world_assert_settled(world *w);
 /* Waits until nothing is unfinished. */
 void world_drain(world *w);
@@ -57,9 +64,9 @@ void world_drain(world *w);
 ** Probe: a task's argument that counts what happens to the task.
 */
 typedef struct probe {
-  mp_status outcome;  /* what the body returns */
-  tally *entered;     /* raised when the body begins; may be NULL */
-  tally *hold;        /* the body waits for 1 here; may be NULL */
+  mp_status outcome;    /* what the body returns */
+  tally *entered;       /* raised when the body begins; may be NULL */
+  tally *hold;          /* the body waits for 1 here; may be NULL */
   bool until_cancelled; /* the body sleeps until it is asked to stop, then returns `outcome` */
   _Atomic unsigned ran, dropped, told;
   _Atomic uint32_t order; /* the how-manieth to run, from 1, by `sequence` */

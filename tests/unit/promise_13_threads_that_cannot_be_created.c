@@ -1,4 +1,7 @@
-/* Promise 13: threads that cannot be created make a smaller pool or a clean error; nothing leaks. The n-th pthread_create fails here. */
+/*
+** Promise 13: threads that cannot be created make a smaller pool or a clean error; nothing leaks.
+** The n-th pthread_create fails here.
+*/
 #include "unit.h"
 
 #include <errno.h>
@@ -7,9 +10,12 @@
 static _Atomic unsigned created; /* threads asked for since `allow` */
 static _Atomic unsigned allowed = ~0u;
 
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*entry)(void *), void *arg);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*entry)(void *), void *arg);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*entry)(void *), void *arg) {
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*entry)(void *),
+                          void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*entry)(void *),
+                          void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*entry)(void *),
+                          void *arg) {
   if (mp_add_relaxed(&created, 1) >= mp_load_relaxed(&allowed)) return EAGAIN;
   return __real_pthread_create(thread, attr, entry, arg);
 }

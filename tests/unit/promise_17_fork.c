@@ -1,4 +1,7 @@
-/* Promise 17: after fork(2) the child sees every pool as unusable, whatever call it makes, and never hangs. 2,000 forks with SCALE=10. */
+/*
+** Promise 17: after fork(2) the child sees every pool as unusable, whatever call it makes, and
+** never hangs. 2,000 forks with SCALE=10.
+*/
 #include "unit.h"
 
 #include <stdlib.h>
@@ -9,7 +12,9 @@ static void on_end(mp_task *task, mp_state state, void *ud) { (void)task, (void)
 static void on_progress(mp_task *task, double progress, const char *note, size_t length, void *ud) {
   (void)task, (void)progress, (void)note, (void)length, (void)ud;
 }
-static void on_piece(mp_worker *worker, size_t begin, size_t end, void *arg) { (void)worker, (void)begin, (void)end, (void)arg; }
+static void on_piece(mp_worker *worker, size_t begin, size_t end, void *arg) {
+  (void)worker, (void)begin, (void)end, (void)arg;
+}
 static void on_node(mp_worker *worker, void *arg) { (void)worker, (void)arg; }
 
 #define EXPECT(condition) \
@@ -92,7 +97,8 @@ static void fork_often(int forks, int busy) {
   world w;
   things t = {&w, NULL, NULL, NULL, NULL};
   uint32_t node;
-  mp_pool_config config = mp_pool_config_default(); /* malloc, which knows of fork: the lock of a fault_alloc could be held for ever */
+  /* malloc, which knows of fork: the lock of a fault_alloc could be held for ever */
+  mp_pool_config config = mp_pool_config_default();
   config.workers = 2;
   config.log = swallow;
   config.mailbox_max = 16;
@@ -108,7 +114,8 @@ static void fork_often(int forks, int busy) {
   desc.arg = t.mailbox;
   for (int i = 0; i < busy; i++) assert_ok(mp_submit(w.pool, &desc, NULL));
   for (int i = 0; i < forks; i++) fork_once(&t);
-  assert_ok(mp_pool_shutdown(w.pool, MP_FOREVER, MP_SHUTDOWN_FINISH, NULL)); /* the parent's pool is as it was */
+  /* the parent's pool is as it was */
+  assert_ok(mp_pool_shutdown(w.pool, MP_FOREVER, MP_SHUTDOWN_FINISH, NULL));
   mp_graph_destroy(t.graph);
   mp_bytes_release(t.bytes);
   mp_task_release(t.task);

@@ -1,6 +1,6 @@
 /*
-** Promise 18: monotonic clocks only; wall-clock jumps change nothing. Every reading of the wall clock is caught here and answered with a
-** time years off; nothing the engine does may ask for one.
+** Promise 18: monotonic clocks only; wall-clock jumps change nothing. Every reading of the wall
+** clock is caught here and answered with a time years off; nothing the engine does may ask for one.
 */
 #include "unit.h"
 
@@ -35,7 +35,9 @@ time_t __wrap_time(time_t *out) {
   return 0;
 }
 
-static mp_status run_sleep(mp_worker *worker, void *arg) { return mp_worker_sleep(worker, *(uint64_t *)arg); }
+static mp_status run_sleep(mp_worker *worker, void *arg) {
+  return mp_worker_sleep(worker, *(uint64_t *)arg);
+}
 
 static void test_clock_everything_with_a_duration_ignores_the_wall_clock(void **state) {
   world w;

@@ -1,4 +1,7 @@
-/* Dependencies: order, diamonds, duplicates, failures handed down, other pools, long chains and wide fans. */
+/*
+** Dependencies: order, diamonds, duplicates, failures handed down, other pools, long chains and
+** wide fans.
+*/
 #include "unit.h"
 
 #include <stdlib.h>
@@ -197,7 +200,8 @@ static void test_cause_outlives_the_other_handles(void **state) {
   probe probes[2] = {{.outcome = MP_INVALID}, {0}};
   (void)state;
   world_open(&w, 1);
-  mp_task *parent = probe_submit(&w, &probes[0]), *child = probe_submit_after(&w, &probes[1], &parent, 1);
+  mp_task *parent = probe_submit(&w, &probes[0]),
+          *child = probe_submit_after(&w, &probes[1], &parent, 1);
   mp_task_release(parent);
   assert_ends(child, MP_STATE_FAILED, MP_DEPENDENCY);
   assert_status(mp_task_status(mp_task_cause(child)), MP_INVALID);
@@ -246,7 +250,8 @@ static void run_chain(mp_status first_outcome, mp_state last_state, mp_status la
   blockade_lift(&b);
   assert_ends_and_release(last, last_state, last_status);
   world_drain(&w);
-  for (size_t i = 0; i < MANY && first_outcome == MP_OK; i++) assert_int_equal(probes[i].order, i + 1);
+  for (size_t i = 0; i < MANY && first_outcome == MP_OK; i++)
+    assert_int_equal(probes[i].order, i + 1);
   assert_dropped_once(probes, MANY);
   world_assert_settled(&w);
   world_close(&w);

@@ -1,4 +1,7 @@
-/* Memory through the host's hook: counted, sized right, aligned where promised, failing without a trace. */
+/*
+** Memory through the host's hook: counted, sized right, aligned where promised, failing without a
+** trace.
+*/
 #include "alloc.h"
 #include "unit.h"
 

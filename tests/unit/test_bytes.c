@@ -37,7 +37,8 @@ static void test_bytes_create_huge_is_nomem(void **state) {
   const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 8, SIZE_MAX - 64, SIZE_MAX / 2};
   (void)state;
   world_open(&w, 1);
-  for (size_t i = 0; i < LENGTH(sizes); i++) assert_status(mp_bytes_create(w.pool, "", sizes[i], &bytes), MP_NOMEM);
+  for (size_t i = 0; i < LENGTH(sizes); i++)
+    assert_status(mp_bytes_create(w.pool, "", sizes[i], &bytes), MP_NOMEM);
   assert_null(bytes);
   world_close(&w);
 }

@@ -1,4 +1,7 @@
-/* The cache: what was put is found, by whole keys; limits by count, bytes and time; one flight a key; no allocation that fails leaves anything. */
+/*
+** The cache: what was put is found, by whole keys; limits by count, bytes and time; one flight a
+** key; no allocation that fails leaves anything.
+*/
 #include "unit.h"
 
 #include <pthread.h>
@@ -37,9 +40,14 @@ static void fixture_close(fixture *f) {
   assert_true(fault_is_clean(&f->memory));
 }
 
-static void put(fixture *f, const char *key, const char *text) { assert_ok(mp_cache_put(f->cache, key, strlen(key), text, strlen(text))); }
+static void put(fixture *f, const char *key, const char *text) {
+  assert_ok(mp_cache_put(f->cache, key, strlen(key), text, strlen(text)));
+}
 
-/* What is under the key, copied into a buffer of the caller's test; NULL: nothing (the flight is ended at once). */
+/*
+** What is under the key, copied into a buffer of the caller's test; NULL: nothing (the flight is
+** ended at once).
+*/
 static const char *get(fixture *f, const char *key) {
   static char text[100];
   mp_cache_value *value;
@@ -90,7 +98,8 @@ static void test_cache_keys_are_compared_whole(void **state) {
   fixture_open(&f, 0, 0, 0);
   for (int i = 0; i < 5000; i++) {
     int size = snprintf(key, sizeof key, "k%d", i);
-    assert_ok(mp_cache_put(f.cache, key, (size_t)size + 1, key, (size_t)size)); /* the zero is part of the key */
+    /* the zero is part of the key */
+    assert_ok(mp_cache_put(f.cache, key, (size_t)size + 1, key, (size_t)size));
   }
   assert_int_equal(info_of(&f).entries, 5000);
   assert_null(get(&f, "k7"));
@@ -196,7 +205,7 @@ static void test_cache_second_flight_is_busy_until_the_first_has_ended(void **st
   mp_flight_end(other);
   mp_flight_end(flight);
   assert_ok(mp_cache_get(f.cache, "a", 1, 0, &value, &flight)); /* abandoned: the next one may */
-  mp_cache_release(f.cache);                                     /* the flight holds it */
+  mp_cache_release(f.cache);                                    /* the flight holds it */
   mp_flight_end(flight);
   assert_true(fault_is_clean(&f.memory));
 }
@@ -278,7 +287,8 @@ static void test_cache_in_a_forked_child_is_forked_and_can_be_let_go(void **stat
   pid_t child = fork();
   if (child == 0) {
     mp_flight *other;
-    bool right = mp_cache_get(f.cache, "a", 1, MP_FOREVER, &value, &other) == MP_FORKED && mp_cache_put(f.cache, "a", 1, "", 0) == MP_FORKED;
+    bool right = mp_cache_get(f.cache, "a", 1, MP_FOREVER, &value, &other) == MP_FORKED &&
+                 mp_cache_put(f.cache, "a", 1, "", 0) == MP_FORKED;
     mp_cache_clear(f.cache);
     mp_flight_end(flight);
     mp_cache_release(f.cache);
@@ -317,7 +327,8 @@ static void test_cache_each_allocation_failing_leaves_nothing(void **state) {
     if (status == MP_OK) {
       status = use(f.cache);
       size_t failures = fault_disarm(&f.memory);
-      if (status == MP_OK) assert_int_equal(info_of(&f).entries, 70); /* a table that could not grow is slower, no more */
+      /* a table that could not grow is slower, no more */
+      if (status == MP_OK) assert_int_equal(info_of(&f).entries, 70);
       assert_ok(mp_cache_put(f.cache, "x", 1, "y", 1));
       fixture_close(&f);
       if (failures == 0) return;
@@ -344,7 +355,8 @@ static void *user_main(void *arg) {
     mp_flight *flight;
     u->seed = u->seed * 1103515245 + 12345;
     unsigned key = u->seed >> 16 & 63, number = key * 7919;
-    mp_status status = mp_cache_get(u->f->cache, &key, sizeof key, i % 3 == 0 ? MILLISECOND : 0, &value, &flight);
+    mp_status status =
+        mp_cache_get(u->f->cache, &key, sizeof key, i % 3 == 0 ? MILLISECOND : 0, &value, &flight);
     if (status == MP_BUSY) continue;
     assert_ok(status);
     if (value != NULL) {
@@ -353,7 +365,8 @@ static void *user_main(void *arg) {
       mp_cache_value_release(value);
     } else {
       assert_int_equal(mp_add_relaxed(&u->computing[key], 1), 0);
-      if (i % 5 != 0) assert_ok(mp_cache_put(u->f->cache, &key, sizeof key, &number, sizeof number));
+      if (i % 5 != 0)
+        assert_ok(mp_cache_put(u->f->cache, &key, sizeof key, &number, sizeof number));
       mp_sub_relaxed(&u->computing[key], 1);
       mp_flight_end(flight);
     }

@@ -73,7 +73,8 @@ static void cancel_running(mp_status outcome, mp_state end) {
   tally_await(&entered, 1);
   assert_int_equal(mp_task_cancel_requested(task), 0);
   int said = mp_cancel(task); /* asked; the outcome is its own */
-  assert_true(said == 0 || outcome == MP_CANCELLED); /* it may be as quick as to have ended so already */
+  /* it may be as quick as to have ended so already */
+  assert_true(said == 0 || outcome == MP_CANCELLED);
   assert_int_equal(mp_task_cancel_requested(task), 1);
   assert_ends_and_release(task, end, outcome);
   assert_dropped_once(&p, 1);

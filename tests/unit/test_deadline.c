@@ -62,7 +62,8 @@ static void test_deadline_running_ends_at_once_and_asks_to_stop(void **state) {
   world_open(&w, 1);
   mp_task *task = submit_timed(&w, &p, MILLISECOND, NULL);
   assert_ends_and_release(task, MP_STATE_TIMED_OUT, MP_TIMEOUT);
-  assert_ok(mp_pool_shutdown(w.pool, MP_FOREVER, MP_SHUTDOWN_FINISH, NULL)); /* the body has come back after this */
+  /* the body has come back after this */
+  assert_ok(mp_pool_shutdown(w.pool, MP_FOREVER, MP_SHUTDOWN_FINISH, NULL));
   assert_dropped_once(&p, 1);
   world_assert_settled(&w);
   world_close(&w);
@@ -108,7 +109,8 @@ static void test_deadline_not_reached_changes_nothing(void **state) {
   const uint64_t timeouts[] = {1000 * SECOND, MP_FOREVER - 1, MP_FOREVER, (uint64_t)INT64_MAX};
   for (size_t i = 0; i < 400; i++) {
     probe p = {0};
-    assert_ends_and_release(submit_timed(&w, &p, timeouts[i % LENGTH(timeouts)], NULL), MP_STATE_DONE, MP_OK);
+    assert_ends_and_release(submit_timed(&w, &p, timeouts[i % LENGTH(timeouts)], NULL),
+                            MP_STATE_DONE, MP_OK);
     assert_dropped_once(&p, 1);
   }
   assert_int_equal(world_info(&w).timed_out, 0);
@@ -183,7 +185,8 @@ static void test_deadline_earlier_than_those_armed_does_not_wait_for_them(void *
   blockade_raise(&b, &w, 1);
   mp_task *behind = submit_timed(&w, &later, 1000 * SECOND, NULL);
   for (int i = 0; i < 10; i++) /* from the second on the timer sleeps until `later` */
-    assert_ends_and_release(submit_timed(&w, &sooner, MILLISECOND, NULL), MP_STATE_TIMED_OUT, MP_TIMEOUT);
+    assert_ends_and_release(submit_timed(&w, &sooner, MILLISECOND, NULL), MP_STATE_TIMED_OUT,
+                            MP_TIMEOUT);
   blockade_lift(&b);
   assert_ends_and_release(behind, MP_STATE_DONE, MP_OK);
   world_close(&w);

@@ -19,7 +19,8 @@ static fixture *fresh(void) {
 }
 
 static void fill(fixture *f) {
-  for (int i = 0; i < MP_DEQUE_CAPACITY; i++) assert_true(mp_deque_push_owner(&f->deque, &f->jobs[i]));
+  for (int i = 0; i < MP_DEQUE_CAPACITY; i++)
+    assert_true(mp_deque_push_owner(&f->deque, &f->jobs[i]));
 }
 
 static void test_deque_fresh_is_empty(void **state) {
@@ -34,7 +35,8 @@ static void test_deque_pop_newest_first(void **state) {
   fixture *f = fresh();
   (void)state;
   fill(f);
-  for (int i = MP_DEQUE_CAPACITY - 1; i >= 0; i--) assert_ptr_equal(mp_deque_pop_owner(&f->deque), &f->jobs[i]);
+  for (int i = MP_DEQUE_CAPACITY - 1; i >= 0; i--)
+    assert_ptr_equal(mp_deque_pop_owner(&f->deque), &f->jobs[i]);
   assert_null(mp_deque_pop_owner(&f->deque));
   assert_true(mp_deque_empty(&f->deque));
 }
@@ -43,7 +45,8 @@ static void test_deque_steal_oldest_first(void **state) {
   fixture *f = fresh();
   (void)state;
   fill(f);
-  for (int i = 0; i < MP_DEQUE_CAPACITY; i++) assert_ptr_equal(mp_deque_steal(&f->deque), &f->jobs[i]);
+  for (int i = 0; i < MP_DEQUE_CAPACITY; i++)
+    assert_ptr_equal(mp_deque_steal(&f->deque), &f->jobs[i]);
   assert_null(mp_deque_steal(&f->deque));
 }
 
@@ -92,7 +95,8 @@ static void test_deque_owner_beside_thieves_each_job_is_taken_once(void **state)
   static contest c;
   pthread_t thieves[THIEVES];
   (void)state;
-  for (int i = 0; i < THIEVES; i++) assert_int_equal(pthread_create(&thieves[i], NULL, thief_main, &c), 0);
+  for (int i = 0; i < THIEVES; i++)
+    assert_int_equal(pthread_create(&thieves[i], NULL, thief_main, &c), 0);
   for (int i = 0; i < ROUNDS; i++) {
     while (!mp_deque_push_owner(&c.deque, &c.jobs[i])) took(mp_deque_pop_owner(&c.deque));
     if (i % 3 == 0) took(mp_deque_pop_owner(&c.deque));

@@ -41,7 +41,9 @@ static mp_graph *graph_of(world *w, uint32_t n) {
   return graph;
 }
 
-static void edge(mp_graph *graph, uint32_t before, uint32_t after) { assert_ok(mp_graph_edge(graph, before, after)); }
+static void edge(mp_graph *graph, uint32_t before, uint32_t after) {
+  assert_ok(mp_graph_edge(graph, before, after));
+}
 
 static void run_again(mp_graph *graph) {
   memset(&traced, 0, sizeof traced);
@@ -124,7 +126,8 @@ static mp_graph *named_graph(world *w, const char *const *names, uint32_t n) {
   mp_graph *graph;
   reset_trace();
   assert_ok(mp_graph_create(w->pool, &graph));
-  for (uint32_t i = 0, node; i < n; i++) assert_ok(mp_graph_add(graph, names[i], run_step, &steps[i], &node));
+  for (uint32_t i = 0, node; i < n; i++)
+    assert_ok(mp_graph_add(graph, names[i], run_step, &steps[i], &node));
   return graph;
 }
 
@@ -172,12 +175,14 @@ static void test_graph_cycle_far_from_the_nodes_it_holds_up_is_found(void **stat
   (void)state;
   world_open(&w, 1);
   mp_graph *graph = graph_of(&w, TAIL + 2);
-  for (uint32_t i = 0; i < TAIL; i++) edge(graph, i + 1, i); /* node 0 is the far end of what the cycle holds up */
+  /* node 0 is the far end of what the cycle holds up */
+  for (uint32_t i = 0; i < TAIL; i++) edge(graph, i + 1, i);
   edge(graph, TAIL, TAIL + 1);
   edge(graph, TAIL + 1, TAIL);
   assert_status(mp_graph_run(graph), MP_CYCLE);
   const char *cycle = mp_graph_cycle(graph);
-  assert_true(strcmp(cycle, "#2000 -> #2001 -> #2000") == 0 || strcmp(cycle, "#2001 -> #2000 -> #2001") == 0);
+  assert_true(strcmp(cycle, "#2000 -> #2001 -> #2000") == 0 ||
+              strcmp(cycle, "#2001 -> #2000 -> #2001") == 0);
   mp_graph_destroy(graph);
   world_close(&w);
 }
@@ -222,7 +227,8 @@ static void test_graph_change_between_runs_is_taken_up(void **state) {
   world_close(&w);
 }
 
-static void run_shape(uint32_t n, void (*add_edges)(mp_graph *graph, uint32_t n), void (*check)(uint32_t n)) {
+static void run_shape(uint32_t n, void (*add_edges)(mp_graph *graph, uint32_t n),
+                      void (*check)(uint32_t n)) {
   world w;
   world_open(&w, 2);
   mp_graph *graph = graph_of(&w, n);
@@ -254,7 +260,9 @@ static void check_fan(uint32_t n) {
 }
 
 /* Each node after up to three earlier ones. */
-static uint32_t earlier(uint32_t i, uint32_t k) { return (uint32_t)((i * 2654435761u + k * 40503u) % i); }
+static uint32_t earlier(uint32_t i, uint32_t k) {
+  return (uint32_t)((i * 2654435761u + k * 40503u) % i);
+}
 
 static void random_edges(mp_graph *graph, uint32_t n) {
   for (uint32_t i = 1; i < n; i++)

@@ -12,7 +12,8 @@ typedef struct item {
 static uint32_t next_random(uint32_t *seed) { return *seed = *seed * 1664525u + 1013904223u; }
 
 static void assert_links_consistent(const mp_heap_node *node) {
-  for (const mp_heap_node *child = node->child, *prev = node; child != NULL; prev = child, child = child->next) {
+  for (const mp_heap_node *child = node->child, *prev = node; child != NULL;
+       prev = child, child = child->next) {
     assert_ptr_equal(child->prev, prev);
     assert_true(child->key >= node->key);
     assert_links_consistent(child);
@@ -31,7 +32,8 @@ static void test_heap_pop_gives_smallest_first(void **state) {
   static mp_heap_node nodes[NODES];
   uint32_t seed = 1;
   (void)state;
-  for (int i = 0; i < NODES; i++) mp_heap_push(&heap, &nodes[i], (int64_t)(next_random(&seed) >> 20) - 2048);
+  for (int i = 0; i < NODES; i++)
+    mp_heap_push(&heap, &nodes[i], (int64_t)(next_random(&seed) >> 20) - 2048);
   assert_int_equal(heap.count, NODES);
   int64_t last = INT64_MIN;
   for (int i = 0; i < NODES; i++) {

@@ -66,7 +66,8 @@ static void test_inbox_pop_ordered_by_priority_then_fifo(void **state) {
   assert_int_equal(mp_inbox_count(&inbox, MP_LEVEL_HIGH), JOBS);
   assert_int_equal(mp_inbox_count(&inbox, MP_LEVEL_LOW), 0);
   for (int priority = 4; priority >= 1; priority--)
-    for (int i = priority - 1; i < JOBS; i += 4) assert_ptr_equal(mp_inbox_pop_ordered(&inbox, MP_LEVEL_HIGH), &jobs[i]);
+    for (int i = priority - 1; i < JOBS; i += 4)
+      assert_ptr_equal(mp_inbox_pop_ordered(&inbox, MP_LEVEL_HIGH), &jobs[i]);
   assert_null(mp_inbox_pop_ordered(&inbox, MP_LEVEL_HIGH));
   mp_inbox_close(&inbox);
 }

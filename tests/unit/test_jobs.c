@@ -144,7 +144,8 @@ static void cover(mp_worker *worker, size_t begin, size_t end, void *arg) {
   size_t smallest = mp_load_relaxed(&smallest_piece), piece = end - begin;
   size_t last = *(size_t *)arg;
   (void)worker;
-  while (end != last && piece < smallest && !mp_cas_relaxed(&smallest_piece, &smallest, piece)) continue;
+  while (end != last && piece < smallest && !mp_cas_relaxed(&smallest_piece, &smallest, piece))
+    continue;
   for (size_t i = begin; i < end; i++) mp_add_relaxed(&covered[i], 1);
 }
 
@@ -201,7 +202,8 @@ static void add_inner(mp_worker *worker, size_t begin, size_t end, void *arg) {
 static void add_outer(mp_worker *worker, size_t begin, size_t end, void *arg) {
   (void)worker;
   for (size_t i = begin; i < end; i++)
-    if (mp_for(((sum *)arg)->pool, 0, 100, 3, add_inner, arg) != MP_OK) mp_add_relaxed(&((sum *)arg)->total, 1u << 30);
+    if (mp_for(((sum *)arg)->pool, 0, 100, 3, add_inner, arg) != MP_OK)
+      mp_add_relaxed(&((sum *)arg)->total, 1u << 30);
 }
 
 static mp_status sum_nested(mp_worker *worker, void *arg) {

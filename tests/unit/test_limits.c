@@ -1,4 +1,6 @@
-/* How much a pool takes at a time: refusals, waiting for room, callers that run what does not fit. */
+/*
+** How much a pool takes at a time: refusals, waiting for room, callers that run what does not fit.
+*/
 #include "unit.h"
 
 #include <pthread.h>
@@ -60,7 +62,8 @@ static void test_admission_memory_is_a_share_of_what_there_is(void **state) {
   assert_ok(mp_admit(&a, 1, 1, &counted));
   mp_os_memory(&available, &total);
   if (total == 0) skip(); /* a system that does not say */
-  assert_ok(mp_admission_set(&a, &(mp_limits){.memory_percent = 1})); /* the tests themselves need more */
+  /* the tests themselves need more */
+  assert_ok(mp_admission_set(&a, &(mp_limits){.memory_percent = 1}));
   assert_status(mp_admit(&a, 1, 1, &counted), MP_MEMORY);
   assert_false(mp_admission_has_room(&a, 1));
   assert_ok(mp_admission_set(&a, &(mp_limits){0}));

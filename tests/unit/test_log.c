@@ -41,7 +41,8 @@ static void test_log_write_each_threshold_lets_through_what_is_as_grave(void **s
     mp_log log;
     sink s = {0};
     assert_ok(mp_log_init(&log, receive, &s, (mp_log_level)threshold));
-    for (int level = MP_LOG_ERROR; level <= MP_LOG_TRACE; level++) mp_log_write(&log, (mp_log_level)level, "a", "b");
+    for (int level = MP_LOG_ERROR; level <= MP_LOG_TRACE; level++)
+      mp_log_write(&log, (mp_log_level)level, "a", "b");
     assert_int_equal(s.lines, threshold + 1);
     mp_log_close(&log);
   }
@@ -80,7 +81,8 @@ static void test_log_write_several_threads_one_line_at_a_time(void **state) {
   pthread_t threads[3];
   (void)state;
   assert_ok(mp_log_init(&log, receive, &s, MP_LOG_INFO));
-  for (int i = 0; i < 3; i++) assert_int_equal(pthread_create(&threads[i], NULL, writer_main, &log), 0);
+  for (int i = 0; i < 3; i++)
+    assert_int_equal(pthread_create(&threads[i], NULL, writer_main, &log), 0);
   for (int i = 0; i < 3; i++) pthread_join(threads[i], NULL);
   assert_int_equal(s.lines, 3000);
   assert_int_equal(mp_load_relaxed(&s.overlaps), 0);

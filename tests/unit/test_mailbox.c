@@ -26,7 +26,8 @@ static void on_letter(void *ud, const void *data, size_t size) {
 }
 
 static void send_range(reader *r, int first, int last) {
-  for (int i = first; i < last; i++) assert_ok(mp_mailbox_send(r->mailbox, on_letter, r, &i, sizeof i));
+  for (int i = first; i < last; i++)
+    assert_ok(mp_mailbox_send(r->mailbox, on_letter, r, &i, sizeof i));
 }
 
 static void assert_received_in_order(const reader *r, size_t n) {
@@ -111,7 +112,8 @@ static void test_mailbox_poll_inside_a_callback_keeps_order(void **state) {
   open_reader(&w, &r);
   r.nested = true;
   send_range(&r, 0, 5);
-  assert_int_equal(mp_mailbox_poll(r.mailbox, MP_FOREVER, 0, NULL), 4); /* one went to the inner call */
+  /* one went to the inner call */
+  assert_int_equal(mp_mailbox_poll(r.mailbox, MP_FOREVER, 0, NULL), 4);
   assert_received_in_order(&r, 5);
   close_reader(&w, &r);
 }
@@ -119,7 +121,8 @@ static void test_mailbox_poll_inside_a_callback_keeps_order(void **state) {
 static void resend(void *ud, const void *data, size_t size) {
   reader *r = ud;
   on_letter(ud, data, size);
-  if (r->count < 10) assert_ok(mp_mailbox_send(r->mailbox, resend, r, &(int){(int)r->count}, sizeof(int)));
+  if (r->count < 10)
+    assert_ok(mp_mailbox_send(r->mailbox, resend, r, &(int){(int)r->count}, sizeof(int)));
 }
 
 static void test_mailbox_send_inside_a_callback_is_delivered_by_the_same_poll(void **state) {
@@ -140,7 +143,8 @@ static void test_mailbox_close_discards_undelivered_and_later_letters(void **sta
   open_reader(&w, &r);
   send_range(&r, 0, 5);
   r.closes = true;
-  assert_int_equal(mp_mailbox_poll(r.mailbox, MP_FOREVER, 0, NULL), 1); /* closed by the first callback */
+  /* closed by the first callback */
+  assert_int_equal(mp_mailbox_poll(r.mailbox, MP_FOREVER, 0, NULL), 1);
   assert_int_equal(r.count, 1);
   world_close(&w); /* checks that the other four were freed */
 }

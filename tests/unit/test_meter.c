@@ -1,4 +1,7 @@
-/* The meter: counts and sums are exact, quantiles right to within a bucket, from any number of threads. */
+/*
+** The meter: counts and sums are exact, quantiles right to within a bucket, from any number of
+** threads.
+*/
 #include "unit.h"
 
 #include <pthread.h>
@@ -133,7 +136,8 @@ static void test_meter_several_threads_lose_nothing(void **state) {
   mp_meter *meter = open_meter(&memory);
   pthread_t threads[THREADS];
   (void)state;
-  for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, record_main, meter), 0);
+  for (int i = 0; i < THREADS; i++)
+    assert_int_equal(pthread_create(&threads[i], NULL, record_main, meter), 0);
   for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
   mp_meter_sum sum = sum_of(meter);
   assert_int_equal(sum.completed, THREADS * TURNS / 10 * 9);

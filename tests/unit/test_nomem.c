@@ -1,9 +1,15 @@
-/* Every allocation of the engine fails in turn, once and from then on: an error or a smaller success, no leak, no hang, no lost task. */
+/*
+** Every allocation of the engine fails in turn, once and from then on: an error or a smaller
+** success, no leak, no hang, no lost task.
+*/
 #include "unit.h"
 
 #include <string.h>
 
-/* One thing to try in a fresh pool while memory fails. Returns MP_OK or MP_NOMEM; counts in `accepted` the tasks it got in. */
+/*
+** One thing to try in a fresh pool while memory fails. Returns MP_OK or MP_NOMEM; counts in
+** `accepted` the tasks it got in.
+*/
 typedef struct trial {
   world w;
   mp_pool_config config;
@@ -57,7 +63,9 @@ static mp_status run_counted(mp_worker *worker, void *arg) {
 }
 
 static void drop_counted(void *arg) { mp_add_relaxed(&((trial *)arg)->dropped, 1); }
-static void done_nothing(mp_task *task, mp_state state, void *arg) { (void)task, (void)state, (void)arg; }
+static void done_nothing(mp_task *task, mp_state state, void *arg) {
+  (void)task, (void)state, (void)arg;
+}
 
 static mp_task_desc counted_desc(trial *t) {
   mp_task_desc desc = MP_TASK_DESC_INIT;
@@ -88,7 +96,8 @@ static mp_status try_submit_with_everything(trial *t) {
   mp_task *parents[4] = {NULL}, *task = NULL;
   mp_task_desc desc = counted_desc(t);
   mp_status status = MP_OK;
-  for (size_t i = 0; i < LENGTH(parents) && status == MP_OK; i++) status = submit_counted(t, &desc, &parents[i]);
+  for (size_t i = 0; i < LENGTH(parents) && status == MP_OK; i++)
+    status = submit_counted(t, &desc, &parents[i]);
   if (status == MP_OK) {
     desc.after = parents;
     desc.after_count = LENGTH(parents);
@@ -103,13 +112,18 @@ static mp_status try_submit_with_everything(trial *t) {
   return status;
 }
 
-/* Its argument does not share the task's block; `drop` and `run` get the copy, which begins with where to count. */
+/*
+** Its argument does not share the task's block; `drop` and `run` get the copy, which begins with
+** where to count.
+*/
 typedef struct large {
   trial *t;
   char filling[1000];
 } large;
 
-static mp_status run_large(mp_worker *worker, void *arg) { return run_counted(worker, ((large *)arg)->t); }
+static mp_status run_large(mp_worker *worker, void *arg) {
+  return run_counted(worker, ((large *)arg)->t);
+}
 static void drop_large(void *arg) { drop_counted(((large *)arg)->t); }
 
 static mp_status try_submit_large(trial *t) {
@@ -177,11 +191,13 @@ static mp_status try_listening(trial *t) {
   desc.after_count = 1;
   status = submit_counted(t, &desc, &task);
   if (status == MP_OK) status = mp_task_notify(task, mp_pool_mailbox(t->w.pool), on_end, NULL);
-  if (status == MP_OK) status = mp_task_on_progress(task, mp_pool_mailbox(t->w.pool), on_progress, NULL);
+  if (status == MP_OK)
+    status = mp_task_on_progress(task, mp_pool_mailbox(t->w.pool), on_progress, NULL);
   if (status == MP_OK) status = mp_task_report(task, 0.5, "half", 4);
   tally_add(&hold);
   if (task != NULL) assert_ends(task, MP_STATE_DONE, MP_OK);
-  if (task != NULL && status == MP_OK) status = mp_task_notify(task, mp_pool_mailbox(t->w.pool), on_end, NULL);
+  if (task != NULL && status == MP_OK)
+    status = mp_task_notify(task, mp_pool_mailbox(t->w.pool), on_end, NULL);
   mp_task_release(task);
   assert_ends_and_release(parent, MP_STATE_DONE, MP_OK);
   return status;
@@ -221,7 +237,8 @@ static mp_status try_graph_again_after_failure(trial *t) {
     fault_disarm(&t->w.memory);
     assert_ok(mp_graph_run(graph));
     fault_arm(&t->w.memory, status == MP_OK ? 0 : 1, false);
-    if (status != MP_OK) assert_null(mp_pool_realloc(t->w.pool, NULL, 0, 1)); /* so that fail_each goes on */
+    /* so that fail_each goes on */
+    if (status != MP_OK) assert_null(mp_pool_realloc(t->w.pool, NULL, 0, 1));
   }
   mp_graph_destroy(graph);
   return status;
@@ -246,7 +263,10 @@ static mp_status try_for(trial *t) {
   return status;
 }
 
-/* Inside tasks: submitting, and waiting in a way that needs replacement workers. What fails there must not lose a task. */
+/*
+** Inside tasks: submitting, and waiting in a way that needs replacement workers. What fails there
+** must not lose a task.
+*/
 static mp_status submit_and_wait(mp_worker *worker, void *arg) {
   trial *t = arg;
   mp_task_desc desc = MP_TASK_DESC_INIT;

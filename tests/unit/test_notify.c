@@ -116,7 +116,8 @@ static void on_end(mp_task *task, mp_state state, void *ud) {
   l->state = state;
 }
 
-static void on_progress(mp_task *task, double progress, const char *note, size_t note_length, void *ud) {
+static void on_progress(mp_task *task, double progress, const char *note, size_t note_length,
+                        void *ud) {
   listener *l = ud;
   (void)task;
   if (l->ends > 0) l->late++;
@@ -162,7 +163,8 @@ static void test_notify_many_listeners_are_told_in_order_of_asking(void **state)
   memset(listeners, 0, sizeof listeners);
   world_open(&w, 1);
   mp_task *task = probe_submit(&w, &p);
-  for (int i = 0; i < 100; i++) assert_ok(mp_task_notify(task, mp_pool_mailbox(w.pool), on_end, &listeners[i]));
+  for (int i = 0; i < 100; i++)
+    assert_ok(mp_task_notify(task, mp_pool_mailbox(w.pool), on_end, &listeners[i]));
   tally_add(&hold);
   world_drain(&w);
   for (int i = 0; i < 100; i++) {
@@ -295,7 +297,8 @@ static void *report_slowly(void *arg) {
 
 static void test_progress_that_comes_after_the_end_was_told_is_not_delivered(void **state) {
   world w = {.memory = FAULT_ALLOC_INIT};
-  slow_memory memory = {.rest = fault_allocator(&w.memory), .reached = TALLY_INIT, .go = TALLY_INIT};
+  slow_memory memory = {
+      .rest = fault_allocator(&w.memory), .reached = TALLY_INIT, .go = TALLY_INIT};
   tally hold = TALLY_INIT;
   probe p = {.hold = &hold};
   listener l = {0};
@@ -374,7 +377,8 @@ static void test_progress_invalid_value_is_refused_and_the_old_one_stays(void **
   mp_task *task = probe_submit(&w, &p);
   assert_true(mp_task_progress(task) == 0.0);
   assert_ok(mp_task_report(task, 0.25, NULL, 0));
-  for (size_t i = 0; i < LENGTH(bad); i++) assert_status(mp_task_report(task, bad[i], NULL, 0), MP_INVALID);
+  for (size_t i = 0; i < LENGTH(bad); i++)
+    assert_status(mp_task_report(task, bad[i], NULL, 0), MP_INVALID);
   assert_true(mp_task_progress(task) == 0.25);
   tally_add(&hold);
   assert_ends(task, MP_STATE_DONE, MP_OK);

@@ -58,7 +58,8 @@ static void test_os_gate_wake_all_frees_every_waiter(void **state) {
   pthread_t threads[4];
   (void)state;
   assert_ok(mp_os_gate_init(&gate));
-  for (int i = 0; i < 4; i++) assert_int_equal(pthread_create(&threads[i], NULL, waiter_main, &gate), 0);
+  for (int i = 0; i < 4; i++)
+    assert_int_equal(pthread_create(&threads[i], NULL, waiter_main, &gate), 0);
   mp_store_release(&gate.word, 1);
   mp_os_gate_wake_all(&gate);
   for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
@@ -94,7 +95,8 @@ static void *report_main(void *arg) {
   thread_report *report = arg;
   sigset_t mask;
   pthread_sigmask(SIG_SETMASK, NULL, &mask);
-  report->blocked = sigismember(&mask, SIGINT) && sigismember(&mask, SIGTERM) && sigismember(&mask, SIGUSR1);
+  report->blocked =
+      sigismember(&mask, SIGINT) && sigismember(&mask, SIGTERM) && sigismember(&mask, SIGUSR1);
   report->tag = mp_os_thread_tag();
   return NULL;
 }
@@ -175,7 +177,10 @@ enum { ROUNDS = 20000 };
 /* Without sleeping, or both would hardly ever meet; but there may be only one CPU. */
 static void await_round(_Atomic uint32_t *word, uint32_t round) {
   for (unsigned looks = 0; mp_load_acquire(word) != round; looks++)
-    if (looks % 1000 == 999) sched_yield(); else mp_pause();
+    if (looks % 1000 == 999)
+      sched_yield();
+    else
+      mp_pause();
 }
 
 static void *frequent_side(void *arg) {

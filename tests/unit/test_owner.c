@@ -1,4 +1,7 @@
-/* The owner at work: it runs tasks while it waits, does not overflow its stack, and tells whoever drains. */
+/*
+** The owner at work: it runs tasks while it waits, does not overflow its stack, and tells whoever
+** drains.
+*/
 #include "unit.h"
 
 #include <stdlib.h>
@@ -82,7 +85,8 @@ static void *drainer_main(void *arg) {
 static mp_status lift_and_wait_for_drainer(mp_worker *worker, void *arg) {
   (void)worker;
   tally_await(arg, 1);
-  usleep(2000); /* the drainer and the workers should sleep by now; if not, the test only proves less */
+  /* the drainer and the workers should sleep by now; if not, the test only proves less */
+  usleep(2000);
   return MP_OK;
 }
 
@@ -112,8 +116,8 @@ static void test_owner_ends_the_last_task_the_drainer_hears_of_it(void **state) 
 }
 
 /*
-** Many tasks wait for one that ends when all have begun or the stack is used up: an owner that kept on helping would run each
-** on top of the one before.
+** Many tasks wait for one that ends when all have begun or the stack is used up: an owner that kept
+** on helping would run each on top of the one before.
 */
 #define WAITING 20000
 
@@ -153,7 +157,8 @@ static void test_owner_helps_only_while_its_stack_allows(void **state) {
   desc.arg = &c;
   desc.run = open_gate_later;
   assert_ok(mp_submit(w.pool, &desc, &c.gate));
-  while (mp_task_state(c.gate) != MP_STATE_RUNNING) usleep(100); /* on the worker, not on the owner */
+  /* on the worker, not on the owner */
+  while (mp_task_state(c.gate) != MP_STATE_RUNNING) usleep(100);
   desc.run = wait_for_gate;
   assert_ok(mp_submit_batch(w.pool, &desc, WAITING, 0, tasks));
   for (int i = 0; i < WAITING; i++) assert_ends_and_release(tasks[i], MP_STATE_DONE, MP_OK);

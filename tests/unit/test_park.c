@@ -1,4 +1,7 @@
-/* Parking: who is woken, who is counted, and that no wake-up is lost between a submitter and a sleeper. */
+/*
+** Parking: who is woken, who is counted, and that no wake-up is lost between a submitter and a
+** sleeper.
+*/
 #include "park.h"
 #include "unit.h"
 
@@ -181,7 +184,8 @@ static void test_park_submitter_beside_sleepers_no_item_is_left_lying(void **sta
   sleeper sleeping[2] = {{&r, 0}, {&r, 1}};
   (void)state;
   open_fixture(&r.f);
-  for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&threads[i], NULL, sleeper_main, &sleeping[i]), 0);
+  for (int i = 0; i < 2; i++)
+    assert_int_equal(pthread_create(&threads[i], NULL, sleeper_main, &sleeping[i]), 0);
   for (int i = 0; i < ITEMS; i++) {
     mp_add_seq(&r.queued, 1);
     mp_park_notify(&r.f.park);

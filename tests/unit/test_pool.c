@@ -56,7 +56,8 @@ static void test_pool_create_impossible_stack_is_nothread_and_leaks_nothing(void
   world w = {.memory = FAULT_ALLOC_INIT};
   mp_pool *pool;
   (void)state;
-  if (getenv("UNIT_EMULATED") != NULL) skip(); /* qemu-user spends a minute on tables for a terabyte */
+  /* qemu-user spends a minute on tables for a terabyte */
+  if (getenv("UNIT_EMULATED") != NULL) skip();
   for (int owner_works = 0; owner_works < 2; owner_works++) {
     mp_pool_config config = world_config(&w, 2);
     config.stack_size = SIZE_MAX > UINT32_MAX ? (size_t)((uint64_t)1 << 40) : (size_t)1 << 30;
@@ -107,7 +108,8 @@ static void *on_start(mp_worker *worker, void *ud) {
 static void on_stop(mp_worker *worker, void *given, void *ud) {
   hooks *h = ud;
   local *l = given;
-  if (l->h != h || !pthread_equal(l->thread, pthread_self()) || l->index != mp_worker_index(worker)) mp_add_relaxed(&h->wrong, 1);
+  if (l->h != h || !pthread_equal(l->thread, pthread_self()) || l->index != mp_worker_index(worker))
+    mp_add_relaxed(&h->wrong, 1);
   mp_add_relaxed(&h->stopped, 1);
 }
 
@@ -119,7 +121,8 @@ static mp_status check_local(mp_worker *worker, void *arg) {
   return pthread_equal(l->thread, pthread_self()) ? MP_OK : MP_FAILED;
 }
 
-static void open_hooked(world *w, hooks *h, unsigned workers, unsigned workers_extra, int owner_works) {
+static void open_hooked(world *w, hooks *h, unsigned workers, unsigned workers_extra,
+                        int owner_works) {
   mp_pool_config config = world_config(w, workers);
   config.workers_extra = workers_extra;
   config.worker_start = on_start;
@@ -141,7 +144,8 @@ static void test_pool_worker_hooks_pair_on_each_thread(void **state) {
     open_hooked(&w, &h, 3, 0, owner_works);
     desc.run = check_local;
     assert_ok(mp_submit_batch(w.pool, &desc, LENGTH(tasks), 0, tasks));
-    for (size_t i = 0; i < LENGTH(tasks); i++) assert_ends_and_release(tasks[i], MP_STATE_DONE, MP_OK);
+    for (size_t i = 0; i < LENGTH(tasks); i++)
+      assert_ends_and_release(tasks[i], MP_STATE_DONE, MP_OK);
     world_close(&w);
     assert_int_equal(mp_load_relaxed(&h.started), 3 + owner_works);
     assert_int_equal(mp_load_relaxed(&h.stopped), 3 + owner_works);
@@ -281,7 +285,8 @@ static void test_pool_drain_timeout_while_a_task_runs(void **state) {
 static mp_status drain_inside(mp_worker *worker, void *arg) {
   (void)arg;
   mp_pool *pool = mp_worker_pool(worker);
-  bool refused = mp_pool_drain(pool, MP_FOREVER) == MP_INVALID && mp_pool_shutdown(pool, 0, MP_SHUTDOWN_FINISH, NULL) == MP_INVALID;
+  bool refused = mp_pool_drain(pool, MP_FOREVER) == MP_INVALID &&
+                 mp_pool_shutdown(pool, 0, MP_SHUTDOWN_FINISH, NULL) == MP_INVALID;
   return refused ? MP_OK : MP_FAILED;
 }
 
@@ -297,7 +302,10 @@ static void test_pool_drain_and_shutdown_on_a_worker_are_invalid(void **state) {
   world_close(&w);
 }
 
-/* Each submits the next before it ends: there is always one, but for an instant's look at the counters. */
+/*
+** Each submits the next before it ends: there is always one, but for an instant's look at the
+** counters.
+*/
 static mp_status run_link(mp_worker *worker, void *arg) {
   _Atomic unsigned *left = arg;
   mp_task_desc desc = MP_TASK_DESC_INIT;

@@ -5,8 +5,9 @@
 #include <string.h>
 
 /*
-** A parent ends; its first child becomes the worker's continuation; then a discarded notice calls the host, which waits for work
-** that only this very worker can do. The continuation must survive that.
+** A parent ends; its first child becomes the worker's continuation; then a discarded notice calls
+** the host, which waits for work that only this very worker can do. The continuation must survive
+** that.
 */
 typedef struct rescue {
   world *w;
@@ -55,7 +56,10 @@ static void test_finish_host_waits_inside_no_continuation_is_lost(void **state) 
   world_close(&w);
 }
 
-/* A task that submits its successor for ever, until a task from outside or of low priority stops it: nobody is shut out. */
+/*
+** A task that submits its successor for ever, until a task from outside or of low priority stops
+** it: nobody is shut out.
+*/
 typedef struct relay {
   _Atomic bool stop;
   _Atomic unsigned runs;
@@ -98,7 +102,7 @@ static void starve(int relay_priority, int stopper_priority) {
 
 static void test_find_endless_work_shuts_out_no_level(void **state) {
   (void)state;
-  starve(0, 0);  /* a worker's own work against the inbox */
+  starve(0, 0); /* a worker's own work against the inbox */
   starve(0, -1);
   starve(1, 0);
   starve(1, -1);
@@ -214,9 +218,11 @@ static void test_worker_lock_excludes_and_recurses(void **state) {
 }
 
 static mp_status check_worker(mp_worker *worker, void *arg) {
-  bool right = mp_worker_pool(worker) == arg && mp_worker_task(worker) != NULL && !mp_worker_cancelled(worker) &&
-               mp_worker_index(worker) < 2 && mp_worker_stack_left(worker) > 512 * 1024 && mp_worker_local(worker) == NULL &&
-               mp_task_state(mp_worker_task(worker)) == MP_STATE_RUNNING && mp_worker_sleep(worker, 0) == MP_OK;
+  bool right = mp_worker_pool(worker) == arg && mp_worker_task(worker) != NULL &&
+               !mp_worker_cancelled(worker) && mp_worker_index(worker) < 2 &&
+               mp_worker_stack_left(worker) > 512 * 1024 && mp_worker_local(worker) == NULL &&
+               mp_task_state(mp_worker_task(worker)) == MP_STATE_RUNNING &&
+               mp_worker_sleep(worker, 0) == MP_OK;
   return right ? MP_OK : MP_FAILED;
 }
 
@@ -229,11 +235,14 @@ static void test_worker_accessors_inside_a_task(void **state) {
   desc.run = check_worker;
   desc.arg = w.pool;
   assert_ok(mp_submit_batch(w.pool, &desc, LENGTH(tasks), 0, tasks));
-  for (size_t i = 0; i < LENGTH(tasks); i++) assert_ends_and_release(tasks[i], MP_STATE_DONE, MP_OK);
+  for (size_t i = 0; i < LENGTH(tasks); i++)
+    assert_ends_and_release(tasks[i], MP_STATE_DONE, MP_OK);
   world_close(&w);
 }
 
-/* Looks that find what `found` says, until one is a probe: how many there were, the probe included. */
+/*
+** Looks that find what `found` says, until one is a probe: how many there were, the probe included.
+*/
 static unsigned looks_to_probe(const mp_scheduler *scheduler, mp_patience *patience, bool found) {
   for (unsigned n = 1;; n++) {
     mp_look look = mp_look_begin(scheduler, patience);

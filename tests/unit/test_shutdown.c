@@ -1,4 +1,6 @@
-/* Shutting down: what it reports, what it refuses, tasks that do not come back, handles that stay. */
+/*
+** Shutting down: what it reports, what it refuses, tasks that do not come back, handles that stay.
+*/
 #include "unit.h"
 
 #include <string.h>
@@ -9,7 +11,8 @@ static mp_shutdown_report shut_down(world *w, uint64_t timeout_ns, mp_shutdown_m
   return report;
 }
 
-static void assert_report(mp_shutdown_report report, uint64_t done, uint64_t cancelled, unsigned stuck) {
+static void assert_report(mp_shutdown_report report, uint64_t done, uint64_t cancelled,
+                          unsigned stuck) {
   assert_int_equal(report.done, done);
   assert_int_equal(report.cancelled, cancelled);
   assert_int_equal(report.stuck, stuck);
@@ -76,7 +79,8 @@ static void test_shutdown_cancels_what_has_not_started(void **state) {
 static void test_shutdown_cancel_all_asks_the_running_at_once(void **state) {
   world w;
   tally entered = TALLY_INIT;
-  probe running = {.entered = &entered, .until_cancelled = true, .outcome = MP_CANCELLED}, queued = {0};
+  probe running = {.entered = &entered, .until_cancelled = true, .outcome = MP_CANCELLED},
+        queued = {0};
   (void)state;
   world_open(&w, 1);
   mp_task *first = probe_submit(&w, &running), *second = probe_submit(&w, &queued);
@@ -92,7 +96,8 @@ static void test_shutdown_cancel_all_asks_the_running_at_once(void **state) {
 static void test_shutdown_ends_what_waits_for_dependencies(void **state) {
   world w;
   tally entered = TALLY_INIT;
-  probe parent = {.entered = &entered, .until_cancelled = true, .outcome = MP_CANCELLED}, child = {0};
+  probe parent = {.entered = &entered, .until_cancelled = true, .outcome = MP_CANCELLED},
+        child = {0};
   (void)state;
   world_open(&w, 1);
   mp_task *first = probe_submit(&w, &parent), *second = probe_submit_after(&w, &child, &first, 1);
@@ -114,13 +119,17 @@ static void test_shutdown_deadline_asks_the_running_to_stop(void **state) {
   mp_task *task = probe_submit(&w, &p);
   tally_await(&entered, 1);
   mp_shutdown_report report = shut_down(&w, MILLISECOND, MP_SHUTDOWN_FINISH);
-  assert_true(report.stuck <= 1); /* 1 on a machine so slow that the task's time to come back is over too */
+  /* 1 on a machine so slow that the task's time to come back is over too */
+  assert_true(report.stuck <= 1);
   assert_report(report, 0, 1, report.stuck);
   assert_ends_and_release(task, MP_STATE_CANCELLED, MP_CANCELLED);
   world_close(&w);
 }
 
-/* Returns when the body runs and, if it has a deadline, that has ended the task. A deadline before the start is tried again, later. */
+/*
+** Returns when the body runs and, if it has a deadline, that has ended the task. A deadline before
+** the start is tried again, later.
+*/
 static mp_task *submit_and_start(world *w, mp_task_desc *desc, probe *p) {
   for (;; desc->timeout_ns *= 2) {
     mp_task *task;
@@ -141,7 +150,8 @@ static void shut_down_stuck(uint64_t task_timeout_ns, mp_state end, mp_status st
   mp_task_desc desc = probe_desc(&p);
   world_open(&w, 1);
   desc.timeout_ns = task_timeout_ns;
-  mp_task *task = submit_and_start(&w, &desc, &p), *after = probe_submit_after(&w, &child, &task, 1);
+  mp_task *task = submit_and_start(&w, &desc, &p),
+          *after = probe_submit_after(&w, &child, &task, 1);
   assert_int_equal(shut_down(&w, MILLISECOND, MP_SHUTDOWN_FINISH).stuck, 1);
   assert_int_equal(mp_task_state(task), end);
   assert_status(mp_task_status(task), status);
@@ -152,7 +162,8 @@ static void shut_down_stuck(uint64_t task_timeout_ns, mp_state end, mp_status st
   mp_pool_destroy(w.pool);
   assert_true(fault_live_bytes(&w.memory) > 0);
   tally_add(&hold);
-  while (!fault_is_clean(&w.memory)) usleep(1000); /* the thread lets go of everything on its way out */
+  /* the thread lets go of everything on its way out */
+  while (!fault_is_clean(&w.memory)) usleep(1000);
   assert_dropped_once(&p, 1);
   assert_dropped_once(&child, 1);
   assert_int_equal(child.ran, 0);
@@ -347,7 +358,8 @@ static void test_shutdown_while_jobs_are_forked_they_still_run(void **state) {
   desc.run = fork_then_wait_for_shutdown;
   assert_ok(mp_submit(w.pool, &desc, &task));
   tally_await(&forked.entered, 1);
-  assert_in_range(shut_down(&w, MILLISECOND, MP_SHUTDOWN_FINISH).stuck, 1, 2); /* the blockade; the joins if they are slow */
+  /* the blockade; the joins if they are slow */
+  assert_in_range(shut_down(&w, MILLISECOND, MP_SHUTDOWN_FINISH).stuck, 1, 2);
   assert_true(mp_state_is_terminal(mp_task_state(task)));
   mp_task_release(task);
   blockade_lift(&b);

@@ -17,7 +17,8 @@ static void test_status_text_every_status_is_distinct(void **state) {
 static void test_status_text_no_status_is_unknown(void **state) {
   (void)state;
   const int values[] = {MP_STATUS_COUNT, MP_STATUS_COUNT + 1, -1, 1 << 30};
-  for (size_t i = 0; i < LENGTH(values); i++) assert_string_equal(mp_status_text((mp_status)values[i]), "unknown status");
+  for (size_t i = 0; i < LENGTH(values); i++)
+    assert_string_equal(mp_status_text((mp_status)values[i]), "unknown status");
 }
 
 static void test_status_order_is_the_abi(void **state) {

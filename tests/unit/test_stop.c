@@ -12,9 +12,9 @@
 /* A body that looks up only when it is interrupted; what worker_interrupt sees. */
 typedef struct deaf {
   tally entered;
-  _Atomic bool interrupted;   /* set in the signal handler */
+  _Atomic bool interrupted; /* set in the signal handler */
   _Atomic unsigned interrupts;
-  unsigned needed;            /* interrupts before it returns */
+  unsigned needed; /* interrupts before it returns */
   mp_status outcome;
 } deaf;
 
@@ -44,7 +44,9 @@ static mp_pool_config interruptible_config(world *w, unsigned workers) {
   return config;
 }
 
-static void open_interruptible(world *w, unsigned workers) { world_open_with(w, interruptible_config(w, workers)); }
+static void open_interruptible(world *w, unsigned workers) {
+  world_open_with(w, interruptible_config(w, workers));
+}
 
 static mp_task *submit(world *w, mp_task_run *run, void *arg, uint64_t timeout_ns) {
   mp_task_desc desc = MP_TASK_DESC_INIT;

@@ -153,7 +153,8 @@ static void test_promise_is_kept_whatever_others_take(void **state) {
   fault_disarm(&f->memory);
   for (int i = 0; i < PROMISED - 10; i++) fill(kept[i], i);
   for (int i = 0; i < others; i++) mp_store_put(&f->store, NULL, f->blocks[i]);
-  for (int i = 0; i < PROMISED - 10; i++) mp_store_put(&f->store, i % 2 ? &f->local : NULL, kept[i]);
+  for (int i = 0; i < PROMISED - 10; i++)
+    mp_store_put(&f->store, i % 2 ? &f->local : NULL, kept[i]);
   close_fixture(f);
 }
 
@@ -194,7 +195,8 @@ static void test_store_several_threads_every_block_comes_back(void **state) {
   fixture *f = open_fixture();
   pthread_t threads[THREADS];
   (void)state;
-  for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, user_main, f), 0);
+  for (int i = 0; i < THREADS; i++)
+    assert_int_equal(pthread_create(&threads[i], NULL, user_main, f), 0);
   for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
   close_fixture(f);
 }

@@ -19,7 +19,8 @@ static void test_submit_invalid_description_is_refused(void **state) {
   bad[4].arg_size = (size_t)INT32_MAX + 1;
   bad[5].arg = NULL;
   bad[5].arg_size = 8; /* nothing to copy from */
-  for (size_t i = 0; i < LENGTH(bad); i++) assert_status(mp_submit(w.pool, &bad[i], &task), MP_INVALID);
+  for (size_t i = 0; i < LENGTH(bad); i++)
+    assert_status(mp_submit(w.pool, &bad[i], &task), MP_INVALID);
   assert_ptr_equal(task, &task);
   assert_int_equal(p.ran + p.dropped, 0);
   assert_int_equal(world_info(&w).submitted, 0);
@@ -71,7 +72,9 @@ static void test_task_status_each_body_status_decides_the_state(void **state) {
   world_open(&w, 1);
   for (int status = 0; status < MP_STATUS_COUNT; status++) {
     probe p = {.outcome = (mp_status)status};
-    mp_state expected = status == MP_OK ? MP_STATE_DONE : status == MP_CANCELLED ? MP_STATE_CANCELLED : MP_STATE_FAILED;
+    mp_state expected = status == MP_OK          ? MP_STATE_DONE
+                        : status == MP_CANCELLED ? MP_STATE_CANCELLED
+                                                 : MP_STATE_FAILED;
     assert_ends_and_release(probe_submit(&w, &p), expected, (mp_status)status);
     assert_dropped_once(&p, 1);
   }
@@ -299,7 +302,9 @@ static void test_submit_batch_what_it_cannot_do_is_invalid(void **state) {
 
 #define ORDERED 1000
 
-/* Queues ORDERED tasks behind a busy worker, `priority(i)` each, and returns the probes in `order`. */
+/*
+** Queues ORDERED tasks behind a busy worker, `priority(i)` each, and returns the probes in `order`.
+*/
 static void run_ordered(probe *probes, int (*priority)(int i), bool batch) {
   world w;
   blockade b;

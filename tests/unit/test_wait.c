@@ -52,7 +52,8 @@ static void test_wait_any_nothing_to_wait_for_times_out(void **state) {
   world_open(&w, 1);
   assert_status(mp_wait_any(w.pool, NULL, 0, NULL, 0, &index), MP_TIMEOUT);
   assert_status(mp_wait_any(w.pool, none, 2, NULL, MILLISECOND, &index), MP_TIMEOUT);
-  assert_status(mp_wait_any(w.pool, NULL, 0, mp_pool_mailbox(w.pool), MILLISECOND, &index), MP_TIMEOUT);
+  assert_status(mp_wait_any(w.pool, NULL, 0, mp_pool_mailbox(w.pool), MILLISECOND, &index),
+                MP_TIMEOUT);
   world_close(&w);
 }
 
@@ -111,7 +112,8 @@ static mp_status run_fib(mp_worker *worker, void *arg) {
   mp_task *tasks[2] = {NULL, NULL};
   desc.run = run_fib;
   mp_status status = (desc.arg = &left, mp_submit(mp_worker_pool(worker), &desc, &tasks[0]));
-  if (status == MP_OK) status = (desc.arg = &right, mp_submit(mp_worker_pool(worker), &desc, &tasks[1]));
+  if (status == MP_OK)
+    status = (desc.arg = &right, mp_submit(mp_worker_pool(worker), &desc, &tasks[1]));
   for (int i = 0; i < 2; i++) {
     if (tasks[i] != NULL && mp_wait(tasks[i], MP_FOREVER) != MP_OK) status = MP_FAILED;
     mp_task_release(tasks[i]);
@@ -196,7 +198,8 @@ static mp_status wait_for_a_child(mp_worker *worker, void *arg) {
   desc.run = run_nothing;
   mp_status status = mp_submit(mp_worker_pool(worker), &desc, &child);
   if (status != MP_OK) return status;
-  status = mp_wait(child, HANG_SECONDS * SECOND); /* with a limit it does not help: a replacement does */
+  /* with a limit it does not help: a replacement does */
+  status = mp_wait(child, HANG_SECONDS * SECOND);
   mp_task_release(child);
   return status;
 }
@@ -301,7 +304,9 @@ static void interrupt(world *w, mp_status (*wait)(world *w, mp_task *task)) {
 }
 
 static mp_status wait_task(world *w, mp_task *task) { return (void)w, mp_wait(task, MP_FOREVER); }
-static mp_status wait_drain(world *w, mp_task *task) { return (void)task, mp_pool_drain(w->pool, MP_FOREVER); }
+static mp_status wait_drain(world *w, mp_task *task) {
+  return (void)task, mp_pool_drain(w->pool, MP_FOREVER);
+}
 
 static void test_wait_and_drain_signal_handler_ran_is_interrupted(void **state) {
   world w;
@@ -322,7 +327,9 @@ static void test_wait_owner_at_work_signal_handler_ran_is_interrupted(void **sta
   world_close(&w);
 }
 
-static void ignore_letter(void *ud, const void *data, size_t size) { (void)ud, (void)data, (void)size; }
+static void ignore_letter(void *ud, const void *data, size_t size) {
+  (void)ud, (void)data, (void)size;
+}
 
 /* Runs in place of the waiter below, on the same thread, and takes the news that it waits for. */
 static mp_status read_letter(mp_worker *worker, void *arg) {
@@ -338,7 +345,8 @@ static mp_status wait_for_letter(mp_worker *worker, void *arg) {
   desc.run = read_letter;
   desc.arg = arg;
   mp_status status = mp_submit(mp_worker_pool(worker), &desc, NULL);
-  if (status == MP_OK) status = mp_wait_any(mp_worker_pool(worker), NULL, 0, arg, MP_FOREVER, &index);
+  if (status == MP_OK)
+    status = mp_wait_any(mp_worker_pool(worker), NULL, 0, arg, MP_FOREVER, &index);
   return status == MP_OK && index == 0 ? MP_OK : MP_FAILED;
 }
 

@@ -8,7 +8,8 @@
 #include "function.h"
 
 static char watched[256];
-static lab *current;                        /* the open one: the wrapped functions have no other way to know it */
+/* the open one: the wrapped functions have no other way to know it */
+static lab *current;
 static _Atomic(lua_Alloc) worker_allocator; /* what the bindings gave to lua_newstate */
 
 /*
@@ -168,17 +169,20 @@ static const char tools_in_lua[] =
     "  local ok, err = pcall(f, ...)\n"
     "  if ok then error('no error; expected: ' .. part, 2) end\n"
     "  local text = tostring(err)\n"
-    "  if not text:find(part, 1, true) then error(('error %q does not hold %q'):format(text, part), 2) end\n"
+    "  if not text:find(part, 1, true) then error(('error %q does not hold %q'):format(text, "
+    "part), 2) end\n"
     "  return err\n"
     "end\n"
     "function same(got, expected)\n"
     "  if got ~= expected or math.type(got) ~= math.type(expected) then\n"
-    "    error(('got %s (%s), expected %s (%s)'):format(got, math.type(got) or type(got), expected, math.type(expected) or type(expected)), 2)\n"
+    "    error(('got %s (%s), expected %s (%s)'):format(got, math.type(got) or type(got), "
+    "expected, math.type(expected) or type(expected)), 2)\n"
     "  end\n"
     "end\n";
 
 static void open_tools(lab *l) {
-  static const luaL_Reg tools[] = {{"copy", copy}, {"encode", encode}, {"decode", decode}, {"inspect", inspect}, {NULL, NULL}};
+  static const luaL_Reg tools[] = {
+      {"copy", copy}, {"encode", encode}, {"decode", decode}, {"inspect", inspect}, {NULL, NULL}};
   lua_pushglobaltable(l->L);
   luaL_setfuncs(l->L, tools, 0);
   lua_pop(l->L, 1);
@@ -217,7 +221,8 @@ void lab_open(lab *l) {
 
 static void assert_all_came_back(const char *whose, supply *s) {
   size_t bytes = fault_live_bytes(&s->blocks);
-  if (bytes != 0 || !fault_is_clean(&s->blocks)) fail_msg("%zu bytes of %s leak or were freed by a wrong size: %s", bytes, whose, watched);
+  if (bytes != 0 || !fault_is_clean(&s->blocks))
+    fail_msg("%zu bytes of %s leak or were freed by a wrong size: %s", bytes, whose, watched);
 }
 
 void lab_close(lab *l) {
@@ -238,7 +243,8 @@ static int add_traceback(lua_State *L) {
 static int run(lab *l, const char *source) {
   lua_settop(l->L, 0);
   lua_pushcfunction(l->L, add_traceback);
-  if (luaL_loadbufferx(l->L, source, strlen(source), "=snippet", "t") != LUA_OK) fail_msg("%s", lua_tostring(l->L, -1));
+  if (luaL_loadbufferx(l->L, source, strlen(source), "=snippet", "t") != LUA_OK)
+    fail_msg("%s", lua_tostring(l->L, -1));
   return lua_pcall(l->L, 0, 0, 1);
 }
 
@@ -253,8 +259,6 @@ void lab_run_raises(lab *l, const char *source, const char *part) {
   if (strstr(text, part) == NULL) fail_msg("error '%s' does not hold '%s'", text, part);
   lua_settop(l->L, 0);
 }
-
-
 
 static void on_alarm(int signal) {
   static const char head[] = "\nhangs in: ";

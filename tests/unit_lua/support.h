@@ -1,9 +1,10 @@
 /*
-** support.h - what the programs of tests/unit_lua share: a Lua state with the core opened in it, whose memory, its workers' memory
-** and the engine's memory are counted and fail on demand.
+** support.h - what the programs of tests/unit_lua share: a Lua state with the core opened in it,
+** whose memory, its workers' memory and the engine's memory are counted and fail on demand.
 **
-** The programs are linked with --wrap for lua_newstate (workers' states), mp_pool_create (the engine's allocator) and calloc (the
-** bindings' own blocks): the pools that the bindings make live in the laboratory that is open. One laboratory is open at a time.
+** The programs are linked with --wrap for lua_newstate (workers' states), mp_pool_create (the
+** engine's allocator) and calloc (the bindings' own blocks): the pools that the bindings make live
+** in the laboratory that is open. One laboratory is open at a time.
 */
 #ifndef UNIT_LUA_SUPPORT_H
 #define UNIT_LUA_SUPPORT_H
@@ -15,7 +16,10 @@
 /* Whose memory. */
 typedef enum domain { OWNER, WORKERS, ENGINE, HOST, DOMAINS } domain;
 
-/* The requests from number `first` to number `last` since arming are refused. Requests that free are not counted. */
+/*
+** The requests from number `first` to number `last` since arming are refused. Requests that free
+** are not counted.
+*/
 typedef struct supply {
   fault_alloc blocks;            /* unused by WORKERS and HOST: their blocks are malloc's */
   _Atomic size_t first, last;    /* first == 0: none is refused */

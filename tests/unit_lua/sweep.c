@@ -28,10 +28,13 @@ static size_t disarm(lab *l, size_t source) { return (void)l, (void)source, faul
 #define SOURCES DOMAINS
 static const size_t lengths[] = {1, 2, SIZE_MAX / 2};
 static const char *source_name(size_t source) {
-  static const char *const names[] = {"the owner's state", "workers' states", "the engine", "calloc"};
+  static const char *const names[] = {"the owner's state", "workers' states", "the engine",
+                                      "calloc"};
   return names[source];
 }
-static void arm(lab *l, size_t source, size_t first, size_t last) { lab_arm(l, (domain)source, first, last); }
+static void arm(lab *l, size_t source, size_t first, size_t last) {
+  lab_arm(l, (domain)source, first, last);
+}
 static size_t disarm(lab *l, size_t source) { return lab_disarm(l, (domain)source); }
 
 /* Sweeps are long under sanitizers: SWEEP_STRIDE=7 tries every seventh point. */
@@ -48,22 +51,32 @@ static int open_core(lua_State *L) {
   return 1;
 }
 
-/* Every task the default pool took has ended, it still takes one, and the state can still do what it could. */
+/*
+** Every task the default pool took has ended, it still takes one, and the state can still do what
+** it could.
+*/
 static const char still_works[] =
     "local h = core.spawn(function(a) return a + 1 end, 41)\n"
     "assert(h:get(30) == 42)\n"
     "core.poll()\n"
     "local info\n"
     "local deadline = os.time() + 30\n"
-    "repeat info = core.get_thread_pool_info() until info.finished == info.submitted or os.time() > deadline\n"
+    "repeat info = core.get_thread_pool_info() until info.finished == info.submitted or os.time() "
+    "> deadline\n"
     "assert(info.finished == info.submitted, 'a task is lost')\n"
     "assert(info.done + info.failed + info.cancelled + info.timed_out == info.finished)\n";
 
 /* An error that says what was refused, as a string or as one of our objects. */
 static bool is_about_that(lua_State *L, int status) {
-  static const char *const parts[] = {"not enough memory", "stack overflow", "cannot create a thread",
+  static const char *const parts[] = {
+    "not enough memory",
+    "stack overflow",
+    "cannot create a thread",
 #if defined(MP_FAULTS)
-                                      "the operating system refused a resource", "invalid argument", "timed out", "queue full",
+    "the operating system refused a resource",
+    "invalid argument",
+    "timed out",
+    "queue full",
 #endif
   };
   if (status == LUA_ERRMEM) return true;
@@ -75,7 +88,8 @@ static bool is_about_that(lua_State *L, int status) {
 
 static void load(lab *l, const sweep *s) {
   lua_settop(l->L, 0);
-  if (luaL_loadbufferx(l->L, s->operation, strlen(s->operation), "=operation", "t") != LUA_OK) fail_msg("%s", lua_tostring(l->L, -1));
+  if (luaL_loadbufferx(l->L, s->operation, strlen(s->operation), "=operation", "t") != LUA_OK)
+    fail_msg("%s", lua_tostring(l->L, -1));
 }
 
 static void open_lab(lab *l, const sweep *s) {
@@ -91,12 +105,14 @@ static void open_lab(lab *l, const sweep *s) {
 /* One point; false if the operation ended without reaching it. */
 static bool try_point(const sweep *s, size_t source, size_t n, size_t length) {
   lab l;
-  lab_watch(POINT_SECONDS, "%s, %s, point %zu, %zu refused", s->name, source_name(source), n, length);
+  lab_watch(POINT_SECONDS, "%s, %s, point %zu, %zu refused", s->name, source_name(source), n,
+            length);
   open_lab(&l, s);
   load(&l, s);
   size_t last = length > SIZE_MAX - n ? SIZE_MAX : n + length - 1;
   lua_gc(l.L, LUA_GCCOLLECT);
-  lua_gc(l.L, LUA_GCSTOP); /* Lua drops a finalizer that it lacks the memory to call, and with it what the object held */
+  /* Lua drops a finalizer that it lacks the memory to call, and with it what the object held */
+  lua_gc(l.L, LUA_GCSTOP);
   arm(&l, source, n, last);
   int status = lua_pcall(l.L, 0, 0, 0);
   lua_gc(l.L, LUA_GCRESTART);
@@ -106,8 +122,10 @@ static bool try_point(const sweep *s, size_t source, size_t n, size_t length) {
   }
   size_t refused = disarm(&l, source);
   if (status != LUA_OK && !is_about_that(l.L, status))
-    fail_msg("%s, %s, point %zu, %zu refused: %s", s->name, source_name(source), n, length, luaL_tolstring(l.L, -1, NULL));
-  if (status != LUA_OK && refused == 0) fail_msg("%s: fails with memory enough: %s", s->name, luaL_tolstring(l.L, -1, NULL));
+    fail_msg("%s, %s, point %zu, %zu refused: %s", s->name, source_name(source), n, length,
+             luaL_tolstring(l.L, -1, NULL));
+  if (status != LUA_OK && refused == 0)
+    fail_msg("%s: fails with memory enough: %s", s->name, luaL_tolstring(l.L, -1, NULL));
   lua_settop(l.L, 0);
   lua_pushboolean(l.L, status == LUA_OK);
   lua_setglobal(l.L, "succeeded");

@@ -1,5 +1,6 @@
 /*
-** The seeds of the decoder's fuzzer are messages: a format that changes without them leaves the fuzzer at the door.
+** The seeds of the decoder's fuzzer are messages: a format that changes without them leaves the
+** fuzzer at the door.
 */
 #include <dirent.h>
 #include <stdio.h>
@@ -56,10 +57,53 @@ static void test_decode_handles_named_by_handles_are_refused(void **state) {
 
 /* Upvalues are joined only where both functions have them. */
 static void test_decode_upvalues_that_functions_lack_are_refused(void **state) {
-  static const unsigned char too_many[] = {1, LMP_FLAG_SHARED, 2, 0, 0, 0,
-                                           LMP_FUNCTION, 1, 0, 0, 0, 2, LMP_UPVALUE, LMP_NIL, LMP_UPVALUE, LMP_NIL,
-                                           LMP_FUNCTION, 1, 0, 0, 0, 9, LMP_UPVALUE_REF, 0, 0, 0, 0, LMP_UPVALUE_REF, 0, 0, 0, 0,
-                                           LMP_UPVALUE_REF, 0, 0, 0, 0, LMP_UPVALUE_REF, 0, 0, 0, 0, LMP_UPVALUE_REF, 0, 0, 0, 0};
+  static const unsigned char too_many[] = {1,
+                                           LMP_FLAG_SHARED,
+                                           2,
+                                           0,
+                                           0,
+                                           0,
+                                           LMP_FUNCTION,
+                                           1,
+                                           0,
+                                           0,
+                                           0,
+                                           2,
+                                           LMP_UPVALUE,
+                                           LMP_NIL,
+                                           LMP_UPVALUE,
+                                           LMP_NIL,
+                                           LMP_FUNCTION,
+                                           1,
+                                           0,
+                                           0,
+                                           0,
+                                           9,
+                                           LMP_UPVALUE_REF,
+                                           0,
+                                           0,
+                                           0,
+                                           0,
+                                           LMP_UPVALUE_REF,
+                                           0,
+                                           0,
+                                           0,
+                                           0,
+                                           LMP_UPVALUE_REF,
+                                           0,
+                                           0,
+                                           0,
+                                           0,
+                                           LMP_UPVALUE_REF,
+                                           0,
+                                           0,
+                                           0,
+                                           0,
+                                           LMP_UPVALUE_REF,
+                                           0,
+                                           0,
+                                           0,
+                                           0};
   (void)state;
   assert_false(harness_decode(too_many, sizeof too_many, true));
 }

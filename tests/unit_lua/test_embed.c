@@ -1,4 +1,7 @@
-/* A program's own pool that runs Lua tasks: makeparallel_lua.h from the outside, nothing of the bindings but that header. */
+/*
+** A program's own pool that runs Lua tasks: makeparallel_lua.h from the outside, nothing of the
+** bindings but that header.
+*/
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -23,7 +26,8 @@
 #endif
 
 #define assert_ok(expression) assert_string_equal(mp_status_text(expression), mp_status_text(MP_OK))
-#define assert_status(expression, expected) assert_string_equal(mp_status_text(expression), mp_status_text(expected))
+#define assert_status(expression, expected) \
+  assert_string_equal(mp_status_text(expression), mp_status_text(expected))
 
 /* What the hooks of a program's own saw. */
 static _Atomic int started, stopped, closed, states;
@@ -148,13 +152,17 @@ static void test_lua_module_uses_the_programs_pool(void **state) {
   program p;
   (void)state;
   open_program(&p, NULL);
-  run(p.L, "assert(core.spawn(function() return core == nil end):get()); assert(core.get_thread_pool_info().workers == 2)");
+  run(p.L, "assert(core.spawn(function() return core == nil end):get()); "
+           "assert(core.get_thread_pool_info().workers == 2)");
   run(p.L, "h = core.spawn(string.rep, 'x', 3); h:on_complete(function(s) got = s end)");
   while (mp_lua_poll(p.L, MP_FOREVER) == 0) usleep(100);
   run(p.L, "assert(got == 'xxx')");
-  run(p.L, "local ok, e = pcall(core.shutdown) assert(not ok and e:find 'belongs to the program', e)");
-  run(p.L, "local ok, e = pcall(core.configure, {}) assert(not ok and e:find 'belongs to the program', e)");
-  run(p.L, "local ok, e = pcall(core.set_max_concurrent_tasks, 1) assert(not ok and e:find 'belongs to the program', e)");
+  run(p.L,
+      "local ok, e = pcall(core.shutdown) assert(not ok and e:find 'belongs to the program', e)");
+  run(p.L, "local ok, e = pcall(core.configure, {}) assert(not ok and e:find 'belongs to the "
+           "program', e)");
+  run(p.L, "local ok, e = pcall(core.set_max_concurrent_tasks, 1) assert(not ok and e:find "
+           "'belongs to the program', e)");
   close_program(&p);
 }
 
@@ -183,7 +191,8 @@ static void test_failures_are_error_objects(void **state) {
 
   options = (mp_lua_task)MP_LUA_TASK_INIT;
   options.timeout_ns = 1000000;
-  task = submit(p.L, "local core = require 'makeparallel.core' while not core.cancelled() do end", 0, &options);
+  task = submit(p.L, "local core = require 'makeparallel.core' while not core.cancelled() do end",
+                0, &options);
   assert_ok(mp_wait(task, MP_FOREVER));
   assert_int_equal(mp_task_state(task), MP_STATE_TIMED_OUT);
   assert_int_equal(mp_push_results(p.L, task), -1);
@@ -296,10 +305,12 @@ static void test_two_states_share_a_pool(void **state) {
   lua_State *other = open_state();
   assert_ok(mp_lua_attach(other, p.pool));
   run(p.L, "h = core.spawn(function() return 'first' end); h:on_complete(function(s) got = s end)");
-  run(other, "h = core.spawn(function() return 'second' end); h:on_complete(function(s) got = s end)");
+  run(other,
+      "h = core.spawn(function() return 'second' end); h:on_complete(function(s) got = s end)");
   run(p.L, "h:wait() while core.next_mail() do end assert(got == 'first')");
   run(other, "h:wait() while core.next_mail() do end assert(got == 'second')");
-  run(other, "core.spawn(function() core = nil end):on_complete(print)"); /* is dropped with the state */
+  /* is dropped with the state */
+  run(other, "core.spawn(function() core = nil end):on_complete(print)");
   lua_close(other);
   run(p.L, "assert(core.spawn(math.abs, -1):get() == 1)");
   close_program(&p);

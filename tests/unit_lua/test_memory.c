@@ -5,38 +5,52 @@
 
 /* What worker functions are made of in most of these. */
 #define POINT_CLASS \
-  "point = {__mp_pack = function(p) return {p.x} end}; point.__mp_unpack = function(v) return setmetatable({x = v[1]}, point) end\n" \
+  "point = {__mp_pack = function(p) return {p.x} end}; point.__mp_unpack = function(v) return " \
+  "setmetatable({x = v[1]}, point) end\n" \
   "core.class('point', point)\n"
 
 static const sweep sweeps[] = {
     {.name = "open_module", .bare = true, .operation = "core = open_core()"},
     {.name = "make_pool",
-     .operation = "p = core.pool{workers = 1, preload = {'string'}, setup = function() return 1 end, log = print, isolate = 'env'}",
+     .operation = "p = core.pool{workers = 1, preload = {'string'}, setup = function() return 1 "
+                  "end, log = print, isolate = 'env'}",
      .after = "collectgarbage(); p = nil; core.poll(); collectgarbage()"},
     {.name = "make_pool_poll_at_once",
      .operation = "p = core.pool{workers = 1}",
      .after = "core.poll(); collectgarbage('step'); core.poll()"},
-    {.name = "configure", .operation = "core.configure{workers = 1, stack_size = 1 << 20, setup = print}"},
-    {.name = "copy_scalars", .before = "copy(1)", .operation = "copy(nil, true, 1, 1 << 20, 1 << 40, 1.5, 'abc', ('x'):rep(2000))"},
+    {.name = "configure",
+     .operation = "core.configure{workers = 1, stack_size = 1 << 20, setup = print}"},
+    {.name = "copy_scalars",
+     .before = "copy(1)",
+     .operation = "copy(nil, true, 1, 1 << 20, 1 << 40, 1.5, 'abc', ('x'):rep(2000))"},
     {.name = "copy_tables",
-     .before = "copy(1); local a = {}; data = {a, a, x = {y = a}, z = {1, 2, 3}}; for i = 1, 40 do data[#data + 1] = {i, data[i]} end",
-     .operation = "local c = copy(data, data); assert(c[1] == c[2] and c[3][1] == 1 and c[44] == nil)"},
+     .before = "copy(1); local a = {}; data = {a, a, x = {y = a}, z = {1, 2, 3}}; for i = 1, 40 do "
+               "data[#data + 1] = {i, data[i]} end",
+     .operation =
+         "local c = copy(data, data); assert(c[1] == c[2] and c[3][1] == 1 and c[44] == nil)"},
     {.name = "copy_functions",
-     .before = "copy(1); local n = 1; local function f() n = n + 1; return n, f end; fs = {f, function() return n end}",
+     .before = "copy(1); local n = 1; local function f() n = n + 1; return n, f end; fs = {f, "
+               "function() return n end}",
      .operation = "local g = copy(fs); assert(g[1]() == 2 and g[2]() == 2)"},
     {.name = "copy_imports",
-     .operation = "local f, m = copy(string.format, math); assert(f == string.format and m == math)",
-     .after = "local f, m = copy(string.format, math); assert(f == string.format and m == math); assert(copy(print) == print)"},
+     .operation =
+         "local f, m = copy(string.format, math); assert(f == string.format and m == math)",
+     .after = "local f, m = copy(string.format, math); assert(f == string.format and m == math); "
+              "assert(copy(print) == print)"},
     {.name = "copy_objects",
      .before = POINT_CLASS "copy(1)",
-     .operation = "local p = setmetatable({x = 5}, point); local a, b = copy(p, {p}); assert(a == b[1] and a.x == 5)"},
+     .operation = "local p = setmetatable({x = 5}, point); local a, b = copy(p, {p}); assert(a == "
+                  "b[1] and a.x == 5)"},
     {.name = "copy_source_and_handle",
-     .before = "source = core.source('return ...'); handle = core.spawn(function() return 7 end); handle:get()",
+     .before = "source = core.source('return ...'); handle = core.spawn(function() return 7 end); "
+               "handle:get()",
      .operation = "local f, t = copy(source, {handle}); assert(f(3) == 3 and t[1]:get() == 7)"},
-    {.name = "refuse", .before = "copy(1)",
+    {.name = "refuse",
+     .before = "copy(1)",
      .operation = "local ok, e = pcall(copy, {a = {b = io.stdout}})\n"
                   "assert(not ok); if not e:find('args[1].a.b', 1, true) then error(e, 0) end"},
-    {.name = "first_spawn", .operation = "assert(core.spawn(function(...) return ... end, 1, 'x', {}):get() == 1)"},
+    {.name = "first_spawn",
+     .operation = "assert(core.spawn(function(...) return ... end, 1, 'x', {}):get() == 1)"},
     {.name = "spawn_and_get",
      .before = "f = function(...) return {n = select('#', ...), ...} end; core.spawn(f):get()",
      .operation = "local h = core.spawn(f, 1, 'x', {2}, ('y'):rep(1000)); assert(h:get().n == 4)"},
@@ -55,10 +69,12 @@ static const sweep sweeps[] = {
                "hs = {}; for i = 1, 12 do hs[i] = core.spawn(f, i) end",
      .operation = "assert(core.spawn(f, table.unpack(hs)):get() == 12)"},
     {.name = "dependencies",
-     .before = "f = function(d, x) return d.n + x end; g = function() return 1 end; core.spawn(g):get()",
+     .before =
+         "f = function(d, x) return d.n + x end; g = function() return 1 end; core.spawn(g):get()",
      .operation = "local after = {core.spawn(g), core.spawn(g)}\n"
                   "assert(core.parallel_with_deps(f, {after = after})(40):get() == 42)\n"
-                  "assert(core.parallel(g, {after = after[1], name = 'n', timeout = 60, priority = 3})():get() == 1)\n"},
+                  "assert(core.parallel(g, {after = after[1], name = 'n', timeout = 60, priority = "
+                  "3})():get() == 1)\n"},
     {.name = "failures",
      .before = "f = function(x) error(x) end",
      .operation = "for _, x in ipairs{'text', {1}, 5} do\n"
@@ -77,11 +93,13 @@ static const sweep sweeps[] = {
      .operation = "local ok, e = core.spawn(f):pget()\n"
                   "if e.kind ~= 'send' then error(e, 0) end\n"},
     {.name = "callbacks",
-     .before = "ended, told = 0, 0\n"
-               "f = function(x) core.report_progress(0.5, 'half'); if x then error(x) end return 1 end\n"
-               "core.spawn(function() return core end):get()\n"
-               "task = core.parallel(f, {on_complete = function() ended = ended + 1 end, on_error = function() ended = ended + 1 end,\n"
-               "  on_progress = function() told = told + 1 end, metadata = {a = 1}})\n",
+     .before =
+         "ended, told = 0, 0\n"
+         "f = function(x) core.report_progress(0.5, 'half'); if x then error(x) end return 1 end\n"
+         "core.spawn(function() return core end):get()\n"
+         "task = core.parallel(f, {on_complete = function() ended = ended + 1 end, on_error = "
+         "function() ended = ended + 1 end,\n"
+         "  on_progress = function() told = told + 1 end, metadata = {a = 1}})\n",
      .operation = "h1 = task()\n"
                   "h2 = task('bad')\n"
                   "while core.next_mail() do end\n",
@@ -92,8 +110,10 @@ static const sweep sweeps[] = {
               "if succeeded then assert(ended + errors >= 3, ended) end\n"},
     {.name = "late_callbacks",
      .before = "n = 0; h = core.spawn(function() return 1 end); h:get()",
-     .operation = "h:on_complete(function() n = n + 1 end); h:on_complete(function() n = n + 1; h:on_complete(function() n = n + 1 end) end); while core.next_mail() do end",
-     .after = "while core.next_mail() do end; assert(n <= 3); if succeeded then assert(n >= 2 or core.get_thread_pool_info().callback_errors > 0) end"},
+     .operation = "h:on_complete(function() n = n + 1 end); h:on_complete(function() n = n + 1; "
+                  "h:on_complete(function() n = n + 1 end) end); while core.next_mail() do end",
+     .after = "while core.next_mail() do end; assert(n <= 3); if succeeded then assert(n >= 2 or "
+              "core.get_thread_pool_info().callback_errors > 0) end"},
     {.name = "await",
      .before = "f = function(x) return x end; core.spawn(f, 1):get()",
      .operation = "local co = coroutine.wrap(function() return core.spawn(f, 5):await() end)\n"
@@ -120,21 +140,26 @@ static const sweep sweeps[] = {
                "end\n",
      .operation = "assert(core.spawn(f, 1):get() == 1)"},
     {.name = "wait_any",
-     .before = "f = function(x) return x end; hs = {}; for i = 1, 20 do hs[i] = core.spawn(f, i) end",
+     .before =
+         "f = function(x) return x end; hs = {}; for i = 1, 20 do hs[i] = core.spawn(f, i) end",
      .operation = "assert(core.wait_any(hs, 20)); core.sleep(0); core.spawn(f, 1):cancel(1)"},
     {.name = "log",
      .before = "lines = 0; p = core.pool{workers = 1, log = function() lines = lines + 1 end}\n"
                "task = core.parallel(function() end, {pool = p})\n",
      .operation = "task():get(); p:shutdown(); core.poll()"},
     {.name = "tostring_and_info",
-     .before = "h = core.spawn(print); t = core.parallel(print, {name = 'n'}); e = core.new_error('error', 'm')",
-     .operation = "for _, v in ipairs{h, t, e} do assert(#tostring(v) > 0) end; core.get_thread_pool_info(); h:elapsed(); h:set_metadata('k', 1)"},
+     .before = "h = core.spawn(print); t = core.parallel(print, {name = 'n'}); e = "
+               "core.new_error('error', 'm')",
+     .operation = "for _, v in ipairs{h, t, e} do assert(#tostring(v) > 0) end; "
+                  "core.get_thread_pool_info(); h:elapsed(); h:set_metadata('k', 1)"},
     {.name = "shut_down",
      .before = "f = function() end; core.spawn(f):get(); core.spawn(f)",
      .operation = "core.shutdown{timeout = 10}; core.reset_shutdown()",
      .after = "core.shutdown(); core.reset_shutdown()"},
-    {.name = "close", .close = true,
-     .before = "f = function() end; h = core.spawn(f); p = core.pool{workers = 1}; core.parallel(f, {pool = p, on_complete = print})()",
+    {.name = "close",
+     .close = true,
+     .before = "f = function() end; h = core.spawn(f); p = core.pool{workers = 1}; "
+               "core.parallel(f, {pool = p, on_complete = print})()",
      .operation = "core.spawn(f)"},
 };
 

@@ -1,6 +1,6 @@
 /*
-** bare.c - no library: two threads and a futex each. What the kernel takes for what the cases ask, and so the least that anybody who sleeps
-** and wakes can take.
+** bare.c - no library: two threads and a futex each. What the kernel takes for what the cases ask,
+** and so the least that anybody who sleeps and wakes can take.
 */
 #include <linux/futex.h>
 #include <pthread.h>
@@ -13,7 +13,8 @@ static uint32_t asked, answered;
 static uint64_t stamp;
 
 static void sleep_while(uint32_t *word, uint32_t value) {
-  while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value) syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+  while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value)
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
 }
 
 static void wake(uint32_t *word) {
@@ -67,7 +68,10 @@ static void case_from_idle(void) {
   bench_from_rest("from_idle", until_seen);
 }
 
-/* There and back, both asleep between: `taskset -c 0 build/bench/bare trip` beside `trip_pinned` of the suite `lua`. */
+/*
+** There and back, both asleep between: `taskset -c 0 build/bench/bare trip` beside `trip_pinned` of
+** the suite `lua`.
+*/
 static void case_trip(void) {
   long n = bench_sized(5000);
   double *us = calloc((size_t)n, sizeof *us);
@@ -83,6 +87,7 @@ static void case_trip(void) {
   free(us);
 }
 
-static const bench_case cases[] = {{"from_idle", case_from_idle}, {"start_delay", case_start_delay}, {"trip", case_trip}};
+static const bench_case cases[] = {
+    {"from_idle", case_from_idle}, {"start_delay", case_start_delay}, {"trip", case_trip}};
 
 BENCH_MAIN(cases)

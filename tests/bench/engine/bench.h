@@ -1,8 +1,11 @@
 /*
-** bench.h - what the benchmark programs share: clocks, work of a known length, a count that proves each task ran, and the reports.
+** bench.h - what the benchmark programs share: clocks, work of a known length, a count that proves
+** each task ran, and the reports.
 **
-** A program is called as `program CASE [SCALE]` and prints `NAME VALUE UNIT` lines. It ends with 3 if it has no such case and with 1 if a
-** task did not run exactly once; without a case it does nothing, which shows that it can be started. Every program uses two executing threads. C11 and C++17.
+** A program is called as `program CASE [SCALE]` and prints `NAME VALUE UNIT` lines. It ends with 3
+** if it has no such case and with 1 if a task did not run exactly once; without a case it does
+** nothing, which shows that it can be started. Every program uses two executing threads. C11 and
+** C++17.
 */
 #ifndef BENCH_H
 #define BENCH_H
@@ -50,14 +53,18 @@ static inline void bench_sleep_ms(long ms) {
   nanosleep(&t, NULL);
 }
 
-/* Keeps the CPU busy. Reading the clock takes too long to measure a microsecond with: the time-stamp counter is asked, where there is one. */
+/*
+** Keeps the CPU busy. Reading the clock takes too long to measure a microsecond with: the
+** time-stamp counter is asked, where there is one.
+*/
 #if defined(__x86_64__) || defined(__i386__)
 static double bench_ticks_per_us;
 
 static inline void bench_calibrate(void) {
   uint64_t began = bench_now(), from = __builtin_ia32_rdtsc();
   while (bench_now() - began < 5000000) bench_pause();
-  bench_ticks_per_us = (double)(__builtin_ia32_rdtsc() - from) * 1000 / (double)(bench_now() - began);
+  bench_ticks_per_us =
+      (double)(__builtin_ia32_rdtsc() - from) * 1000 / (double)(bench_now() - began);
 }
 
 static inline void bench_work_us(double us) {
@@ -117,7 +124,9 @@ static inline void bench_expect(long n) {
 /*
 ** Reports.
 */
-static inline void bench_report(const char *name, double value, const char *unit) { printf("%s %.5g %s\n", name, value, unit); }
+static inline void bench_report(const char *name, double value, const char *unit) {
+  printf("%s %.5g %s\n", name, value, unit);
+}
 
 static inline void bench_report_each(const char *name, uint64_t started, long n) {
   bench_report(name, (double)(bench_now() - started) / (double)n, "ns");
@@ -150,7 +159,9 @@ static inline void bench_idle(void) {
   bench_sleep_ms(600); /* for what is done once, when work has ended */
   uint64_t before = bench_clock(CLOCK_PROCESS_CPUTIME_ID);
   bench_sleep_ms(ms);
-  bench_report("idle", (double)(bench_clock(CLOCK_PROCESS_CPUTIME_ID) - before) / 1e6 * 2000 / (double)ms, "ms");
+  bench_report("idle",
+               (double)(bench_clock(CLOCK_PROCESS_CPUTIME_ID) - before) / 1e6 * 2000 / (double)ms,
+               "ms");
 }
 
 /* Each frame computes alone for 3 ms, then 16 tasks of 200 us must be over: how long these take. */
@@ -202,6 +213,8 @@ static inline int bench_main(int argc, char **argv, const bench_case *cases, siz
 }
 
 #define BENCH_MAIN(cases) \
-  int main(int argc, char **argv) { return bench_main(argc, argv, cases, sizeof cases / sizeof *cases); }
+  int main(int argc, char **argv) { \
+    return bench_main(argc, argv, cases, sizeof cases / sizeof *cases); \
+  }
 
 #endif

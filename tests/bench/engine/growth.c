@@ -1,5 +1,6 @@
 /*
-** growth.c - the engine with many tasks alive at once: what each costs, and what each holds. One worker, which is held up until all are there.
+** growth.c - the engine with many tasks alive at once: what each costs, and what each holds. One
+** worker, which is held up until all are there.
 */
 #include "ours.h"
 
@@ -16,8 +17,13 @@ static mp_status note_end(mp_worker *worker, void *arg) {
   return count(worker, NULL);
 }
 
-/* So many rounds that a million tasks are run, two at least; the first makes the memory and does not count. */
-static long rounds_of(long n) { return 1 + (bench_sized(1000000) > n ? bench_sized(1000000) / n : 1); }
+/*
+** So many rounds that a million tasks are run, two at least; the first makes the memory and does
+** not count.
+*/
+static long rounds_of(long n) {
+  return 1 + (bench_sized(1000000) > n ? bench_sized(1000000) / n : 1);
+}
 
 /* ns per task of building, by `build`, and running n tasks; the median of the rounds. */
 static void report_rounds(const char *name, long n, void (*build)(long n)) {
@@ -145,8 +151,10 @@ static void case_timeouts(void) {
 }
 
 static const bench_case cases[] = {
-    {"live_1k", case_live_1k}, {"live_100k", case_live_100k}, {"live_1m", case_live_1m}, {"after_1k", case_after_1k},
-    {"after_100k", case_after_100k}, {"graph_1k", case_graph_1k}, {"graph_100k", case_graph_100k}, {"pending_bytes", case_pending_bytes},
+    {"live_1k", case_live_1k},       {"live_100k", case_live_100k},
+    {"live_1m", case_live_1m},       {"after_1k", case_after_1k},
+    {"after_100k", case_after_100k}, {"graph_1k", case_graph_1k},
+    {"graph_100k", case_graph_100k}, {"pending_bytes", case_pending_bytes},
     {"timeouts", case_timeouts},
 };
 

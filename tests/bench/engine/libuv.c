@@ -111,8 +111,9 @@ static void case_idle(void) {
 }
 
 static const bench_case cases[] = {
-    {"empty", case_empty}, {"spawn_chain", case_spawn_chain}, {"one_us", case_one_us}, {"from_idle", case_from_idle},
-    {"start_delay", case_start_delay}, {"frame", case_frame}, {"idle", case_idle},
+    {"empty", case_empty},         {"spawn_chain", case_spawn_chain}, {"one_us", case_one_us},
+    {"from_idle", case_from_idle}, {"start_delay", case_start_delay}, {"frame", case_frame},
+    {"idle", case_idle},
 };
 
 int main(int argc, char **argv) {

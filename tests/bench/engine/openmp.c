@@ -1,5 +1,6 @@
 /*
-** openmp.c - OpenMP tasks, built with gcc's library and with clang's: a team of two, main being one of them.
+** openmp.c - OpenMP tasks, built with gcc's library and with clang's: a team of two, main being one
+** of them.
 */
 #include "bench.h"
 
@@ -126,7 +127,8 @@ static void case_chain(void) {
 static void submit_wave(long side) {
   char *grid = calloc((size_t)(side * side), 1);
   for (long i = 0; i < side * side; i++) {
-    char *own = grid + i, *above = i >= side ? own - side : own, *left = i % side > 0 ? own - 1 : own;
+    char *own = grid + i, *above = i >= side ? own - side : own,
+         *left = i % side > 0 ? own - 1 : own;
     (void)above;
     (void)left;
 #pragma omp task depend(in : *above, *left) depend(out : *own)
@@ -158,8 +160,16 @@ static void case_idle(void) {
 }
 
 static const bench_case cases[] = {
-    {"empty", case_empty}, {"batch", case_batch}, {"loop", case_loop}, {"fib", case_fib}, {"spawn_chain", case_spawn_chain},
-    {"chain", case_chain}, {"wave", case_wave}, {"one_us", case_one_us}, {"frame", case_frame}, {"idle", case_idle},
+    {"empty", case_empty},
+    {"batch", case_batch},
+    {"loop", case_loop},
+    {"fib", case_fib},
+    {"spawn_chain", case_spawn_chain},
+    {"chain", case_chain},
+    {"wave", case_wave},
+    {"one_us", case_one_us},
+    {"frame", case_frame},
+    {"idle", case_idle},
 };
 
 int main(int argc, char **argv) {

@@ -340,7 +340,8 @@ static mp_status work_pending(mp_worker *worker, void *arg) {
 
 /* A task of low priority while 2,000 of high priority are always pending. */
 static void case_priority_low(void) {
-  mp_task_desc high = describe(work_pending, (void *)(intptr_t)10), low = describe(note_start, NULL);
+  mp_task_desc high = describe(work_pending, (void *)(intptr_t)10),
+               low = describe(note_start, NULL);
   double ms[5];
   high.priority = 1;
   low.priority = -1;
@@ -375,10 +376,23 @@ static void case_idle(void) {
 }
 
 static const bench_case cases[] = {
-    {"empty", case_empty}, {"batch", case_batch}, {"loop", case_loop}, {"fib", case_fib}, {"spawn_chain", case_spawn_chain},
-    {"chain", case_chain}, {"chain_graph", case_chain_graph}, {"wave", case_wave}, {"wave_graph", case_wave_graph},
-    {"one_us", case_one_us}, {"from_idle", case_from_idle}, {"start_delay", case_start_delay}, {"frame", case_frame},
-    {"priority_high", case_priority_high}, {"priority_low", case_priority_low}, {"idle", case_idle}, {"wave_memory", case_wave_memory},
+    {"empty", case_empty},
+    {"batch", case_batch},
+    {"loop", case_loop},
+    {"fib", case_fib},
+    {"spawn_chain", case_spawn_chain},
+    {"chain", case_chain},
+    {"chain_graph", case_chain_graph},
+    {"wave", case_wave},
+    {"wave_graph", case_wave_graph},
+    {"one_us", case_one_us},
+    {"from_idle", case_from_idle},
+    {"start_delay", case_start_delay},
+    {"frame", case_frame},
+    {"priority_high", case_priority_high},
+    {"priority_low", case_priority_low},
+    {"idle", case_idle},
+    {"wave_memory", case_wave_memory},
 };
 
 BENCH_MAIN(cases)

@@ -41,7 +41,11 @@ template <typename Partitioner> void report_loop(const char *name, Partitioner p
   for (int round = 0; round < 2; round++) {
     uint64_t started = bench_now();
     tbb::parallel_for(
-        range(0, n, 1), [](const range &piece) { for (long i = piece.begin(); i < piece.end(); i++) bench_tick(); }, partitioner);
+        range(0, n, 1),
+        [](const range &piece) {
+          for (long i = piece.begin(); i < piece.end(); i++) bench_tick();
+        },
+        partitioner);
     bench_expect(n);
     if (round == 1) bench_report_each(name, started, n);
   }
@@ -86,7 +90,10 @@ using message = tbb::flow::continue_msg;
 using node = tbb::flow::continue_node<message>;
 
 void add_node(tbb::flow::graph &graph, std::deque<node> &nodes) {
-  nodes.emplace_back(graph, [](const message &) { bench_tick(); return message(); });
+  nodes.emplace_back(graph, [](const message &) {
+    bench_tick();
+    return message();
+  });
 }
 
 void run_nodes(tbb::flow::graph &graph, std::deque<node> &nodes) {
@@ -95,8 +102,10 @@ void run_nodes(tbb::flow::graph &graph, std::deque<node> &nodes) {
   bench_expect((long)nodes.size());
 }
 
-// Built and run, then run twice more. Taking a million nodes apart takes seconds: the process just ends.
-template <typename Build> void report_graph(const char *dynamic, const char *prebuilt, Build build) {
+// Built and run, then run twice more. Taking a million nodes apart takes seconds: the process
+// just ends.
+template <typename Build>
+void report_graph(const char *dynamic, const char *prebuilt, Build build) {
   uint64_t started = bench_now();
   tbb::flow::graph graph;
   std::deque<node> nodes;
@@ -177,7 +186,9 @@ void case_start_delay() {
 void one_frame() {
   tbb::parallel_for(
       range(0, FRAME_TASKS, 1),
-      [](const range &piece) { for (long i = piece.begin(); i < piece.end(); i++) bench_work_us(FRAME_TASK_US); },
+      [](const range &piece) {
+        for (long i = piece.begin(); i < piece.end(); i++) bench_work_us(FRAME_TASK_US);
+      },
       tbb::simple_partitioner());
 }
 
@@ -185,7 +196,8 @@ void case_frame() { bench_frames(one_frame); }
 
 // Priorities are those of arenas. Two workers, as main only submits.
 void case_priority_high() {
-  tbb::task_arena high(3, 1, tbb::task_arena::priority::high), normal(3, 1, tbb::task_arena::priority::normal);
+  tbb::task_arena high(3, 1, tbb::task_arena::priority::high),
+      normal(3, 1, tbb::task_arena::priority::normal);
   static std::atomic<long> pending;
   double us[9];
   for (double &each : us) {
@@ -210,10 +222,22 @@ void case_idle() {
 }
 
 const bench_case cases[] = {
-    {"empty", case_empty}, {"batch", case_batch}, {"loop", case_loop}, {"fib", case_fib}, {"spawn_chain", case_spawn_chain},
-    {"chain", case_chain}, {"chain_graph", case_chain_graph}, {"wave", case_wave}, {"wave_graph", case_wave_graph},
-    {"one_us", case_one_us}, {"from_idle", case_from_idle}, {"start_delay", case_start_delay}, {"frame", case_frame},
-    {"priority_high", case_priority_high}, {"idle", case_idle}, {"wave_memory", case_wave_memory},
+    {"empty", case_empty},
+    {"batch", case_batch},
+    {"loop", case_loop},
+    {"fib", case_fib},
+    {"spawn_chain", case_spawn_chain},
+    {"chain", case_chain},
+    {"chain_graph", case_chain_graph},
+    {"wave", case_wave},
+    {"wave_graph", case_wave_graph},
+    {"one_us", case_one_us},
+    {"from_idle", case_from_idle},
+    {"start_delay", case_start_delay},
+    {"frame", case_frame},
+    {"priority_high", case_priority_high},
+    {"idle", case_idle},
+    {"wave_memory", case_wave_memory},
 };
 
 } // namespace

@@ -1,5 +1,6 @@
 /*
-** clock.c - the monotonic clock in seconds, for subjects that have none: local clock = require "clock".
+** clock.c - the monotonic clock in seconds, for subjects that have none: local clock = require
+** "clock".
 */
 #include <lauxlib.h>
 #include <time.h>

@@ -1,5 +1,6 @@
 /*
-** modules.c - Lua modules that turn a value into a string and back: `modules NAME [CASE [SCALE]]`. Ends with 1 if there is no such module.
+** modules.c - Lua modules that turn a value into a string and back: `modules NAME [CASE [SCALE]]`.
+** Ends with 1 if there is no such module.
 */
 #include "transfer.h"
 
@@ -22,10 +23,15 @@ static void transfer_decode(lua_State *L) {
   lua_call(L, 1, 1);
 }
 
-/* A reference to the first of the functions that the module has. Debian has some modules in Lua for 5.3 only. */
+/*
+** A reference to the first of the functions that the module has. Debian has some modules in Lua for
+** 5.3 only.
+*/
 static int find_function(lua_State *L, const char *module, const char *one, const char *other) {
   lua_pushfstring(L,
-      "package.path = package.path .. ';/usr/share/lua/5.3/?.lua' local m = require '%s' return m['%s'] or m['%s']", module, one, other);
+                  "package.path = package.path .. ';/usr/share/lua/5.3/?.lua' local m = require "
+                  "'%s' return m['%s'] or m['%s']",
+                  module, one, other);
   transfer_run(L, lua_tostring(L, -1), 0);
   int reference = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_settop(L, 0);

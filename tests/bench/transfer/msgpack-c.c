@@ -1,5 +1,6 @@
 /*
-** msgpack-c.c - msgpack-c, the C library, with a writer and a reader of Lua values such as one has to write for it.
+** msgpack-c.c - msgpack-c, the C library, with a writer and a reader of Lua values such as one has
+** to write for it.
 */
 #include <msgpack.h>
 
@@ -63,30 +64,19 @@ static void write_value(lua_State *L, msgpack_packer *packer, int index) {
       msgpack_pack_str(packer, size);
       msgpack_pack_str_body(packer, text, size);
       break;
-    case LUA_TTABLE:
-      write_table(L, packer, index);
-      break;
-    default:
-      msgpack_pack_nil(packer);
+    case LUA_TTABLE: write_table(L, packer, index); break;
+    default: msgpack_pack_nil(packer);
   }
 }
 
 static void push_object(lua_State *L, const msgpack_object *object) {
   luaL_checkstack(L, 4, NULL);
   switch (object->type) {
-    case MSGPACK_OBJECT_BOOLEAN:
-      lua_pushboolean(L, object->via.boolean);
-      break;
+    case MSGPACK_OBJECT_BOOLEAN: lua_pushboolean(L, object->via.boolean); break;
     case MSGPACK_OBJECT_POSITIVE_INTEGER:
-    case MSGPACK_OBJECT_NEGATIVE_INTEGER:
-      lua_pushinteger(L, (lua_Integer)object->via.i64);
-      break;
-    case MSGPACK_OBJECT_FLOAT64:
-      lua_pushnumber(L, object->via.f64);
-      break;
-    case MSGPACK_OBJECT_STR:
-      lua_pushlstring(L, object->via.str.ptr, object->via.str.size);
-      break;
+    case MSGPACK_OBJECT_NEGATIVE_INTEGER: lua_pushinteger(L, (lua_Integer)object->via.i64); break;
+    case MSGPACK_OBJECT_FLOAT64: lua_pushnumber(L, object->via.f64); break;
+    case MSGPACK_OBJECT_STR: lua_pushlstring(L, object->via.str.ptr, object->via.str.size); break;
     case MSGPACK_OBJECT_ARRAY:
       lua_createtable(L, (int)object->via.array.size, 0);
       for (uint32_t i = 0; i < object->via.array.size; i++) {
@@ -102,8 +92,7 @@ static void push_object(lua_State *L, const msgpack_object *object) {
         lua_rawset(L, -3);
       }
       break;
-    default:
-      lua_pushnil(L);
+    default: lua_pushnil(L);
   }
 }
 
@@ -117,7 +106,8 @@ static void transfer_encode(lua_State *L) {
 static void transfer_decode(lua_State *L) {
   msgpack_unpacked unpacked;
   msgpack_unpacked_init(&unpacked);
-  if (msgpack_unpack_next(&unpacked, buffer.data, buffer.size, NULL) != MSGPACK_UNPACK_SUCCESS) exit(1);
+  if (msgpack_unpack_next(&unpacked, buffer.data, buffer.size, NULL) != MSGPACK_UNPACK_SUCCESS)
+    exit(1);
   push_object(L, &unpacked.data);
   msgpack_unpacked_destroy(&unpacked);
 }

@@ -1,5 +1,6 @@
 /*
-** ours.c - the bindings' own format, as a task's arguments take it: into a message in memory of the pool, and out of it.
+** ours.c - the bindings' own format, as a task's arguments take it: into a message in memory of the
+** pool, and out of it.
 */
 #include "transfer.h"
 #include "value.h"

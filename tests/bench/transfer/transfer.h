@@ -1,8 +1,10 @@
 /*
-** transfer.h - what the programs share that encode Lua values in one state and decode them in another.
+** transfer.h - what the programs share that encode Lua values in one state and decode them in
+** another.
 **
-** A program defines transfer_encode and transfer_decode, calls transfer_open once with both states ready, and lists TRANSFER_CASES. Time is
-** the thread's CPU time; what comes out is compared with what went in.
+** A program defines transfer_encode and transfer_decode, calls transfer_open once with both states
+** ready, and lists TRANSFER_CASES. Time is the thread's CPU time; what comes out is compared with
+** what went in.
 */
 #ifndef TRANSFER_H
 #define TRANSFER_H
@@ -14,12 +16,15 @@
 
 static lua_State *sender, *receiver;
 
-static void transfer_encode(lua_State *L); /* the value at index 1, into memory of the program's own */
+/* the value at index 1, into memory of the program's own */
+static void transfer_encode(lua_State *L);
 static void transfer_decode(lua_State *L); /* pushes what was encoded last */
 
-static const char transfer_make_floats[] = "local t = {} for i = 1, 1000 do t[i] = i * 1.5 + 0.25 end return t";
+static const char transfer_make_floats[] =
+    "local t = {} for i = 1, 1000 do t[i] = i * 1.5 + 0.25 end return t";
 static const char transfer_make_records[] =
-    "local t = {} for i = 1, 200 do t[i] = {id = i, name = 'user_' .. i, score = i * 1.25, active = i % 2 == 0, "
+    "local t = {} for i = 1, 200 do t[i] = {id = i, name = 'user_' .. i, score = i * 1.25, active "
+    "= i % 2 == 0, "
     "tags = {'red', 'green', 'blue'}, pos = {x = i + 0.5, y = i * 2.5, z = i * 3.5}} end return t";
 static const char transfer_make_small[] = "return {42, 'hello', {x = 1, y = 2}}";
 
@@ -72,12 +77,20 @@ static void transfer_measure(const char *name, const char *source, long n) {
   bench_report(name, ns[4], "ns");
 }
 
-static void transfer_floats(void) { transfer_measure("floats", transfer_make_floats, bench_sized(200)); }
-static void transfer_records(void) { transfer_measure("records", transfer_make_records, bench_sized(50)); }
-static void transfer_small(void) { transfer_measure("small", transfer_make_small, bench_sized(10000)); }
+static void transfer_floats(void) {
+  transfer_measure("floats", transfer_make_floats, bench_sized(200));
+}
+static void transfer_records(void) {
+  transfer_measure("records", transfer_make_records, bench_sized(50));
+}
+static void transfer_small(void) {
+  transfer_measure("small", transfer_make_small, bench_sized(10000));
+}
 
 #define TRANSFER_CASES \
-  { {"floats", transfer_floats}, {"records", transfer_records}, {"small", transfer_small} }
+  { \
+    {"floats", transfer_floats}, {"records", transfer_records}, { "small", transfer_small } \
+  }
 
 static void transfer_open(void) {
   sender = luaL_newstate();
