@@ -5,7 +5,6 @@
 ** Memory is taken before the lock and given back after it, so that neither the allocator nor
 ** whoever waits for it runs under the lock.
 */
-#include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -48,7 +47,7 @@ struct mp_cache {
   mp_os_fork_guard fork_guard;
   _Atomic uint32_t references;
   mp_event landed; /* signalled when a flight has ended */
-  pthread_mutex_t lock;
+  mp_os_mutex lock;
   /* guarded by lock */
   mp_cache_value **buckets;
   size_t bucket_count; /* a power of two */
@@ -102,7 +101,7 @@ mp_status mp_cache_create(const mp_cache_config *config, mp_cache **created) {
   if (cache->buckets == NULL) goto fail_buckets;
   status = mp_event_init(&cache->landed);
   if (status != MP_OK) goto fail_event;
-  status = mp_os_lock_init(&cache->lock);
+  status = mp_os_mutex_init(&cache->lock);
   if (status != MP_OK) goto fail_lock;
   mp_os_fork_guard_open(&cache->fork_guard);
   *created = cache;
@@ -132,7 +131,7 @@ void mp_cache_release(mp_cache *cache) {
   }
   mp_alloc_free(&cache->alloc, cache->buckets, cache->bucket_count * sizeof *cache->buckets);
   mp_event_close(&cache->landed);
-  pthread_mutex_destroy(&cache->lock);
+  mp_os_mutex_close(&cache->lock);
   mp_os_fork_guard_close(&cache->fork_guard);
   mp_alloc alloc = {.hook = cache->alloc.hook};
   mp_alloc_free(&alloc, cache, sizeof *cache);
@@ -287,11 +286,11 @@ void mp_flight_end(mp_flight *flight) {
   mp_cache *cache = flight->cache;
   /* else the lock may be held for ever, and nobody waits */
   if (mp_os_fork_guard_ok(&cache->fork_guard)) {
-    pthread_mutex_lock(&cache->lock);
+    mp_os_mutex_take(&cache->lock);
     mp_flight **slot = &cache->flights[flight->hash % FLIGHT_BUCKETS];
     while (*slot != flight) slot = &(*slot)->next;
     *slot = flight->next;
-    pthread_mutex_unlock(&cache->lock);
+    mp_os_mutex_give(&cache->lock);
     mp_event_signal(&cache->landed);
   }
   mp_alloc_free(&cache->alloc, flight, sizeof *flight + flight->key_size);
@@ -315,7 +314,7 @@ static mp_status look(mp_cache *cache, uint64_t hash, const void *key, size_t ke
   mp_cache_value *doomed = NULL;
   mp_status status = MP_OK;
   uint64_t now = cache->ttl_ns != 0 ? cache->clock(cache->clock_ud) : 0;
-  pthread_mutex_lock(&cache->lock);
+  mp_os_mutex_take(&cache->lock);
   *value = find_locked(cache, hash, key, key_size, now, &doomed);
   if (*value == NULL) {
     mp_flight **slot = flight_slot_locked(cache, hash, key, key_size);
@@ -328,7 +327,7 @@ static mp_status look(mp_cache *cache, uint64_t hash, const void *key, size_t ke
       *taken = true;
     }
   }
-  pthread_mutex_unlock(&cache->lock);
+  mp_os_mutex_give(&cache->lock);
   free_doomed(cache, doomed);
   return status;
 }
@@ -368,10 +367,10 @@ mp_status mp_cache_get(mp_cache *cache, const void *key, size_t key_size, uint64
 /* Forgets what is under the key. */
 static void forget(mp_cache *cache, uint64_t hash, const void *key, size_t key_size) {
   mp_cache_value *doomed = NULL;
-  pthread_mutex_lock(&cache->lock);
+  mp_os_mutex_take(&cache->lock);
   mp_cache_value **slot = slot_locked(cache, hash, key, key_size);
   if (*slot != NULL) remove_locked(cache, slot, &doomed);
-  pthread_mutex_unlock(&cache->lock);
+  mp_os_mutex_give(&cache->lock);
   free_doomed(cache, doomed);
 }
 
@@ -396,9 +395,9 @@ static mp_cache_value *new_value(mp_cache *cache, uint64_t hash, const void *key
 ** there is no memory: lists are longer then.
 */
 static mp_cache_value **spare_buckets(mp_cache *cache, size_t *count) {
-  pthread_mutex_lock(&cache->lock);
+  mp_os_mutex_take(&cache->lock);
   *count = cache->entries >= cache->bucket_count ? 2 * cache->bucket_count : 0;
-  pthread_mutex_unlock(&cache->lock);
+  mp_os_mutex_give(&cache->lock);
   mp_cache_value **buckets =
       *count == 0 ? NULL : mp_alloc_zeroed(&cache->alloc, *count * sizeof *buckets);
   if (buckets == NULL) *count = 0;
@@ -417,7 +416,7 @@ mp_status mp_cache_put(mp_cache *cache, const void *key, size_t key_size, const 
   if (value == NULL) return MP_NOMEM;
   size_t spare_count;
   mp_cache_value **spare = spare_buckets(cache, &spare_count);
-  pthread_mutex_lock(&cache->lock);
+  mp_os_mutex_take(&cache->lock);
   if (spare_count > cache->bucket_count) rehash_locked(cache, &spare, &spare_count);
   mp_cache_value **slot = slot_locked(cache, hash, key, key_size);
   if (*slot != NULL) remove_locked(cache, slot, &doomed);
@@ -427,7 +426,7 @@ mp_status mp_cache_put(mp_cache *cache, const void *key, size_t key_size, const 
   cache->entries++;
   cache->bytes += block_size(key_size, size);
   evict_locked(cache, &doomed);
-  pthread_mutex_unlock(&cache->lock);
+  mp_os_mutex_give(&cache->lock);
   free_doomed(cache, doomed);
   mp_alloc_free(&cache->alloc, spare, spare_count * sizeof *spare);
   return MP_OK;
@@ -436,26 +435,26 @@ mp_status mp_cache_put(mp_cache *cache, const void *key, size_t key_size, const 
 void mp_cache_clear(mp_cache *cache) {
   mp_cache_value *doomed = NULL;
   if (!mp_os_fork_guard_ok(&cache->fork_guard)) return;
-  pthread_mutex_lock(&cache->lock);
+  mp_os_mutex_take(&cache->lock);
   while (cache->oldest != NULL)
     remove_locked(
         cache,
         slot_locked(cache, cache->oldest->hash, cache->oldest->data, cache->oldest->key_size),
         &doomed);
-  pthread_mutex_unlock(&cache->lock);
+  mp_os_mutex_give(&cache->lock);
   free_doomed(cache, doomed);
 }
 
 void mp_cache_get_info(mp_cache *cache, mp_cache_info *info) {
   if (!mp_os_fork_guard_ok(&cache->fork_guard)) return;
-  pthread_mutex_lock(&cache->lock);
+  mp_os_mutex_take(&cache->lock);
   info->entries = cache->entries;
   info->bytes = cache->bytes;
   info->hits = cache->hits;
   info->misses = cache->misses;
   info->evicted = cache->evicted;
   info->expired = cache->expired;
-  pthread_mutex_unlock(&cache->lock);
+  mp_os_mutex_give(&cache->lock);
 }
 
 /* }====================================================== */

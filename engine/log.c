@@ -3,29 +3,28 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "os.h"
 
 mp_status mp_log_init(mp_log *log, mp_log_sink *sink, void *ud, mp_log_level level) {
   log->sink = sink;
   log->ud = ud;
   log->level = level;
-  return mp_os_lock_init(&log->lock);
+  return mp_os_mutex_init(&log->lock);
 }
 
-void mp_log_close(mp_log *log) { pthread_mutex_destroy(&log->lock); }
+void mp_log_close(mp_log *log) { mp_os_mutex_close(&log->lock); }
 
 void mp_log_vwrite(mp_log *log, mp_log_level level, const char *area, const char *format,
                    va_list args) {
   char line[MP_LOG_LINE_MAX];
   if (!mp_log_on(log, level)) return;
   vsnprintf(line, sizeof line, format, args);
-  pthread_mutex_lock(&log->lock);
+  mp_os_mutex_take(&log->lock);
   for (char *rest = line, *end; rest != NULL; rest = end) { /* a traceback has many lines */
     end = strchr(rest, '\n');
     if (end != NULL) *end++ = '\0';
     log->sink(log->ud, level, area, rest);
   }
-  pthread_mutex_unlock(&log->lock);
+  mp_os_mutex_give(&log->lock);
 }
 
 void mp_log_write(mp_log *log, mp_log_level level, const char *area, const char *format, ...) {

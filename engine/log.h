@@ -5,11 +5,10 @@
 #ifndef MP_LOG_H
 #define MP_LOG_H
 
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 
-#include "makeparallel.h"
+#include "os.h"
 
 #define MP_LOG_LINE_MAX 1024 /* longer lines are cut */
 
@@ -17,7 +16,7 @@ typedef struct mp_log {
   mp_log_sink *sink; /* constant after init */
   void *ud;
   mp_log_level level;
-  pthread_mutex_t lock; /* held only around the sink */
+  mp_os_mutex lock; /* held only around the sink */
 } mp_log;
 
 MP_CHECKED mp_status mp_log_init(mp_log *log, mp_log_sink *sink, void *ud, mp_log_level level);

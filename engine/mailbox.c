@@ -8,7 +8,7 @@
 mp_status mp_mailbox_open(mp_mailbox_host *host, mp_mailbox **mailbox) {
   mp_mailbox *box = mp_alloc_zeroed(host->alloc, sizeof *box);
   if (box == NULL) return MP_NOMEM;
-  mp_status status = mp_os_lock_init(&box->lock);
+  mp_status status = mp_os_mutex_init(&box->lock);
   if (status != MP_OK) {
     mp_alloc_free(host->alloc, box, sizeof *box);
     return status;
@@ -28,7 +28,7 @@ void mp_mailbox_release(mp_mailbox *mailbox) {
   assert(mailbox->head == NULL);
   mp_mailbox_host *host = mailbox->host;
   mp_os_event_fd_close(&mailbox->fd);
-  pthread_mutex_destroy(&mailbox->lock);
+  mp_os_mutex_close(&mailbox->lock);
   mp_alloc_free(host->alloc, mailbox, sizeof *mailbox);
   if (host->last_gone != NULL) host->last_gone(host->last_gone_ud);
 }
@@ -54,10 +54,10 @@ static void tell_poller(mp_mailbox *mailbox, bool was_empty) {
 
 void mp_mailbox_post(mp_mailbox *mailbox, mp_message *message) {
   mp_mailbox_retain(mailbox);
-  pthread_mutex_lock(&mailbox->lock);
+  mp_os_mutex_take(&mailbox->lock);
   bool closed = mailbox->closed, was_empty = mailbox->head == NULL;
   if (!closed) append_locked(mailbox, message);
-  pthread_mutex_unlock(&mailbox->lock);
+  mp_os_mutex_give(&mailbox->lock);
   if (closed)
     message->deliver(message, true);
   else
@@ -67,11 +67,11 @@ void mp_mailbox_post(mp_mailbox *mailbox, mp_message *message) {
 
 bool mp_mailbox_try_post(mp_mailbox *mailbox, mp_message *message) {
   mp_mailbox_retain(mailbox);
-  pthread_mutex_lock(&mailbox->lock);
+  mp_os_mutex_take(&mailbox->lock);
   bool taken = !mailbox->closed && mp_load_relaxed(&mailbox->count) < mailbox->host->limit;
   bool was_empty = mailbox->head == NULL;
   if (taken) append_locked(mailbox, message);
-  pthread_mutex_unlock(&mailbox->lock);
+  mp_os_mutex_give(&mailbox->lock);
   if (taken)
     tell_poller(mailbox, was_empty);
   else
@@ -109,7 +109,7 @@ mp_status mp_mailbox_send(mp_mailbox *mailbox, mp_deliver *deliver, void *ud, co
 }
 
 static mp_message *take(mp_mailbox *mailbox) {
-  pthread_mutex_lock(&mailbox->lock);
+  mp_os_mutex_take(&mailbox->lock);
   mp_message *message = mailbox->head;
   if (message != NULL) {
     mailbox->head = message->next;
@@ -118,7 +118,7 @@ static mp_message *take(mp_mailbox *mailbox) {
     if (mp_sub_seq(&mailbox->count, 1) == 1 && mailbox->fd.read_fd >= 0)
       mp_os_event_fd_clear(&mailbox->fd);
   }
-  pthread_mutex_unlock(&mailbox->lock);
+  mp_os_mutex_give(&mailbox->lock);
   return message;
 }
 
@@ -147,24 +147,24 @@ size_t mp_mailbox_count(mp_mailbox *mailbox) { return mp_load_seq(&mailbox->coun
 mp_status mp_mailbox_fd(mp_mailbox *mailbox, int *fd) {
   mp_status status = MP_OK;
   if (mp_mailbox_forked(mailbox)) return MP_FORKED;
-  pthread_mutex_lock(&mailbox->lock);
+  mp_os_mutex_take(&mailbox->lock);
   if (mailbox->fd.read_fd < 0) {
     status = mp_os_event_fd_open(&mailbox->fd);
     if (status == MP_OK && mailbox->head != NULL) mp_os_event_fd_signal(&mailbox->fd);
   }
   if (status == MP_OK) *fd = mailbox->fd.read_fd;
-  pthread_mutex_unlock(&mailbox->lock);
+  mp_os_mutex_give(&mailbox->lock);
   return status;
 }
 
 void mp_mailbox_close(mp_mailbox *mailbox) {
   if (mailbox == NULL || mp_mailbox_forked(mailbox)) return;
-  pthread_mutex_lock(&mailbox->lock);
+  mp_os_mutex_take(&mailbox->lock);
   mp_message *message = MP_BUGGY(CLOSE_FORGETS) ? NULL : mailbox->head;
   mailbox->head = mailbox->tail = NULL;
   mailbox->closed = true;
   mp_store_seq(&mailbox->count, 0);
-  pthread_mutex_unlock(&mailbox->lock);
+  mp_os_mutex_give(&mailbox->lock);
   while (message != NULL) {
     mp_message *next = message->next;
     message->deliver(message, true);

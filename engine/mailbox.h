@@ -12,7 +12,6 @@
 #ifndef MP_MAILBOX_H
 #define MP_MAILBOX_H
 
-#include <pthread.h>
 #include <stdbool.h>
 
 #include "alloc.h"
@@ -47,7 +46,7 @@ struct mp_mailbox {
   mp_mailbox_host *host; /* constant */
   _Atomic uint32_t references;
   _Atomic uint32_t awaited; /* the polling thread sleeps for this mailbox */
-  pthread_mutex_t lock;
+  mp_os_mutex lock;
   mp_message *head, *tail; /* guarded by lock */
   mp_os_event_fd fd;       /* guarded by lock: open once asked for */
   bool closed;             /* guarded by lock */

@@ -210,6 +210,7 @@ mp_status mp_os_thread_start(mp_os_thread *thread, size_t stack_size, void *(*en
 
 void mp_os_thread_join(mp_os_thread thread) { pthread_join(thread, NULL); }
 void mp_os_thread_detach(mp_os_thread thread) { pthread_detach(thread); }
+mp_os_thread mp_os_thread_self(void) { return pthread_self(); }
 
 int mp_os_cpu(void) {
 #if defined(MP_OS_LINUX)
@@ -245,17 +246,22 @@ void mp_os_thread_name(const char *name) {
 
 MP_THREAD_LOCAL char mp_os_tag;
 
-mp_status mp_os_lock_init(pthread_mutex_t *lock) {
+mp_status mp_os_mutex_init(mp_os_mutex *lock) {
   pthread_mutexattr_t attr;
   if (MP_FAULT(LOCK)) return MP_SYSTEM;
   if (pthread_mutexattr_init(&attr) != 0) return MP_SYSTEM;
 #if defined(__GLIBC__) && !defined(MP_PORTABLE)
   pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
 #endif
-  int failed = pthread_mutex_init(lock, &attr);
+  int failed = pthread_mutex_init(&lock->mutex, &attr);
   pthread_mutexattr_destroy(&attr);
   return failed ? MP_SYSTEM : MP_OK;
 }
+
+void mp_os_mutex_close(mp_os_mutex *lock) { pthread_mutex_destroy(&lock->mutex); }
+/* What the analysis is told of in os.h happens inside the C library. */
+void mp_os_mutex_take(mp_os_mutex *lock) MP_UNCHECKED { pthread_mutex_lock(&lock->mutex); }
+void mp_os_mutex_give(mp_os_mutex *lock) MP_UNCHECKED { pthread_mutex_unlock(&lock->mutex); }
 
 /* }====================================================== */
 

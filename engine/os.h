@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "annotate.h"
 #include "makeparallel.h"
 
 /*
@@ -66,6 +67,7 @@ MP_CHECKED mp_status mp_os_thread_start(mp_os_thread *thread, size_t stack_size,
                                         void *(*entry)(void *), void *arg);
 void mp_os_thread_join(mp_os_thread thread);
 void mp_os_thread_detach(mp_os_thread thread);
+mp_os_thread mp_os_thread_self(void);
 void mp_os_thread_name(const char *name); /* names the calling thread, where the platform can */
 extern MP_THREAD_LOCAL char mp_os_tag;
 /*
@@ -96,8 +98,14 @@ void mp_os_interrupt_listen(int signal);
 /* The thread must not have ended. */
 void mp_os_interrupt(mp_os_thread thread, int signal);
 
-/* A lock for short sections: spins a little before it sleeps. */
-MP_CHECKED mp_status mp_os_lock_init(pthread_mutex_t *lock);
+/* A lock: spins a little before it sleeps. */
+typedef struct MP_CAPABILITY mp_os_mutex {
+  pthread_mutex_t mutex;
+} mp_os_mutex;
+MP_CHECKED mp_status mp_os_mutex_init(mp_os_mutex *lock);
+void mp_os_mutex_close(mp_os_mutex *lock);
+void mp_os_mutex_take(mp_os_mutex *lock) MP_TAKES(lock);
+void mp_os_mutex_give(mp_os_mutex *lock) MP_GIVES(lock);
 
 /*
 ** A fence that one thread makes for all threads of the process: what another has stored before is

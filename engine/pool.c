@@ -157,11 +157,11 @@ mp_status mp_pool_create(const mp_pool_config *given, mp_pool **created) {
   if ((status = mp_log_init(&pool->log, config.log, config.log_ud, config.log_level)) != MP_OK)
     goto fail_log;
   if ((status = mp_event_init(&pool->event)) != MP_OK) goto fail_event;
-  if ((status = mp_os_lock_init(&pool->timer_lock)) != MP_OK) goto fail_timer_lock;
+  if ((status = mp_os_mutex_init(&pool->timer_lock)) != MP_OK) goto fail_timer_lock;
   if ((status = mp_os_gate_init(&pool->timer_gate)) != MP_OK) goto fail_timer_gate;
-  if ((status = mp_os_lock_init(&pool->critical)) != MP_OK) goto fail_critical;
-  if ((status = mp_os_lock_init(&pool->shutdown_lock)) != MP_OK) goto fail_shutdown_lock;
-  if ((status = mp_os_lock_init(&pool->running_lock)) != MP_OK) goto fail_running_lock;
+  if ((status = mp_os_mutex_init(&pool->critical)) != MP_OK) goto fail_critical;
+  if ((status = mp_os_mutex_init(&pool->shutdown_lock)) != MP_OK) goto fail_shutdown_lock;
+  if ((status = mp_os_mutex_init(&pool->running_lock)) != MP_OK) goto fail_running_lock;
   if ((status = mp_pool_open_interrupts(pool)) != MP_OK) goto fail_interrupts;
   if ((status = mp_task_open_stores(pool)) != MP_OK) goto fail_store;
   if ((status = mp_mailbox_open(&pool->mailbox_host, &pool->mailbox)) != MP_OK) goto fail_mailbox;
@@ -185,15 +185,15 @@ fail_mailbox:
 fail_store:
   mp_pool_close_interrupts(pool);
 fail_interrupts:
-  pthread_mutex_destroy(&pool->running_lock);
+  mp_os_mutex_close(&pool->running_lock);
 fail_running_lock:
-  pthread_mutex_destroy(&pool->shutdown_lock);
+  mp_os_mutex_close(&pool->shutdown_lock);
 fail_shutdown_lock:
-  pthread_mutex_destroy(&pool->critical);
+  mp_os_mutex_close(&pool->critical);
 fail_critical:
   mp_os_gate_close(&pool->timer_gate);
 fail_timer_gate:
-  pthread_mutex_destroy(&pool->timer_lock);
+  mp_os_mutex_close(&pool->timer_lock);
 fail_timer_lock:
   mp_event_close(&pool->event);
 fail_event:
@@ -411,10 +411,10 @@ mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns, mp_shutdown_mode 
   if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
   if (mp_pool_self(pool) != NULL) return MP_INVALID;
   uint64_t deadline = mp_os_deadline(timeout_ns);
-  pthread_mutex_lock(&pool->shutdown_lock);
+  mp_os_mutex_take(&pool->shutdown_lock);
   if (!pool->shut_down) shut_down_locked(pool, deadline, mode);
   if (report != NULL) *report = pool->report;
-  pthread_mutex_unlock(&pool->shutdown_lock);
+  mp_os_mutex_give(&pool->shutdown_lock);
   return MP_OK;
 }
 
@@ -445,11 +445,11 @@ static void free_pool(mp_pool *pool) {
   if (config.closed != NULL) config.closed(config.closed_ud);
   mp_task_close_stores(pool);
   mp_pool_close_interrupts(pool);
-  pthread_mutex_destroy(&pool->running_lock);
-  pthread_mutex_destroy(&pool->shutdown_lock);
-  pthread_mutex_destroy(&pool->critical);
+  mp_os_mutex_close(&pool->running_lock);
+  mp_os_mutex_close(&pool->shutdown_lock);
+  mp_os_mutex_close(&pool->critical);
   mp_os_gate_close(&pool->timer_gate);
-  pthread_mutex_destroy(&pool->timer_lock);
+  mp_os_mutex_close(&pool->timer_lock);
   mp_event_close(&pool->event);
   mp_log_close(&pool->log);
   mp_os_fork_guard_close(&pool->fork_guard);

@@ -43,7 +43,7 @@ struct mp_pool {
   mp_store stores[MP_TASK_SIZES];
   mp_admission admission;
   mp_event event; /* something a waiting thread may want has happened */
-  pthread_mutex_t critical;
+  mp_os_mutex critical;
   /* read by all at each task and seldom written */
   bool fences_all;           /* constant: see mp_pool_store_first */
   _Atomic uint32_t closing;  /* mp_closing; only grows */
@@ -56,7 +56,7 @@ struct mp_pool {
   _Alignas(MP_CACHE_LINE) _Atomic uint32_t references;
   _Atomic uint64_t next_id, next_bytes_id;
   /* deadlines */
-  _Alignas(MP_CACHE_LINE) pthread_mutex_t timer_lock;
+  _Alignas(MP_CACHE_LINE) mp_os_mutex timer_lock;
   mp_timers timers; /* guarded by timer_lock */
   mp_os_gate timer_gate;
   mp_os_thread timer_thread; /* guarded by timer_lock */
@@ -64,8 +64,8 @@ struct mp_pool {
   uint64_t tick_at;
   bool timer_running, timer_stop; /* guarded by timer_lock */
   /* shutdown */
-  pthread_mutex_t running_lock; /* held while somebody looks at what workers run: see stop.c */
-  pthread_mutex_t shutdown_lock;
+  mp_os_mutex running_lock; /* held while somebody looks at what workers run: see stop.c */
+  mp_os_mutex shutdown_lock;
   bool shut_down;            /* guarded by shutdown_lock */
   mp_shutdown_report report; /* guarded by shutdown_lock */
 };

@@ -350,7 +350,7 @@ static void park(mp_worker *worker) {
 static void step_aside(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
   end_search(worker);
-  pthread_mutex_lock(&scheduler->lock);
+  mp_os_mutex_take(&scheduler->lock);
   bool aside = mp_load_relaxed(&scheduler->running) > scheduler->config.workers &&
                !mp_load_relaxed(&scheduler->stop);
   if (aside) {
@@ -359,7 +359,7 @@ static void step_aside(mp_worker *worker) {
     worker->next_spare = scheduler->spares;
     scheduler->spares = worker;
   }
-  pthread_mutex_unlock(&scheduler->lock);
+  mp_os_mutex_give(&scheduler->lock);
   if (!aside) return;
   scheduler->config.idle(scheduler->config.ud);
   /* it may have been woken for work that somebody else must now do */
@@ -436,17 +436,17 @@ static void *worker_main(void *arg) {
   if (scheduler->config.interrupt_signal != 0)
     mp_os_interrupt_listen(scheduler->config.interrupt_signal);
   /* until mp_scheduler_init knows how many workers there are */
-  pthread_mutex_lock(&scheduler->lock);
-  pthread_mutex_unlock(&scheduler->lock);
+  mp_os_mutex_take(&scheduler->lock);
+  mp_os_mutex_give(&scheduler->lock);
   if (scheduler->config.worker_start != NULL)
     worker->local = scheduler->config.worker_start(worker, scheduler->config.worker_ud);
   loop(worker);
   if (scheduler->config.worker_stop != NULL)
     scheduler->config.worker_stop(worker, worker->local, scheduler->config.worker_ud);
-  pthread_mutex_lock(&scheduler->lock);
+  mp_os_mutex_take(&scheduler->lock);
   worker->ended = true;
   scheduler->alive--;
-  pthread_mutex_unlock(&scheduler->lock);
+  mp_os_mutex_give(&scheduler->lock);
   mp_event_signal(scheduler->changed);
   scheduler->config.thread_gone(worker, scheduler->config.ud);
   return NULL;
@@ -528,18 +528,18 @@ mp_status mp_scheduler_init(mp_scheduler *scheduler, mp_alloc *alloc, mp_log *lo
   mp_status status = mp_inbox_init(&scheduler->inbox);
   if (status != MP_OK) return status;
   if ((status = mp_park_init(&scheduler->park)) != MP_OK) goto fail_park;
-  if ((status = mp_os_lock_init(&scheduler->lock)) != MP_OK) goto fail_lock;
+  if ((status = mp_os_mutex_init(&scheduler->lock)) != MP_OK) goto fail_lock;
   status = MP_NOMEM;
   scheduler->worker = mp_alloc_zeroed(alloc, scheduler->capacity * sizeof *scheduler->worker);
   if (scheduler->worker == NULL) goto fail_slots;
-  pthread_mutex_lock(&scheduler->lock);
+  mp_os_mutex_take(&scheduler->lock);
   status = MP_OK;
   if (config->owner_works) {
     scheduler->owner = add_slot_locked(scheduler);
     if (scheduler->owner == NULL)
       status = MP_NOMEM;
     else
-      scheduler->owner->thread = pthread_self();
+      scheduler->owner->thread = mp_os_thread_self();
   }
   unsigned started = 0;
   while (status == MP_OK && started < config->workers) {
@@ -552,7 +552,7 @@ mp_status mp_scheduler_init(mp_scheduler *scheduler, mp_alloc *alloc, mp_log *lo
     scheduler->config.workers = started;
     status = MP_OK;
   }
-  pthread_mutex_unlock(&scheduler->lock);
+  mp_os_mutex_give(&scheduler->lock);
   if (status == MP_OK) {
     if (scheduler->owner != NULL && config->worker_start != NULL)
       scheduler->owner->local = config->worker_start(scheduler->owner, config->worker_ud);
@@ -562,7 +562,7 @@ mp_status mp_scheduler_init(mp_scheduler *scheduler, mp_alloc *alloc, mp_log *lo
     free_slot(scheduler, mp_load_relaxed(&scheduler->worker[i]));
   mp_alloc_free(alloc, scheduler->worker, scheduler->capacity * sizeof *scheduler->worker);
 fail_slots:
-  pthread_mutex_destroy(&scheduler->lock);
+  mp_os_mutex_close(&scheduler->lock);
 fail_lock:
   mp_park_close(&scheduler->park);
 fail_park:
@@ -598,11 +598,11 @@ static void log_no_replacement(mp_scheduler *scheduler, mp_status status) {
 bool mp_scheduler_block(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
   if (worker == scheduler->owner) return true;
-  pthread_mutex_lock(&scheduler->lock);
+  mp_os_mutex_take(&scheduler->lock);
   worker->blocked = true;
   mp_status status = mp_load_relaxed(&worker->stuck) ? MP_OK : leave_locked(scheduler);
   bool somebody_runs = mp_load_relaxed(&scheduler->running) > 0;
-  pthread_mutex_unlock(&scheduler->lock);
+  mp_os_mutex_give(&scheduler->lock);
   log_no_replacement(scheduler, status);
   return status == MP_OK || somebody_runs;
 }
@@ -610,49 +610,49 @@ bool mp_scheduler_block(mp_worker *worker) {
 void mp_scheduler_unblock(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
   if (worker == scheduler->owner) return;
-  pthread_mutex_lock(&scheduler->lock);
+  mp_os_mutex_take(&scheduler->lock);
   worker->blocked = false;
   if (!mp_load_relaxed(&worker->stuck) && !MP_BUGGY(UNBLOCK_FORGETS))
     mp_add_relaxed(&scheduler->running, 1);
-  pthread_mutex_unlock(&scheduler->lock);
+  mp_os_mutex_give(&scheduler->lock);
 }
 
 bool mp_scheduler_set_aside(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
   mp_status status = MP_OK;
-  pthread_mutex_lock(&scheduler->lock);
+  mp_os_mutex_take(&scheduler->lock);
   bool aside = worker != scheduler->owner && !worker->blocked && !mp_load_relaxed(&worker->stuck);
   if (aside) {
     mp_store_relaxed(&worker->stuck, 1);
     mp_add_relaxed(&scheduler->stuck, 1);
     status = leave_locked(scheduler);
   }
-  pthread_mutex_unlock(&scheduler->lock);
+  mp_os_mutex_give(&scheduler->lock);
   log_no_replacement(scheduler, status);
   return aside;
 }
 
 void mp_scheduler_come_back(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
-  pthread_mutex_lock(&scheduler->lock);
+  mp_os_mutex_take(&scheduler->lock);
   mp_store_relaxed(&worker->stuck, 0);
   mp_sub_relaxed(&scheduler->stuck, 1);
   if (!worker->blocked) mp_add_relaxed(&scheduler->running, 1);
-  pthread_mutex_unlock(&scheduler->lock);
+  mp_os_mutex_give(&scheduler->lock);
 }
 
 void mp_scheduler_stop(mp_scheduler *scheduler) {
-  pthread_mutex_lock(&scheduler->lock);
+  mp_os_mutex_take(&scheduler->lock);
   mp_store_seq(&scheduler->stop, 1); /* before the wake-up; pairs with the look after announce */
   while (scheduler->spares != NULL) let_in_locked(scheduler);
-  pthread_mutex_unlock(&scheduler->lock);
+  mp_os_mutex_give(&scheduler->lock);
   mp_park_wake_all(&scheduler->park);
 }
 
 unsigned mp_scheduler_alive(mp_scheduler *scheduler) {
-  pthread_mutex_lock(&scheduler->lock);
+  mp_os_mutex_take(&scheduler->lock);
   unsigned alive = scheduler->alive;
-  pthread_mutex_unlock(&scheduler->lock);
+  mp_os_mutex_give(&scheduler->lock);
   return alive;
 }
 
@@ -670,10 +670,10 @@ unsigned mp_scheduler_join(mp_scheduler *scheduler, uint64_t deadline) {
   uint32_t slots = mp_load_acquire(&scheduler->slots);
   for (uint32_t i = 0; i < slots; i++) {
     mp_worker *worker = mp_load_relaxed(&scheduler->worker[i]);
-    pthread_mutex_lock(&scheduler->lock);
+    mp_os_mutex_take(&scheduler->lock);
     bool started = worker->started, ended = worker->ended;
     worker->started = false;
-    pthread_mutex_unlock(&scheduler->lock);
+    mp_os_mutex_give(&scheduler->lock);
     if (!started) continue;
     if (ended)
       mp_os_thread_join(worker->thread);
@@ -722,7 +722,7 @@ void mp_scheduler_close(mp_scheduler *scheduler) {
   for (uint32_t i = 0; i < slots; i++) free_slot(scheduler, mp_load_relaxed(&scheduler->worker[i]));
   mp_alloc_free(scheduler->alloc, scheduler->worker,
                 scheduler->capacity * sizeof *scheduler->worker);
-  pthread_mutex_destroy(&scheduler->lock);
+  mp_os_mutex_close(&scheduler->lock);
   mp_park_close(&scheduler->park);
   mp_inbox_close(&scheduler->inbox);
 }

@@ -153,7 +153,7 @@ struct mp_scheduler {
   /* release: publishes worker[]; pairs with acquire in the thieves' loops */
   _Atomic uint32_t slots;
   mp_worker *_Atomic *worker;
-  _Alignas(MP_CACHE_LINE) pthread_mutex_t lock; /* guards the rest */
+  _Alignas(MP_CACHE_LINE) mp_os_mutex lock; /* guards the rest */
   unsigned capacity;
   /* atomic, written under lock: threads neither blocked nor spare, owner's slot apart */
   _Atomic uint32_t running;

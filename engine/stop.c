@@ -50,8 +50,8 @@ static void unwatch(mp_worker *worker) { mp_store_seq(&worker->watched, 0); }
 
 void mp_pool_await_watcher(mp_pool *pool) {
   if (MP_BUGGY(NOT_WATCHED)) return;
-  pthread_mutex_lock(&pool->running_lock);
-  pthread_mutex_unlock(&pool->running_lock);
+  mp_os_mutex_take(&pool->running_lock);
+  mp_os_mutex_give(&pool->running_lock);
 }
 
 void mp_pool_come_back(mp_pool *pool, mp_worker *worker) {
@@ -136,7 +136,7 @@ uint64_t mp_pool_tick(mp_pool *pool) {
   bool any = false;
   /* a body may begin a moment after it was looked for */
   if (mp_load_relaxed(&pool->closing) == MP_CLOSING_STOP) pause = TICK_MAX_NS;
-  pthread_mutex_lock(&pool->running_lock);
+  mp_os_mutex_take(&pool->running_lock);
   for (uint32_t i = 0; i < slots; i++) any |= watch(mp_load_relaxed(&pool->scheduler.worker[i]));
   if (any) mp_pool_fence(pool); /* once for all of them */
   for (uint32_t i = 0; i < slots; i++) {
@@ -146,7 +146,7 @@ uint64_t mp_pool_tick(mp_pool *pool) {
     if (wanted < pause) pause = wanted;
     unwatch(worker);
   }
-  pthread_mutex_unlock(&pool->running_lock);
+  mp_os_mutex_give(&pool->running_lock);
   for (int i = 0; i < aside.n; i++)
     mp_log_write(&pool->log, MP_LOG_WARN, "pool",
                  "worker %u is set aside: its task #%llu is over but does not return",
@@ -201,7 +201,7 @@ void mp_pool_end_running(mp_pool *pool) {
     mp_task *task;
     do {
       task = NULL;
-      pthread_mutex_lock(&pool->running_lock);
+      mp_os_mutex_take(&pool->running_lock);
       if (watch(worker)) {
         mp_pool_fence(pool);
         const mp_frame *frame = frame_of(worker);
@@ -210,7 +210,7 @@ void mp_pool_end_running(mp_pool *pool) {
         if (frame != NULL) mp_task_retain(task = frame->task);
         unwatch(worker);
       }
-      pthread_mutex_unlock(&pool->running_lock);
+      mp_os_mutex_give(&pool->running_lock);
       if (task == NULL) continue;
       mp_pool_finish(pool, NULL, task, before, false);
       mp_task_release(task);

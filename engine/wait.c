@@ -347,12 +347,12 @@ mp_status mp_worker_sleep(mp_worker *worker, uint64_t duration_ns) {
 }
 
 void mp_worker_lock(mp_worker *worker) {
-  if (worker->lock_depth++ == 0) pthread_mutex_lock(&pool_of(worker)->critical);
+  if (worker->lock_depth++ == 0) mp_os_mutex_take(&pool_of(worker)->critical);
 }
 
 void mp_worker_unlock(mp_worker *worker) {
   assert(worker->lock_depth > 0);
-  if (--worker->lock_depth == 0) pthread_mutex_unlock(&pool_of(worker)->critical);
+  if (--worker->lock_depth == 0) mp_os_mutex_give(&pool_of(worker)->critical);
 }
 
 /* }====================================================== */
