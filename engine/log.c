@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-
 mp_status mp_log_init(mp_log *log, mp_log_sink *sink, void *ud, mp_log_level level) {
   log->sink = sink;
   log->ud = ud;
