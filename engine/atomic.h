@@ -72,6 +72,9 @@
 #define mp_or_relaxed(p, v) MP_RELAXED(p, atomic_fetch_or_explicit((p), (v), memory_order_relaxed))
 #define mp_or_seq(p, v) MP_ACQ_REL(p, atomic_fetch_or_explicit((p), (v), memory_order_seq_cst))
 
+#define mp_and_acq_rel(p, v) \
+  MP_ACQ_REL(p, atomic_fetch_and_explicit((p), (v), memory_order_acq_rel))
+
 #define mp_swap_acq_rel(p, v) \
   MP_ACQ_REL(p, atomic_exchange_explicit((p), (v), memory_order_acq_rel))
 #define mp_swap_acquire(p, v) \

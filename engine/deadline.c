@@ -1,108 +1,154 @@
-/*
-** deadline.c - the thread that ends tasks at their deadline and sees to it that their bodies stop
-** (stop.c). Started when first needed; it runs no code of the host but drop.
-**
-** A parked worker could not do it: all may be stuck. One thread serves any number of deadlines.
-*/
-#include "bug.h"
-#include "pool.h"
+#include "deadline.h"
 
-/* The next thing to do and leave the lock for; false: nothing, until *next. */
-static bool work_locked(mp_pool *pool, uint64_t *next) {
+#include <assert.h>
+
+#include "bug.h"
+
+mp_status mp_deadlines_init(mp_deadlines *d, size_t stack_size) MP_UNCHECKED {
+  mp_status status = mp_os_mutex_init(&d->lock);
+  if (status != MP_OK) return status;
+  if ((status = mp_os_gate_init(&d->gate)) != MP_OK) {
+    mp_os_mutex_close(&d->lock);
+    return status;
+  }
+  d->stack_size = stack_size;
+  d->tick_at = MP_FOREVER; /* no other thread knows it yet */
+  return MP_OK;
+}
+
+void mp_deadlines_close(mp_deadlines *d) MP_UNCHECKED {
+  assert(!d->runs);
+  mp_os_gate_close(&d->gate);
+  mp_os_mutex_close(&d->lock);
+}
+
+/* Does the next thing that is due, without the lock; false: nothing is, until *next. */
+static bool work_locked(mp_deadlines *d, uint64_t *next) MP_HOLDS(d->lock) {
   uint64_t now = mp_os_now();
-  mp_heap_node *node = mp_timers_expire(&pool->timers, now);
-  if (node != NULL) {
-    mp_task *task = mp_task_of_timer(node);
-    mp_task_extra(task)->armed = false;
-    mp_os_mutex_give(&pool->timer_lock);
-    mp_pool_end_now(pool, task, MP_STATE_TIMED_OUT);
-    mp_task_release(task);
-    mp_os_mutex_take(&pool->timer_lock);
+  mp_deadline *passed = (mp_deadline *)mp_timers_expire(&d->timers, now);
+  if (passed != NULL) {
+    assert(passed->armed);
+    passed->armed = false;
+    mp_os_mutex_give(&d->lock);
+    d->expired(d->ud, passed);
+    mp_os_mutex_take(&d->lock);
     return true;
   }
-  if (pool->tick_at <= now) {
-    pool->tick_at = MP_FOREVER;
-    mp_os_mutex_give(&pool->timer_lock);
-    uint64_t again = mp_pool_tick(pool);
-    mp_os_mutex_take(&pool->timer_lock);
-    if (again < pool->tick_at) pool->tick_at = again;
+  if (d->tick_at <= now) {
+    d->tick_at = MP_FOREVER;
+    mp_os_mutex_give(&d->lock);
+    uint64_t again = d->tick(d->ud);
+    mp_os_mutex_take(&d->lock);
+    if (again < d->tick_at) d->tick_at = again;
     return true;
   }
-  *next = mp_timers_next(&pool->timers);
-  if (pool->tick_at < *next) *next = pool->tick_at;
+  *next = mp_timers_next(&d->timers);
+  if (d->tick_at < *next) *next = d->tick_at;
   return false;
 }
 
 static void *timer_main(void *arg) {
-  mp_pool *pool = arg;
+  mp_deadlines *d = arg;
   mp_os_thread_name("mp-timer");
-  mp_os_mutex_take(&pool->timer_lock);
-  while (!pool->timer_stop) {
+  mp_os_mutex_take(&d->lock);
+  while (!d->closing) {
     uint64_t next;
-    if (work_locked(pool, &next)) continue;
-    uint32_t seen = mp_load_relaxed(&pool->timer_gate.word); /* changes under the lock only */
-    mp_os_mutex_give(&pool->timer_lock);
-    (void)!mp_os_gate_wait(&pool->timer_gate, seen, next);
-    mp_os_mutex_take(&pool->timer_lock);
+    if (work_locked(d, &next)) continue;
+    uint32_t seen = mp_load_relaxed(&d->gate.word);
+    mp_os_mutex_give(&d->lock);
+    (void)!mp_os_gate_wait(&d->gate, seen, next);
+    mp_os_mutex_take(&d->lock);
   }
-  mp_os_mutex_give(&pool->timer_lock);
+  d->runs = false;
+  mp_os_mutex_give(&d->lock);
+  d->ended(d->ud);
+  d->gone(d->ud);
   return NULL;
 }
 
-static mp_status start_locked(mp_pool *pool) {
-  if (pool->timer_running) return MP_OK;
-  mp_status status = mp_os_thread_start(&pool->timer_thread, 256 * 1024, timer_main, pool);
-  pool->timer_running = status == MP_OK;
+static mp_status start_locked(mp_deadlines *d) MP_HOLDS(d->lock) {
+  if (d->closing) return MP_SHUTDOWN;
+  if (d->started) return MP_OK;
+  d->comes(d->ud);
+  mp_status status = mp_os_thread_start(&d->thread, d->stack_size, timer_main, d);
+  d->started = d->runs = status == MP_OK;
+  if (status != MP_OK) d->gone(d->ud);
   return status;
 }
 
-mp_status mp_pool_arm(mp_pool *pool, mp_task *task) {
-  uint64_t deadline = mp_os_deadline(mp_task_extra(task)->timeout_ns);
-  mp_os_mutex_take(&pool->timer_lock);
-  mp_status status = pool->timer_stop ? MP_SHUTDOWN : start_locked(pool);
+mp_status mp_deadlines_start(mp_deadlines *d) {
+  mp_os_mutex_take(&d->lock);
+  mp_status status = start_locked(d);
+  mp_os_mutex_give(&d->lock);
+  return status;
+}
+
+/* The thread is to look at what it sleeps for: an earlier time has come in. */
+static void nudge_locked(mp_deadlines *d) MP_HOLDS(d->lock) { mp_add_relaxed(&d->gate.word, 1); }
+
+mp_status mp_deadlines_arm(mp_deadlines *d, mp_deadline *deadline, uint64_t at) {
+  mp_os_mutex_take(&d->lock);
+  mp_status status = start_locked(d);
   bool first = false;
   if (status == MP_OK) {
-    first = deadline < mp_timers_next(&pool->timers) && !MP_BUGGY(TIMER_SLEEPS_ON);
-    mp_task_retain(task);
-    mp_task_extra(task)->armed = true;
-    mp_timers_arm(&pool->timers, &mp_task_places(task)->timer, deadline);
-    if (first) mp_add_relaxed(&pool->timer_gate.word, 1);
+    assert(!deadline->armed);
+    first = at < mp_timers_next(&d->timers) && !MP_BUGGY(TIMER_SLEEPS_ON);
+    deadline->armed = true;
+    mp_timers_arm(&d->timers, &deadline->node, at);
+    if (first) nudge_locked(d);
   }
-  mp_os_mutex_give(&pool->timer_lock);
-  if (first) mp_os_gate_wake_one(&pool->timer_gate);
+  mp_os_mutex_give(&d->lock);
+  if (first) mp_os_gate_wake_one(&d->gate);
   return status;
 }
 
-void mp_pool_tick_at(mp_pool *pool, uint64_t when) {
-  mp_os_mutex_take(&pool->timer_lock);
-  bool sooner = !pool->timer_stop && when < pool->tick_at && start_locked(pool) == MP_OK;
-  if (sooner) {
-    pool->tick_at = when;
-    mp_add_relaxed(&pool->timer_gate.word, 1);
-  }
-  mp_os_mutex_give(&pool->timer_lock);
-  if (sooner) mp_os_gate_wake_one(&pool->timer_gate);
-}
-
-void mp_pool_disarm(mp_pool *pool, mp_task *task) {
-  mp_os_mutex_take(&pool->timer_lock);
-  bool armed = mp_task_extra(task)->armed;
+bool mp_deadlines_disarm(mp_deadlines *d, mp_deadline *deadline) {
+  mp_os_mutex_take(&d->lock);
+  bool armed = deadline->armed;
   if (armed) {
-    mp_timers_disarm(&pool->timers, &mp_task_places(task)->timer);
-    mp_task_extra(task)->armed = false;
+    mp_timers_disarm(&d->timers, &deadline->node);
+    deadline->armed = false;
   }
-  mp_os_mutex_give(&pool->timer_lock);
-  if (armed) mp_task_release(task);
+  mp_os_mutex_give(&d->lock);
+  return armed;
 }
 
-void mp_pool_stop_timer(mp_pool *pool) {
-  mp_os_mutex_take(&pool->timer_lock);
-  bool running = pool->timer_running;
-  pool->timer_stop = true;
-  pool->timer_running = false;
-  mp_add_relaxed(&pool->timer_gate.word, 1);
-  mp_os_mutex_give(&pool->timer_lock);
-  if (!running) return;
-  mp_os_gate_wake_one(&pool->timer_gate);
-  mp_os_thread_join(pool->timer_thread);
+void mp_deadlines_tick_at(mp_deadlines *d, uint64_t when) {
+  mp_os_mutex_take(&d->lock);
+  bool sooner = when < d->tick_at && start_locked(d) == MP_OK;
+  if (sooner) {
+    d->tick_at = when;
+    nudge_locked(d);
+  }
+  mp_os_mutex_give(&d->lock);
+  if (sooner) mp_os_gate_wake_one(&d->gate);
+}
+
+void mp_deadlines_stop(mp_deadlines *d) {
+  mp_os_mutex_take(&d->lock);
+  d->closing = true;
+  nudge_locked(d);
+  mp_os_mutex_give(&d->lock);
+  mp_os_gate_wake_one(&d->gate);
+}
+
+bool mp_deadlines_stopped(mp_deadlines *d) {
+  mp_os_mutex_take(&d->lock);
+  bool runs = d->runs;
+  mp_os_mutex_give(&d->lock);
+  return !runs;
+}
+
+void mp_deadlines_join(mp_deadlines *d) {
+  mp_os_mutex_take(&d->lock);
+  bool started = d->started, runs = d->runs;
+  mp_os_thread thread = d->thread;
+  assert(d->closing);
+  d->started = false;
+  mp_os_mutex_give(&d->lock);
+  if (!started) return;
+  if (runs)
+    mp_os_thread_detach(thread);
+  else
+    mp_os_thread_join(thread);
 }

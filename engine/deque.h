@@ -7,13 +7,18 @@
 ** 2013), which ThreadSanitizer can judge.
 **
 **   beside ->   push   pop   steal  empty
-**   push         -      -      ok     ok      push, pop: the owning thread only
+**   push         -      -      ok     ok      push, pop, newest, holds: the owning thread only
 **   pop          -      -      ok     ok
 **   steal        ok     ok     ok     ok
+**
+** Beside each entry stands its group: 0 for a task, else a number that all pieces of one piece of
+** work have in common. A thread that may run only the pieces of one group sees by it what it may
+** take, without touching the entry, whose memory another thread may be giving back.
 */
 #ifndef MP_DEQUE_H
 #define MP_DEQUE_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -26,14 +31,24 @@
 #define MP_DEQUE_CAPACITY 1024
 #endif
 
+typedef struct mp_deque_slot {
+  mp_entry *_Atomic entry;
+  _Atomic uintptr_t group;
+} mp_deque_slot;
+
 typedef struct mp_deque {
   _Alignas(MP_CACHE_LINE) _Atomic int64_t top;    /* next to steal; only grows */
   _Alignas(MP_CACHE_LINE) _Atomic int64_t bottom; /* next free; written by the owner */
   int64_t top_seen; /* owner only: a past value of top, enough to know that there is room */
-  _Alignas(MP_CACHE_LINE) mp_job *_Atomic slot[MP_DEQUE_CAPACITY];
+  _Alignas(MP_CACHE_LINE) mp_deque_slot slot[MP_DEQUE_CAPACITY];
 } mp_deque;
 
 /* Zeroed memory is an empty deque. */
+
+static inline mp_deque_slot *mp_deque_at(mp_deque *deque, int64_t place) {
+  assert(place >= 0);
+  return &deque->slot[place & (MP_DEQUE_CAPACITY - 1)];
+}
 
 /* Where the next push goes; the owning thread only. */
 static inline int64_t mp_deque_bottom(const mp_deque *deque) {
@@ -45,16 +60,21 @@ static inline bool mp_deque_empty_owner(const mp_deque *deque) {
   return mp_load_relaxed(&deque->top) >= mp_load_relaxed(&deque->bottom);
 }
 
-static inline bool mp_deque_push_owner(mp_deque *deque, mp_job *job) {
+/* False: it is full. */
+MP_CHECKED static inline bool mp_deque_push_owner(mp_deque *deque, mp_entry *entry,
+                                                  uintptr_t group) {
   int64_t bottom = mp_load_relaxed(&deque->bottom);
   if (bottom - deque->top_seen >= MP_DEQUE_CAPACITY) {
     /* pairs with the thief's cas: its read of the slot is over */
     deque->top_seen = mp_load_acquire(&deque->top);
+    assert(deque->top_seen <= bottom);
     if (bottom - deque->top_seen >= MP_DEQUE_CAPACITY) return false;
   }
-  mp_store_relaxed(&deque->slot[bottom & (MP_DEQUE_CAPACITY - 1)], job);
+  mp_deque_slot *slot = mp_deque_at(deque, bottom);
+  mp_store_relaxed(&slot->entry, entry);
+  mp_store_relaxed(&slot->group, group);
   /*
-  ** publishes slot and job, pairs with bottom's load in steal; seq_cst: before the pusher's look
+  ** publishes slot and entry, pairs with bottom's load in steal; seq_cst: before the pusher's look
   ** for sleepers (park.h)
   */
   mp_store_seq(&deque->bottom, bottom + 1);
@@ -64,32 +84,72 @@ static inline bool mp_deque_push_owner(mp_deque *deque, mp_job *job) {
 /*
 ** bottom is lowered before top is read, and a thief reads top before bottom, all in one total
 ** order: either the thief sees the lowered bottom, or the owner sees the raised top. With anything
-** weaker both could take the last job.
+** weaker both could take the last entry.
 */
-static inline mp_job *mp_deque_pop_owner(mp_deque *deque) {
+static inline mp_entry *mp_deque_pop_owner(mp_deque *deque) {
   int64_t bottom = mp_load_relaxed(&deque->bottom) - 1;
   if (mp_load_relaxed(&deque->top) > bottom) return NULL; /* empty for certain: top only grows */
   mp_store_seq(&deque->bottom, bottom);
   int64_t top = mp_load_seq(&deque->top);
-  mp_job *job = NULL;
+  mp_entry *entry = NULL;
   if (top <= bottom) {
-    job = mp_load_relaxed(&deque->slot[bottom & (MP_DEQUE_CAPACITY - 1)]);
+    entry = mp_load_relaxed(&mp_deque_at(deque, bottom)->entry);
+    assert(entry != NULL);
     MP_BUG_GAP(POP_TAKES_LAST);
-    if (top < bottom || MP_BUGGY(POP_TAKES_LAST)) return job;
+    if (top < bottom || MP_BUGGY(POP_TAKES_LAST)) return entry;
     /* the last one: race the thieves for it */
-    if (!mp_cas_seq(&deque->top, &top, top + 1)) job = NULL;
+    if (!mp_cas_seq(&deque->top, &top, top + 1)) entry = NULL;
   }
   /* thieves may read this value of bottom; pairs as in push */
   mp_store_release(&deque->bottom, bottom + 1);
-  return job;
+  return entry;
 }
 
-/* NULL when empty or when another thread was quicker. */
-static inline mp_job *mp_deque_steal(mp_deque *deque) {
+/* What a pop would take, unless a thief is quicker; NULL: it is empty. The entry itself may be gone
+   already: compare it, do not look into it. */
+static inline const mp_entry *mp_deque_newest_owner(mp_deque *deque) {
+  if (mp_deque_empty_owner(deque)) return NULL;
+  return mp_load_relaxed(&mp_deque_at(deque, mp_deque_bottom(deque) - 1)->entry);
+}
+
+/* The group of what a pop would take; 0 also when it is empty. */
+static inline uintptr_t mp_deque_newest_group_owner(mp_deque *deque) {
+  if (mp_deque_empty_owner(deque)) return 0;
+  return mp_load_relaxed(&mp_deque_at(deque, mp_deque_bottom(deque) - 1)->group);
+}
+
+/* Is a piece of this group anywhere in it? The owning thread only; thieves may take it meanwhile. */
+static inline bool mp_deque_holds_owner(mp_deque *deque, uintptr_t group) {
+  for (int64_t at = mp_deque_bottom(deque); at > mp_load_relaxed(&deque->top); at--)
+    if (mp_load_relaxed(&mp_deque_at(deque, at - 1)->group) == group) return true;
+  return false;
+}
+
+/* Takes the oldest; NULL when empty or when another thread was quicker. */
+static inline mp_entry *mp_deque_steal(mp_deque *deque) {
   int64_t top = mp_load_seq(&deque->top);
   if (top >= mp_load_seq(&deque->bottom)) return NULL;
-  mp_job *job = mp_load_relaxed(&deque->slot[top & (MP_DEQUE_CAPACITY - 1)]);
-  return mp_cas_seq(&deque->top, &top, top + 1) ? job : NULL;
+  mp_entry *entry = mp_load_relaxed(&mp_deque_at(deque, top)->entry);
+  return mp_cas_seq(&deque->top, &top, top + 1) ? entry : NULL;
+}
+
+/* The same, if the oldest is a piece of this group. */
+static inline mp_entry *mp_deque_steal_group(mp_deque *deque, uintptr_t group) {
+  assert(group != 0);
+  int64_t top = mp_load_seq(&deque->top);
+  if (top >= mp_load_seq(&deque->bottom)) return NULL;
+  const mp_deque_slot *slot = mp_deque_at(deque, top);
+  if (mp_load_relaxed(&slot->group) != group) return NULL;
+  mp_entry *entry = mp_load_relaxed(&slot->entry);
+  /* top is where it was: nobody has taken the entry, so nobody has written to its slot since */
+  return mp_cas_seq(&deque->top, &top, top + 1) ? entry : NULL;
+}
+
+/* Is its oldest a piece of this group? A guess, for a thread that looks for something to do. */
+static inline bool mp_deque_offers(mp_deque *deque, uintptr_t group) {
+  int64_t top = mp_load_seq(&deque->top);
+  return top < mp_load_seq(&deque->bottom) &&
+         mp_load_relaxed(&mp_deque_at(deque, top)->group) == group;
 }
 
 /*

@@ -4,6 +4,9 @@
 #include <string.h>
 
 #include "jobs.h"
+#include "pick.h"
+#include "stop.h"
+#include "wait.h"
 
 /* names written from each end of a cycle; the middle of a longer one is left out */
 #define CYCLE_NAMES_MAX 32
@@ -50,7 +53,7 @@ void mp_graph_destroy(mp_graph *graph) {
   mp_pool_release(pool);
 }
 
-static void run_node(mp_worker *worker, mp_job *job);
+static void run_node(mp_worker *worker, mp_entry *entry);
 
 static mp_status grow_nodes(mp_graph *graph) {
   if (graph->node_count < graph->node_capacity) return MP_OK;
@@ -78,7 +81,7 @@ mp_status mp_graph_add(mp_graph *graph, const char *name, mp_node_run *run, void
     if (node->name == NULL) return MP_NOMEM;
     memcpy(node->name, name, name_size(name));
   }
-  node->job.run = run_node;
+  node->entry.run = run_node;
   node->run = run;
   node->arg = arg;
   node->graph = graph;
@@ -255,78 +258,83 @@ const char *mp_graph_cycle(const mp_graph *graph) {
 ** =======================================================
 */
 
-/*
-** One of a finished node's successors: true when it became ready. With one predecessor there is
-** nothing to count.
-*/
+/* One of a finished node's successors: true when it became ready. */
 static bool arrive(mp_node *node) {
-  /* acq_rel: the last has seen all others' work */
+  /* with one predecessor there is nothing to count; acq_rel: the last has seen all others' work */
   return node->before_count == 1 || mp_sub_acq_rel(&node->pending, 1) == 1;
 }
 
 /*
-** Runs a node, then its first ready successor as a continuation; the others are queued. Only queued
-** ones are added to `active`, so a chain touches nothing shared. Each is added before this node is
-** done, so `active` cannot reach zero early.
+** Runs one node; its first ready successor is returned, as a continuation, the others are queued.
+** Only queued ones are added to `active`, so a chain touches nothing shared. Each is added before
+** this node is done, so `active` cannot reach zero early.
 */
-static void run_node(mp_worker *worker, mp_job *job) {
-  mp_node *node = (mp_node *)job;
-  mp_graph *graph = node->graph;
-  for (uint32_t steps = 1;; steps++) {
-    mp_node *next = NULL;
-    /* for the next run; nobody counts this one down any more */
-    mp_store_relaxed(&node->pending, node->before_count);
+static mp_node *run_one(mp_worker *worker, mp_graph *graph, mp_node *node) {
+  mp_node *next = NULL;
+  /* for the next run; nobody counts this one down any more */
+  mp_store_relaxed(&node->pending, node->before_count);
+  if (mp_is_asked(graph->pool, mp_group_task(graph->group)))
+    mp_store_relaxed(&graph->skipped, true);
+  else
     node->run(worker, node->arg);
-    for (const uint32_t *target = graph->targets + node->first, *end = target + node->count;
-         target < end; target++) {
-      mp_node *successor = &graph->nodes[*target];
-      if (!arrive(successor)) continue;
-      if (next == NULL) {
-        next = successor;
-        continue;
-      }
-      mp_add_relaxed(&graph->active, 1);
-      mp_scheduler_push(worker->scheduler, worker, &successor->job);
+  for (uint32_t i = 0; i < node->count; i++) {
+    mp_node *successor = &graph->nodes[graph->targets[node->first + i]];
+    if (!arrive(successor)) continue;
+    if (next == NULL) {
+      next = successor;
+      continue;
     }
-    if (next == NULL) break;
-    if (steps % 64 == 0) { /* let higher priorities and the fair pick in */
-      mp_scheduler_push(worker->scheduler, worker, &next->job);
-      return;
-    }
-    node = next;
+    mp_add_relaxed(&graph->active, 1);
+    mp_pick_push(worker->scheduler, worker, &successor->entry, graph->group);
   }
-  if (mp_sub_acq_rel(&graph->active, 1) == 1) mp_word_complete(worker->scheduler, &graph->done);
+  return next;
 }
 
-static void start_roots(mp_graph *graph, mp_worker *self) {
-  mp_scheduler *scheduler = &graph->pool->scheduler;
+/* Once the frame is off and `active` is zero, whoever waited for the graph may free it. */
+static void run_node(mp_worker *worker, mp_entry *entry) {
+  mp_node *node = (mp_node *)entry;
+  mp_graph *graph = node->graph;
+  mp_pool *pool = graph->pool;
+  const uintptr_t group = graph->group;
+  mp_frame frame = mp_frame_of_group(worker, group);
+  mp_frame_push(pool, worker, &frame);
+  for (uint32_t steps = 1; node != NULL; steps++) {
+    node = run_one(worker, graph, node);
+    if (worker->orphan) return;
+    if (steps % 64 == 0) break; /* let higher priorities and the pick out of turn in */
+  }
+  mp_frame_pop(pool, worker, &frame);
+  if (node != NULL)
+    mp_pick_push(worker->scheduler, worker, &node->entry, group);
+  else if (mp_sub_acq_rel(&graph->active, 1) == 1)
+    mp_job_complete(pool, &graph->done);
+}
+
+/* On a worker, in a frame: queues the roots, and waits for all nodes. */
+static void run_graph(mp_worker *worker, void *arg) {
+  mp_graph *graph = arg;
+  if (graph->node_count == 0) return;
+  graph->group = mp_worker_frame(worker)->group;
   mp_store_relaxed(&graph->active, graph->root_count);
-  mp_store_relaxed(&graph->done, MP_WORD_PENDING);
+  mp_store_relaxed(&graph->done, MP_JOB_PENDING);
   for (uint32_t i = 0; i < graph->root_count; i++)
-    mp_scheduler_push(scheduler, self, &graph->nodes[graph->order[i]].job);
+    mp_pick_push(worker->scheduler, worker, &graph->nodes[graph->order[i]].entry, graph->group);
+  const mp_wait_for what = {.word = &graph->done, .group = graph->group, .through_signals = true};
+  size_t index;
+  (void)!mp_wait_until(graph->pool, &what, MP_FOREVER, &index);
 }
 
 mp_status mp_graph_run(mp_graph *graph) {
   mp_pool *pool = graph->pool;
-  mp_worker *self = mp_pool_self(pool), *before = NULL;
-  bool owner = self == NULL && mp_pool_owner_works(pool);
+  const mp_worker *self = mp_pool_self(pool);
   uint32_t idle = 0;
+  if (mp_pool_forked(pool)) return MP_FORKED;
   if (!mp_cas_acq_rel(&graph->running, &idle, 1)) return MP_BUSY;
   mp_status status = prepare(graph);
-  if (status == MP_OK) status = mp_pool_enter(pool, self);
-  if (status == MP_OK) {
-    mp_worker *helper = self;
-    if (owner) {
-      helper = pool->scheduler.owner;
-      before = mp_scheduler_owner_enter(&pool->scheduler);
-    }
-    if (graph->node_count > 0) {
-      start_roots(graph, helper);
-      mp_word_await(pool, helper, &graph->done);
-    }
-    if (owner) mp_scheduler_owner_leave(before);
-    mp_pool_leave(pool, self);
-  }
+  mp_store_relaxed(&graph->skipped, false);
+  if (status == MP_OK) status = mp_visit(pool, run_graph, graph);
+  if (status == MP_OK && mp_load_relaxed(&graph->skipped))
+    status = self != NULL && mp_frame_task(self) != NULL ? MP_CANCELLED : MP_SHUTDOWN;
   mp_store_release(&graph->running, 0); /* pairs with the cas above: this run's writes */
   return status;
 }

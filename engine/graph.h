@@ -8,10 +8,10 @@
 #ifndef MP_GRAPH_H
 #define MP_GRAPH_H
 
-#include "pool.h"
+#include "task.h"
 
 typedef struct mp_node {
-  mp_job job;
+  mp_entry entry; /* first: what run_node gets */
   mp_node_run *run;
   void *arg;
   uint32_t first, count;    /* its successors in graph->targets */
@@ -42,6 +42,8 @@ struct mp_graph {
   /* nodes queued or running, the continuation of one not counted anew */
   _Alignas(MP_CACHE_LINE) _Atomic uint32_t active;
   mp_atomic_u32 done;
+  uintptr_t group;      /* of this run's pieces; constant while it runs */
+  _Atomic bool skipped; /* a node was left out: what runs the graph was asked to stop */
 };
 
 #endif

@@ -1,80 +1,152 @@
+/*
+** jobs.c - fork and join, visits, parallel loops.
+*/
 #include "jobs.h"
 
-#include <assert.h>
+#include "finish.h"
+#include "pick.h"
+#include "place.h"
+#include "stop.h"
+#include "wait.h"
 
-static bool is_done(mp_atomic_u32 *word) { return mp_load_acquire(word) == MP_WORD_DONE; }
+/*
+** {======================================================
+** Fork and join
+** =======================================================
+*/
 
-/* Sleeps among the idle workers until the word is done or work turns up. */
-static void sleep_helping(mp_worker *self, mp_atomic_u32 *word) {
-  mp_scheduler *scheduler = self->scheduler;
-  uint32_t pending = MP_WORD_PENDING, mine = MP_WORD_WORKER + self->index;
-  mp_park_search_begin(&scheduler->park);
-  mp_park_announce(&scheduler->park, &self->parker); /* before the word says where to poke */
-  if (!mp_cas_acq_rel(word, &pending, mine) || mp_scheduler_has_work(scheduler)) {
-    mp_park_retract(&scheduler->park, &self->parker);
-  } else {
-    mp_bump(&self->counters.parks);
-    mp_park_sleep(&scheduler->park, &self->parker, MP_FOREVER);
-  }
-  (void)mp_cas_acq_rel(word, &mine, MP_WORD_PENDING);
-  if (mp_park_search_end(&scheduler->park) && mp_scheduler_has_work(scheduler))
-    mp_park_notify(&scheduler->park);
+/* Of what is forked here. In a hook there is no frame: then the worker stands for it. */
+static uintptr_t current_group(const mp_worker *worker) {
+  const mp_frame *frame = mp_worker_frame(worker);
+  return frame != NULL ? frame->group : (uintptr_t)worker | 1;
 }
 
-static void await_helping(mp_worker *self, mp_atomic_u32 *word) {
-  while (!is_done(word)) {
-    mp_job *job = mp_scheduler_find(self);
-    if (job != NULL) {
-      mp_scheduler_run(self, job);
-      continue;
-    }
-    mp_look look = mp_look_begin(self->scheduler, &self->patience);
-    bool found = false;
-    do {
-      for (int i = 0; i < 16; i++) mp_pause();
-      found = is_done(word) || mp_scheduler_has_work(self->scheduler);
-    } while (!found && mp_look_goes_on(&look, mp_os_now()));
-    mp_look_end(&look, found);
-    if (!found) sleep_helping(self, word);
-  }
+/* A job that another worker took, or that waited in the inbox. */
+static void run_forked(mp_worker *worker, mp_entry *entry) {
+  mp_job *job = (mp_job *)entry;
+  mp_pool *pool = mp_pool_of(worker);
+  mp_frame frame = mp_frame_of_group(worker, job->group);
+  mp_frame_push(pool, worker, &frame);
+  job->body(worker, job);
+  if (worker->orphan) return;
+  mp_frame_pop(pool, worker, &frame);
+  mp_job_complete(pool, &job->done);
 }
 
-static void await_outside(mp_pool *pool, mp_atomic_u32 *word) {
-  uint32_t pending = MP_WORD_PENDING;
-  mp_look look = mp_look_begin(&pool->scheduler, &pool->scheduler.outside);
-  while (!is_done(word) && mp_look_goes_on(&look, mp_os_now())) mp_pause();
-  mp_look_end(&look, is_done(word));
-  if (!mp_cas_acq_rel(word, &pending, MP_WORD_OUTSIDE)) return;
-  for (;;) {
-    uint32_t seen = mp_event_seen(&pool->event);
-    if (is_done(word)) return;
-    (void)!mp_event_wait(&pool->event, seen, MP_FOREVER);
-  }
-}
-
-void mp_word_await(mp_pool *pool, mp_worker *self, mp_atomic_u32 *word) {
-  if (self != NULL)
-    await_helping(self, word);
-  else
-    await_outside(pool, word);
-}
-
-void mp_fork(mp_worker *worker, mp_job *job, void (*run)(mp_worker *worker, mp_job *job)) {
-  job->run = run;
-  mp_store_relaxed(&job->done, MP_WORD_PENDING);
-  job->kind = MP_JOB_FORKED;
-  mp_scheduler_push(worker->scheduler, worker, job);
+void mp_fork(mp_worker *worker, mp_job *job, void (*body)(mp_worker *worker, mp_job *job)) {
+  assert(mp_worker_self() == worker);
+  job->entry.run = run_forked;
+  job->entry.prev = NULL;
+  job->body = body;
+  job->group = current_group(worker);
+  mp_store_relaxed(&job->done, MP_JOB_PENDING);
+  mp_pick_push(worker->scheduler, worker, &job->entry, job->group);
 }
 
 void mp_join(mp_worker *worker, mp_job *job) {
-  mp_job *newest = mp_deque_pop_owner(&worker->deque);
-  if (newest == job) { /* nobody stole it: a plain call */
-    job->run(worker, job);
+  assert(mp_worker_self() == worker && job->group == current_group(worker));
+  if (mp_deque_newest_owner(&worker->deque) == &job->entry &&
+      mp_deque_pop_owner(&worker->deque) != NULL) {
+    job->body(worker, job); /* nobody stole it: a plain call */
     return;
   }
-  if (newest != NULL) mp_scheduler_run(worker, newest);
-  await_helping(worker, &job->done);
+  const mp_wait_for what = {.word = &job->done, .group = job->group, .through_signals = true};
+  size_t index;
+  (void)!mp_wait_until(mp_pool_of(worker), &what, MP_FOREVER, &index);
 }
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Visits
+** =======================================================
+*/
+
+typedef struct visit {
+  mp_entry entry; /* first: what run_visit gets */
+  void (*body)(mp_worker *worker, void *arg);
+  void *arg;
+  bool refused; /* written before `done` */
+  mp_atomic_u32 done;
+} visit;
+
+static void call_in_frame(mp_worker *worker, void (*body)(mp_worker *worker, void *arg),
+                          void *arg) {
+  mp_pool *pool = mp_pool_of(worker);
+  mp_frame frame;
+  frame = mp_frame_of_group(worker, mp_group_of_frame(&frame));
+  mp_frame_push(pool, worker, &frame);
+  body(worker, arg);
+  if (!worker->orphan) mp_frame_pop(pool, worker, &frame);
+}
+
+static void run_visit(mp_worker *worker, mp_entry *entry) {
+  visit *v = (visit *)entry;
+  call_in_frame(worker, v->body, v->arg);
+  if (!worker->orphan) mp_job_complete(mp_pool_of(worker), &v->done);
+}
+
+bool mp_refuse_visit(mp_pool *pool, mp_entry *entry) {
+  if (entry->run != run_visit) return false;
+  visit *v = (visit *)entry;
+  v->refused = true;
+  mp_job_complete(pool, &v->done);
+  return true;
+}
+
+/*
+** Counts a visit, unless the pool closes. shutdown: store closing, then read visits; here: count,
+** then read closing. So either the shutdown waits for this one, or this one sees the shutdown.
+*/
+static mp_status enter(mp_pool *pool) {
+  mp_add_seq(&pool->visits, 1);
+  return mp_load_seq(&pool->closing) == MP_CLOSING_NOT ? MP_OK : MP_SHUTDOWN;
+}
+
+static void leave(mp_pool *pool) {
+  uint64_t before = mp_sub_seq(&pool->visits, 1);
+  assert(before > 0);
+  (void)before;
+  mp_pool_tell_drainers(pool);
+}
+
+static mp_status visit_worker(mp_pool *pool, void (*body)(mp_worker *worker, void *arg),
+                              void *arg) {
+  visit v = {{run_visit, NULL, NULL}, body, arg, false, MP_JOB_PENDING};
+  const mp_wait_for what = {.word = &v.done, .through_signals = true};
+  size_t index;
+  mp_pick_push(&pool->scheduler, NULL, &v.entry, 0);
+  /* as for a task that is queued late: see submit.c */
+  if (mp_load_seq(&pool->closing) == MP_CLOSING_STOP) mp_cancel_queued(pool);
+  mp_status status = mp_wait_until(pool, &what, MP_FOREVER, &index);
+  return status == MP_OK && v.refused ? MP_SHUTDOWN : status;
+}
+
+mp_status mp_visit(mp_pool *pool, void (*body)(mp_worker *worker, void *arg), void *arg) {
+  mp_worker *self = mp_pool_self(pool);
+  if (mp_pool_forked(pool)) return MP_FORKED;
+  if (self != NULL && mp_worker_frame(self) != NULL) {
+    body(self, arg);
+    return MP_OK;
+  }
+  mp_status status = enter(pool);
+  if (status != MP_OK) {
+    /* it will be counted down below */
+  } else if (self != NULL) {
+    call_in_frame(self, body, arg);
+  } else if (mp_pool_owner_works(pool)) {
+    mp_worker *before = mp_owner_enter(&pool->scheduler);
+    call_in_frame(pool->scheduler.owner, body, arg);
+    mp_owner_leave(&pool->scheduler, before);
+  } else {
+    status = visit_worker(pool, body, arg);
+  }
+  leave(pool);
+  return status;
+}
+
+/* }====================================================== */
 
 /*
 ** {======================================================
@@ -82,100 +154,93 @@ void mp_join(mp_worker *worker, mp_job *job) {
 ** =======================================================
 */
 
-#define FOR_HELPERS_MAX 64
-#define FOR_PIECES 4 /* pieces a worker is given of what remains, about */
+#define PIECES 4  /* pieces a thread is given of what remains, about */
+#define LEVELS 11 /* halvings until one of MP_WORKERS_MAX + 1 threads is left */
+
+_Static_assert(MP_WORKERS_MAX < 1 << (LEVELS - 1), "a part forks no more children than LEVELS");
 
 typedef struct loop {
   _Alignas(MP_CACHE_LINE) _Atomic size_t next;
   _Alignas(MP_CACHE_LINE) size_t last;
   size_t grain;
-  size_t shares; /* a piece is remaining / shares, at least grain */
+  size_t shares;  /* a piece is remaining / shares, at least grain */
+  size_t threads; /* how many may take part */
   mp_for_body *body;
   void *arg;
-  /* from outside only */
-  mp_scheduler *scheduler;
-  _Atomic size_t running;
-  mp_atomic_u32 done;
 } loop;
 
-typedef struct helper {
-  mp_job job;
+/* So many threads' part in a loop: whoever runs it forks the others' and takes pieces. */
+typedef struct part {
+  mp_job job; /* first: what run_part gets */
   loop *loop;
-} helper;
+  size_t threads;
+} part;
 
 /*
 ** Guided self-scheduling (Polychronopoulos and Kuck 1987): large pieces first, so that few are
-** taken.
+** taken. What is asked to stop takes no more.
 */
 static void run_pieces(mp_worker *worker, loop *l) {
+  const mp_pool *pool = mp_pool_of(worker);
   size_t begin = mp_load_relaxed(&l->next);
-  while (begin < l->last) {
+  while (begin < l->last && !mp_is_asked(pool, mp_frame_task(worker)) && !worker->orphan) {
     size_t left = l->last - begin, piece = left / l->shares;
     if (piece < l->grain) piece = l->grain;
     if (piece > left) piece = left;
     if (!mp_cas_relaxed(&l->next, &begin, begin + piece)) continue;
     l->body(worker, begin, begin + piece, l->arg);
-    mp_scheduler_settle(worker);
+    mp_place_settle(worker);
     begin = mp_load_relaxed(&l->next);
   }
 }
 
-static void run_helper(mp_worker *worker, mp_job *job) {
-  run_pieces(worker, ((helper *)job)->loop);
-}
+static void run_part(mp_worker *worker, mp_job *job);
 
-static void run_outside_helper(mp_worker *worker, mp_job *job) {
-  loop *l = ((helper *)job)->loop;
-  run_pieces(worker, l);
-  /* acq_rel: all pieces happened before */
-  if (mp_sub_acq_rel(&l->running, 1) == 1) mp_word_complete(l->scheduler, &l->done);
-}
-
-static void for_helping(mp_worker *self, loop *l, helper *helpers, size_t n) {
-  for (size_t i = 0; i + 1 < n; i++) mp_fork(self, &helpers[i].job, run_helper);
-  run_pieces(self, l);
-  for (size_t i = n - 1; i-- > 0;) mp_join(self, &helpers[i].job);
-}
-
-static void for_outside(mp_pool *pool, loop *l, helper *helpers, size_t n) {
-  l->scheduler = &pool->scheduler;
-  mp_store_relaxed(&l->running, n);
-  for (size_t i = 0; i < n; i++) {
-    helpers[i].job.run = run_outside_helper;
-    helpers[i].job.kind = 0;
-    mp_scheduler_push(&pool->scheduler, NULL, &helpers[i].job);
+/* As a tree, so that many threads have begun soon, and nobody forks for all of them. */
+static void take_part(mp_worker *worker, loop *l, size_t threads) {
+  part children[LEVELS];
+  size_t n = 0;
+  for (; threads > 1 && mp_load_relaxed(&l->next) < l->last; n++) {
+    assert(n < LEVELS);
+    children[n].loop = l;
+    children[n].threads = threads / 2;
+    mp_fork(worker, &children[n].job, run_part);
+    threads -= threads / 2;
   }
-  mp_word_await(pool, NULL, &l->done);
+  run_pieces(worker, l);
+  while (n-- > 0) mp_join(worker, &children[n].job);
+}
+
+static void run_part(mp_worker *worker, mp_job *job) {
+  const part *p = (const part *)job;
+  take_part(worker, p->loop, p->threads);
+}
+
+static void run_loop(mp_worker *worker, void *arg) {
+  loop *l = arg;
+  take_part(worker, l, l->threads);
+}
+
+/* How many may take part: an owner that works is one more. */
+static size_t threads_for(const mp_pool *pool, size_t items, size_t grain) {
+  size_t threads = pool->scheduler.config.workers + (pool->config.owner_works ? 1 : 0);
+  size_t pieces = items / grain + (items % grain != 0);
+  return pieces < threads ? pieces : threads;
 }
 
 mp_status mp_for(mp_pool *pool, size_t first, size_t last, size_t grain, mp_for_body *body,
                  void *arg) {
-  if (first >= last) return mp_pool_status(pool);
-  helper helpers[FOR_HELPERS_MAX];
-  mp_worker *before = NULL, *self = mp_pool_self(pool);
-  bool owner = self == NULL && mp_pool_owner_works(pool);
-  mp_status status = mp_pool_enter(pool, self);
-  if (status != MP_OK) return status;
-  size_t n = pool->scheduler.config.workers + (owner ? 1 : 0);
-  if (n > FOR_HELPERS_MAX) n = FOR_HELPERS_MAX;
-  loop l = {.last = last,
-            .grain = grain != 0 ? grain : 1,
-            .shares = n * FOR_PIECES,
-            .body = body,
-            .arg = arg};
+  const mp_worker *self = mp_pool_self(pool);
+  if (mp_pool_forked(pool)) return MP_FORKED;
+  if (first >= last)
+    return self != NULL || mp_pool_closing(pool) == MP_CLOSING_NOT ? MP_OK : MP_SHUTDOWN;
+  loop l = {.last = last, .grain = grain != 0 ? grain : 1, .body = body, .arg = arg};
+  l.threads = threads_for(pool, last - first, l.grain);
+  l.shares = l.threads * PIECES;
   atomic_init(&l.next, first);
-  for (size_t i = 0; i < n; i++) helpers[i].loop = &l;
-  if (owner) {
-    before = mp_scheduler_owner_enter(&pool->scheduler);
-    for_helping(pool->scheduler.owner, &l, helpers, n);
-    mp_scheduler_owner_leave(before);
-  } else if (self != NULL) {
-    for_helping(self, &l, helpers, n);
-  } else {
-    for_outside(pool, &l, helpers, n);
-  }
-  mp_pool_leave(pool, self);
-  return MP_OK;
+  mp_status status = mp_visit(pool, run_loop, &l);
+  if (status != MP_OK || mp_load_relaxed(&l.next) >= last) return status;
+  return self != NULL && mp_frame_task(self) != NULL ? MP_CANCELLED : MP_SHUTDOWN;
 }
 
 /* }====================================================== */

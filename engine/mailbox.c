@@ -5,15 +5,15 @@
 
 #include "bug.h"
 
-mp_status mp_mailbox_open(mp_mailbox_host *host, mp_mailbox **mailbox) {
-  mp_mailbox *box = mp_alloc_zeroed(host->alloc, sizeof *box);
+mp_status mp_mailbox_open(mp_mailboxes *shared, mp_mailbox **mailbox) {
+  mp_mailbox *box = mp_alloc_zeroed(shared->alloc, sizeof *box);
   if (box == NULL) return MP_NOMEM;
   mp_status status = mp_os_mutex_init(&box->lock);
   if (status != MP_OK) {
-    mp_alloc_free(host->alloc, box, sizeof *box);
+    mp_alloc_free(shared->alloc, box, sizeof *box);
     return status;
   }
-  box->host = host;
+  box->shared = shared;
   box->fd.read_fd = box->fd.write_fd = -1;
   atomic_init(&box->references, 1);
   *mailbox = box;
@@ -26,11 +26,11 @@ void mp_mailbox_release(mp_mailbox *mailbox) {
   /* acq_rel: all use is over before the memory goes */
   if (mp_sub_acq_rel(&mailbox->references, 1) != 1) return;
   assert(mailbox->head == NULL);
-  mp_mailbox_host *host = mailbox->host;
+  mp_mailboxes *shared = mailbox->shared;
   mp_os_event_fd_close(&mailbox->fd);
   mp_os_mutex_close(&mailbox->lock);
-  mp_alloc_free(host->alloc, mailbox, sizeof *mailbox);
-  if (host->last_gone != NULL) host->last_gone(host->last_gone_ud);
+  mp_alloc_free(shared->alloc, mailbox, sizeof *mailbox);
+  if (shared->last_gone != NULL) shared->last_gone(shared->last_gone_ud);
 }
 
 static void append_locked(mp_mailbox *mailbox, mp_message *message) {
@@ -46,10 +46,10 @@ static void append_locked(mp_mailbox *mailbox, mp_message *message) {
 
 /* After the lock is gone: the poller may be asleep, or live in a host's event loop. */
 static void tell_poller(mp_mailbox *mailbox, bool was_empty) {
-  mp_mailbox_host *host = mailbox->host;
+  mp_mailboxes *shared = mailbox->shared;
   /* count was raised before; pairs with mp_wait_any */
-  if (mp_load_seq(&mailbox->awaited) != 0) mp_event_signal(host->event);
-  if (was_empty && host->wake != NULL) host->wake(host->wake_ud);
+  if (mp_load_seq(&mailbox->awaited) != 0) mp_waitlist_signal(shared->waitlist, mailbox);
+  if (was_empty && shared->wake != NULL) shared->wake(shared->wake_ud);
 }
 
 void mp_mailbox_post(mp_mailbox *mailbox, mp_message *message) {
@@ -68,14 +68,14 @@ void mp_mailbox_post(mp_mailbox *mailbox, mp_message *message) {
 bool mp_mailbox_try_post(mp_mailbox *mailbox, mp_message *message) {
   mp_mailbox_retain(mailbox);
   mp_os_mutex_take(&mailbox->lock);
-  bool taken = !mailbox->closed && mp_load_relaxed(&mailbox->count) < mailbox->host->limit;
+  bool taken = !mailbox->closed && mp_load_relaxed(&mailbox->count) < mailbox->shared->limit;
   bool was_empty = mailbox->head == NULL;
   if (taken) append_locked(mailbox, message);
   mp_os_mutex_give(&mailbox->lock);
   if (taken)
     tell_poller(mailbox, was_empty);
   else
-    mp_add_relaxed(&mailbox->host->dropped, 1);
+    mp_add_relaxed(&mailbox->shared->dropped, 1);
   mp_mailbox_release(mailbox);
   return taken;
 }
@@ -99,9 +99,9 @@ mp_status mp_mailbox_send(mp_mailbox *mailbox, mp_deliver *deliver, void *ud, co
                           size_t size) {
   if (mp_mailbox_forked(mailbox)) return MP_FORKED;
   if (size > SIZE_MAX - sizeof(letter)) return MP_NOMEM;
-  letter *l = mp_alloc_get(mailbox->host->alloc, sizeof *l + size);
+  letter *l = mp_alloc_get(mailbox->shared->alloc, sizeof *l + size);
   if (l == NULL) return MP_NOMEM;
-  *l = (letter){{NULL, deliver_letter}, mailbox->host->alloc, deliver, ud, size};
+  *l = (letter){{NULL, deliver_letter}, mailbox->shared->alloc, deliver, ud, size};
   if (size > 0) memcpy(l->data, data, size);
   if (mp_mailbox_try_post(mailbox, &l->message)) return MP_OK;
   deliver_letter(&l->message, true);

@@ -16,7 +16,7 @@
 
 #include "alloc.h"
 #include "atomic.h"
-#include "event.h"
+#include "waitlist.h"
 
 typedef struct mp_message mp_message;
 struct mp_message {
@@ -29,10 +29,10 @@ struct mp_message {
 };
 
 /* What all mailboxes of a pool share. */
-typedef struct mp_mailbox_host {
+typedef struct mp_mailboxes {
   mp_alloc *alloc;
   const mp_os_fork_guard *fork_guard;
-  mp_event *event;        /* signalled when a mailbox that is awaited receives */
+  mp_waitlist *waitlist;  /* signalled when a mailbox that is awaited receives */
   void (*wake)(void *ud); /* the host's hook; may be NULL */
   void *wake_ud;
   size_t limit;
@@ -40,10 +40,10 @@ typedef struct mp_mailbox_host {
   /* called when a mailbox is freed, for whoever keeps the host alive */
   void (*last_gone)(void *ud);
   void *last_gone_ud;
-} mp_mailbox_host;
+} mp_mailboxes;
 
 struct mp_mailbox {
-  mp_mailbox_host *host; /* constant */
+  mp_mailboxes *shared; /* constant */
   _Atomic uint32_t references;
   _Atomic uint32_t awaited; /* the polling thread sleeps for this mailbox */
   mp_os_mutex lock;
@@ -59,10 +59,10 @@ struct mp_mailbox {
 ** touches a mailbox.
 */
 static inline bool mp_mailbox_forked(const mp_mailbox *mailbox) {
-  return !mp_os_fork_guard_ok(mailbox->host->fork_guard);
+  return !mp_os_fork_guard_ok(mailbox->shared->fork_guard);
 }
 
-MP_CHECKED mp_status mp_mailbox_open(mp_mailbox_host *host, mp_mailbox **mailbox);
+MP_CHECKED mp_status mp_mailbox_open(mp_mailboxes *shared, mp_mailbox **mailbox);
 void mp_mailbox_retain(mp_mailbox *mailbox);
 void mp_mailbox_release(mp_mailbox *mailbox);
 

@@ -611,32 +611,47 @@ MP_API MP_CHECKED mp_status mp_fd(mp_pool *pool, int *fd);
 ** =======================================================
 */
 
+/* What a queue holds: the engine's. */
+typedef struct mp_entry mp_entry;
+struct mp_entry {
+  void (*run)(mp_worker *worker, mp_entry *entry);
+  mp_entry *next, *prev;
+};
+
 /*
-** Memory of the caller's, alive until joined. The engine does not touch it after `run` of a joined
-** job has returned. After Cilk's spawn and sync: the forking worker usually runs the job itself,
-** idle workers steal the oldest.
+** Memory of the caller's, alive until joined; its fields are the engine's. The engine does not touch
+** it after the body of a joined job has returned. After Cilk's spawn and sync: the forking worker
+** usually runs the job itself, idle workers steal the oldest.
 */
 typedef struct mp_job mp_job;
 struct mp_job {
-  void (*run)(mp_worker *worker, mp_job *job);
-  mp_job *next;       /* the engine's */
-  mp_atomic_u32 done; /* the engine's */
-  uint32_t kind;      /* the engine's */
+  mp_entry entry;
+  void (*body)(mp_worker *worker, mp_job *job);
+  uintptr_t group;
+  mp_atomic_u32 done;
 };
 
 /*
 ** Lets `job` run on this worker or another. Only on a worker's own thread. Never fails, never
-** blocks.
+** blocks. Wherever it runs, it runs for the task that forks it: mp_worker_task is that task, and
+** mp_worker_cancelled tells whether that was asked to stop.
 */
-MP_API void mp_fork(mp_worker *worker, mp_job *job, void (*run)(mp_worker *worker, mp_job *job));
-/* Returns when the job has run, helping meanwhile. Join in reverse order of forking. */
+MP_API void mp_fork(mp_worker *worker, mp_job *job, void (*body)(mp_worker *worker, mp_job *job));
+/*
+** Returns when the job has run. Join in reverse order of forking, inside the body that forked. Until
+** then the worker runs pieces of the same task, and nothing else; if there are none it waits as
+** mp_wait does.
+*/
 MP_API void mp_join(mp_worker *worker, mp_job *job);
 
 /*
 ** Calls body(worker, begin, end, arg) over pieces that cover first..last-1 once, on all workers,
 ** and returns when all have. Pieces are guided: large first, never below `grain` (0: chosen).
 ** Called by the owner (owner_works) or on a worker the caller takes part; elsewhere it blocks.
-** Errors: NOMEM, SHUTDOWN, FORKED.
+** Inside a task it belongs to that task, on whichever workers its pieces run, and when the task is
+** asked to stop no further piece is begun.
+** Errors: CANCELLED (so pieces were left out), SHUTDOWN (the pool shuts down: some or all pieces
+** were left out), FORKED.
 */
 typedef void mp_for_body(mp_worker *worker, size_t begin, size_t end, void *arg);
 MP_API MP_CHECKED mp_status mp_for(mp_pool *pool, size_t first, size_t last, size_t grain,
@@ -666,8 +681,10 @@ MP_API MP_CHECKED mp_status mp_graph_add(mp_graph *graph, const char *name, mp_n
 */
 MP_API MP_CHECKED mp_status mp_graph_edge(mp_graph *graph, uint32_t before, uint32_t after);
 /*
-** Runs every node once, in dependency order, and waits. One run at a time per graph. Errors: CYCLE,
-** NOMEM (first run), SHUTDOWN, FORKED, BUSY.
+** Runs every node once, in dependency order, and waits. One run at a time per graph. Inside a task it
+** belongs to that task, and when the task is asked to stop no further node is begun.
+** Errors: CYCLE, NOMEM (first run), CANCELLED (so nodes were left out), SHUTDOWN (the pool shuts
+** down: some or all nodes were left out), FORKED, BUSY.
 */
 MP_API MP_CHECKED mp_status mp_graph_run(mp_graph *graph);
 /* After MP_CYCLE: the cycle as "a -> b -> a"; valid until the graph changes. Otherwise "". */

@@ -46,6 +46,15 @@ MP_CHECKED mp_status mp_os_gate_init(mp_os_gate *gate);
 void mp_os_gate_close(mp_os_gate *gate);
 /* MP_OK, MP_TIMEOUT or MP_INTERRUPTED. deadline is absolute. */
 MP_CHECKED mp_status mp_os_gate_wait(mp_os_gate *gate, uint32_t expected, uint64_t deadline);
+/*
+** May a thread be woken through a gate that is gone already? On Linux the kernel gets an address and
+** looks whether anybody sleeps there; whoever does so for another reason looks at its own predicate.
+*/
+#if defined(MP_OS_LINUX)
+#define MP_OS_WAKE_MAY_BE_LATE true
+#else
+#define MP_OS_WAKE_MAY_BE_LATE false
+#endif
 /* Call after changing the word. */
 void mp_os_gate_wake_one(mp_os_gate *gate);
 void mp_os_gate_wake_all(mp_os_gate *gate);

@@ -1,5 +1,6 @@
 #include "park.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "bug.h"
@@ -10,27 +11,34 @@ mp_status mp_park_init(mp_park *park) {
   return mp_lock_init(&park->lock);
 }
 
-void mp_park_close(mp_park *park) { mp_lock_close(&park->lock); }
+void mp_park_close(mp_park *park) {
+  assert(mp_load_relaxed(&park->sleepers) == 0);
+  mp_lock_close(&park->lock);
+}
 
 mp_status mp_parker_init(mp_parker *parker) {
   memset(parker, 0, sizeof *parker);
   return mp_os_gate_init(&parker->gate);
 }
 
-void mp_parker_close(mp_parker *parker) { mp_os_gate_close(&parker->gate); }
+void mp_parker_close(mp_parker *parker) {
+  assert(!mp_load_relaxed(&parker->listed));
+  mp_os_gate_close(&parker->gate);
+}
 
-static void unlist_locked(mp_park *park, mp_parker *parker) {
+static void unlist_locked(mp_park *park, mp_parker *parker) MP_HOLDS(park->lock) {
+  assert(mp_load_relaxed(&parker->listed));
   if (parker->prev != NULL)
     parker->prev->next = parker->next;
   else
     park->newest = parker->next;
   if (parker->next != NULL) parker->next->prev = parker->prev;
-  parker->listed = false;
+  mp_store_relaxed(&parker->listed, false);
   mp_sub_seq(&park->sleepers, 1);
 }
 
 /* Claims a sleeper: from here on it counts as a searcher. */
-static void claim_locked(mp_park *park, mp_parker *parker) {
+static void claim_locked(mp_park *park, mp_parker *parker) MP_HOLDS(park->lock) {
   unlist_locked(park, parker);
   mp_add_seq(&park->searchers, 1);
 }
@@ -44,7 +52,7 @@ static void post(mp_park *park, mp_parker *parker) {
 void mp_park_wake_one(mp_park *park) {
   if (mp_load_seq(&park->searchers) != 0) return;
   mp_lock_take(&park->lock);
-  mp_parker *parker = park->newest;
+  mp_parker *parker = mp_load_seq(&park->searchers) == 0 ? park->newest : NULL;
   if (parker != NULL) claim_locked(park, parker);
   mp_lock_give(&park->lock);
   if (parker != NULL) post(park, parker);
@@ -61,14 +69,6 @@ void mp_park_wake_all(mp_park *park) {
   }
 }
 
-void mp_park_poke(mp_park *park, mp_parker *parker) {
-  mp_lock_take(&park->lock);
-  bool asleep = parker->listed;
-  if (asleep) claim_locked(park, parker);
-  mp_lock_give(&park->lock);
-  if (asleep) post(park, parker);
-}
-
 bool mp_park_beside_waker(const mp_park *park) {
   int cpu = mp_os_cpu();
   return cpu >= 0 && cpu == mp_load_relaxed(&park->waker_cpu);
@@ -76,18 +76,37 @@ bool mp_park_beside_waker(const mp_park *park) {
 
 void mp_park_search_begin(mp_park *park) { mp_add_seq(&park->searchers, 1); }
 
-bool mp_park_search_end(mp_park *park) { return mp_sub_seq(&park->searchers, 1) == 1; }
+bool mp_park_search_end(mp_park *park) {
+  uint32_t before = mp_sub_seq(&park->searchers, 1);
+  assert(before > 0);
+  return before == 1;
+}
 
-void mp_park_announce(mp_park *park, mp_parker *parker) {
+/* The caller, a searcher, joins the sleepers and stops counting as a searcher. */
+static void announce(mp_park *park, mp_parker *parker) {
   mp_lock_take(&park->lock);
+  assert(!mp_load_relaxed(&parker->listed));
   parker->prev = NULL;
   parker->next = park->newest;
   if (park->newest != NULL) park->newest->prev = parker;
   park->newest = parker;
-  parker->listed = true;
+  mp_store_relaxed(&parker->listed, true);
   mp_add_seq(&park->sleepers, 1);
   mp_lock_give(&park->lock);
   mp_sub_seq(&park->searchers, 1);
+}
+
+/* After a sleep, or instead of one: the caller is no sleeper any more, but a searcher. */
+static void retract(mp_park *park, mp_parker *parker) {
+  if (!mp_load_relaxed(&parker->listed)) return; /* a waker has claimed it */
+  mp_lock_take(&park->lock);
+  if (mp_load_relaxed(&parker->listed)) {
+    if (MP_BUGGY(RETRACT_FORGETS))
+      unlist_locked(park, parker);
+    else
+      claim_locked(park, parker);
+  }
+  mp_lock_give(&park->lock);
 }
 
 static bool take_token(mp_parker *parker) {
@@ -96,24 +115,18 @@ static bool take_token(mp_parker *parker) {
   return true;
 }
 
-mp_status mp_park_sleep(mp_park *park, mp_parker *parker, uint64_t deadline) {
-  while (!take_token(parker)) {
-    mp_status status = mp_os_gate_wait(&parker->gate, 0, deadline);
-    if (status == MP_OK) continue;
-    mp_park_retract(park, parker);
-    return status;
-  }
-  return MP_OK;
-}
-
-void mp_park_retract(mp_park *park, mp_parker *parker) {
-  mp_lock_take(&park->lock);
-  bool claimed = !parker->listed;
-  if (!claimed && MP_BUGGY(RETRACT_FORGETS))
-    unlist_locked(park, parker);
-  else if (!claimed)
-    claim_locked(park, parker);
-  mp_lock_give(&park->lock);
-  if (claimed) /* a waker was quicker: its token is on the way */
-    while (!take_token(parker)) (void)!mp_os_gate_wait(&parker->gate, 0, MP_FOREVER);
+mp_status mp_park_sleep_unless(mp_park *park, mp_parker *parker, uint64_t deadline,
+                               bool (*called_off)(void *ud), void *ud) {
+  mp_status status = MP_OK;
+  /*
+  ** A token from before is taken first. If it was posted for something that called_off looks at,
+  ** that is seen below; one that comes from here on ends the sleep.
+  */
+  (void)mp_swap_acquire(&parker->gate.word, 0);
+  if (park != NULL) announce(park, parker);
+  if (!called_off(ud))
+    while (status == MP_OK && !take_token(parker))
+      status = mp_os_gate_wait(&parker->gate, 0, deadline);
+  if (park != NULL) retract(park, parker);
+  return status;
 }

@@ -2,10 +2,10 @@
 ** park.h - sleep and wake without lost wake-ups, and without waking more than needed.
 **
 ** Who makes work visible calls notify afterwards; it wakes one sleeper, and only if nobody is
-** searching already. A worker that finds nothing counts as a searcher; before sleeping it announces
-** itself, then looks once more:
+** searching already. A thread that finds nothing to do counts as a searcher; to sleep it announces
+** itself, then looks once more (mp_park_sleep_unless):
 **
-**     submitter                 worker
+**     submitter                 sleeper
 **     push work       (seq)     join the sleepers   (seq)
 **     read sleepers   (seq)     read the queues     (seq)
 **
@@ -13,7 +13,12 @@
 ** tells it to), so that the one wake-up a submitter skipped is made up for. A sleep that is called
 ** off resumes as a searcher: a submitter may have skipped its wake-up because of it.
 **
-**   searchers == workers looking for work + sleepers claimed by a waker that have not run yet
+**   searchers == threads looking for work + sleepers claimed by a waker that have not run yet
+**
+** A thread may also sleep outside the list of sleepers, for something that has nothing to do with
+** work; then it is no searcher either before or after. Whoever has news for a thread, in the list
+** or not, posts a token to its parker. A token says no more than "look again": one may be left over
+** from an earlier wake-up, and a sleep then ends for no reason.
 */
 #ifndef MP_PARK_H
 #define MP_PARK_H
@@ -26,15 +31,15 @@
 /* One per thread that sleeps here. Zeroed, then mp_parker_init. */
 typedef struct mp_parker mp_parker;
 struct mp_parker {
-  mp_os_gate gate;        /* word 1: a wake-up is due */
+  mp_os_gate gate;        /* word 1: there is a token */
   mp_parker *next, *prev; /* guarded by park->lock */
-  bool listed;            /* guarded by park->lock */
+  _Atomic bool listed;    /* atomic, written under park->lock: it is among the sleepers */
 };
 
 typedef struct mp_park {
   _Alignas(MP_CACHE_LINE) mp_lock lock;
-  mp_parker *newest;         /* guarded by lock: sleepers, latest first (warm caches) */
-  _Atomic uint32_t sleepers; /* atomic, written under lock */
+  mp_parker *newest MP_GUARDED_BY(lock); /* sleepers, latest first (warm caches) */
+  _Atomic uint32_t sleepers;             /* atomic, written under lock */
   _Atomic uint32_t searchers;
   /* relaxed: where whoever woke a sleeper last ran then; -1 if that is not known */
   _Atomic int waker_cpu;
@@ -52,8 +57,6 @@ static inline void mp_park_notify(mp_park *park) {
 }
 /* Wakes every sleeper. Any thread. */
 void mp_park_wake_all(mp_park *park);
-/* Wakes this one if it sleeps, whatever the searchers. Any thread. */
-void mp_park_poke(mp_park *park, mp_parker *parker);
 
 /*
 ** Does the caller run where the last waker did, who most likely has gone on there, and waits for
@@ -66,16 +69,14 @@ void mp_park_search_begin(mp_park *park);
 MP_CHECKED bool mp_park_search_end(mp_park *park);
 
 /*
-** A searcher joins the sleepers and stops counting as a searcher; it must look at the queues again,
-** then call one of the next two.
+** The one way to sleep. Ends with MP_OK when `called_off` says so before the sleep begins, or when a
+** token came, for whatever reason; with MP_TIMEOUT at the deadline; with MP_INTERRUPTED when a
+** signal handler has run. `called_off` looks at everything the caller wants to be woken for; whoever
+** makes one of these things true does so before it notifies, or posts to the parker.
+**   park  non-NULL: the caller is a searcher and sleeps among those whom new work wakes; it is a
+**         searcher again afterwards. NULL: only tokens wake it.
 */
-void mp_park_announce(mp_park *park, mp_parker *parker);
-/*
-** Sleeps until woken (MP_OK), the deadline (MP_TIMEOUT) or a signal handler has run
-** (MP_INTERRUPTED). The caller is no sleeper any more but a searcher again.
-*/
-mp_status mp_park_sleep(mp_park *park, mp_parker *parker, uint64_t deadline);
-/* Calls the sleep off; the caller is a searcher again. */
-void mp_park_retract(mp_park *park, mp_parker *parker);
+MP_CHECKED mp_status mp_park_sleep_unless(mp_park *park, mp_parker *parker, uint64_t deadline,
+                                          bool (*called_off)(void *ud), void *ud);
 
 #endif

@@ -1,55 +1,23 @@
 /*
 ** pool.c - creating, counting, shutting down.
 */
-#include "jobs.h"
-
-#include <assert.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bug.h"
+#include "finish.h"
+#include "jobs.h"
+#include "run.h"
+#include "scheduler.h"
+#include "seats.h"
+#include "stop.h"
+#include "wait.h"
 
 #define STACK_MIN ((size_t)1 << 20)
 #define STACK_MAX (SIZE_MAX > UINT32_MAX ? (size_t)((uint64_t)1 << 40) : (size_t)1 << 30)
-/* of the pool, that a worker makes at a time: the owner counts up there for each handle */
-#define RELEASES 64
 #define SPIN_MAX_NS ((uint64_t)1000000000)
 #define STACK_DEFAULT ((size_t)8 << 20)
-
-/*
-** {======================================================
-** References
-** =======================================================
-*/
-
-static void free_pool(mp_pool *pool);
-
-void mp_pool_retain(mp_pool *pool) { mp_add_relaxed(&pool->references, 1); }
-
-static void release_many(mp_pool *pool, uint32_t n) {
-  if (mp_sub_acq_rel(&pool->references, n) == n) free_pool(pool); /* acq_rel: all use is over */
-}
-
-void mp_pool_release(mp_pool *pool) { release_many(pool, 1); }
-
-void mp_pool_release_task(mp_pool *pool, mp_worker *self) {
-  if (self == NULL || self == pool->scheduler.owner) {
-    mp_pool_release(pool);
-  } else if (++self->tasks.pool_releases == RELEASES) {
-    self->tasks.pool_releases = 0;
-    release_many(pool, RELEASES);
-  }
-}
-
-static void on_thread_gone(mp_worker *worker, void *ud) {
-  release_many(ud, worker->tasks.pool_releases + 1);
-}
-
-static void retain_ud(void *ud) { mp_pool_retain(ud); }
-static void release_ud(void *ud) { mp_pool_release(ud); }
-
-/* }====================================================== */
 
 /*
 ** {======================================================
@@ -89,14 +57,28 @@ static mp_status check_config(mp_pool_config *config) {
   return MP_OK;
 }
 
+static void retain_ud(void *ud) { mp_pool_retain(ud); }
+static void release_ud(void *ud) { mp_pool_release(ud); }
+static void release_many_ud(void *ud, uint32_t releases) { mp_pool_release_many(ud, releases + 1); }
+
 /*
-** Called by a worker that is about to sleep, and has settled tasks since. The change of nothing
+** Called by a thread that is about to sleep, and has settled tasks since. The change of nothing
 ** orders that with the drainer's count of itself: either that comes first, and is seen here, or the
-** drainer sees what this worker has counted.
+** drainer sees what this thread has counted.
 */
 static void on_idle(void *ud) {
   mp_pool *pool = ud;
-  if (mp_add_seq(&pool->drainers, 0) != 0) mp_event_signal(&pool->event);
+  if (mp_add_seq(&pool->drainers, 0) != 0)
+    mp_waitlist_signal(&pool->waitlist, mp_quiet_key(pool));
+}
+
+static bool somebody_drains(void *ud) {
+  return mp_load_relaxed(&((mp_pool *)ud)->drainers) != 0;
+}
+
+static void on_thread_ended(void *ud) {
+  mp_pool *pool = ud;
+  mp_waitlist_signal(&pool->waitlist, mp_quiet_key(pool));
 }
 
 /* An idle worker gives back the memory of tasks that are gone. */
@@ -108,27 +90,129 @@ static void on_tidied(mp_worker *worker, void *ud) {
 
 static mp_scheduler_config scheduler_config(mp_pool *pool) {
   const mp_pool_config *c = &pool->config;
-  mp_scheduler_config config = {.workers = c->workers,
-                                .workers_extra = c->workers_extra,
-                                .stack_size = c->stack_size,
-                                .spin_ns = c->spin_ns,
-                                .spin_free_ns = c->spin_free_ns,
-                                .cores = mp_os_cores(),
-                                .owner_works = c->owner_works != 0 || c->caller_runs != 0,
-                                .worker_start = c->worker_start,
-                                .worker_stop = c->worker_stop,
-                                .worker_ud = c->worker_ud,
-                                .worker_idle = c->worker_idle,
-                                .tidied = on_tidied,
-                                .idle_after_ns = c->idle_after_ns,
-                                .interrupt_signal =
-                                    c->worker_interrupt != NULL ? c->interrupt_signal : 0,
-                                .idle = on_idle,
-                                .thread_comes = retain_ud,
-                                .thread_gone = on_thread_gone,
-                                .ud = pool};
-  return config;
+  return (mp_scheduler_config){
+      .workers = c->workers,
+      .workers_extra = c->workers_extra,
+      .stuck_max = c->stuck_max,
+      .stack_size = c->stack_size,
+      .spin_ns = c->spin_ns,
+      .spin_free_ns = c->spin_free_ns,
+      .cores = mp_os_cores(),
+      .owner_works = c->owner_works != 0 || c->caller_runs != 0,
+      .worker_start = c->worker_start,
+      .worker_stop = c->worker_stop,
+      .worker_ud = c->worker_ud,
+      .worker_idle = c->worker_idle,
+      .tidied = on_tidied,
+      .idle_after_ns = c->idle_after_ns,
+      .interrupt_signal = c->worker_interrupt != NULL ? c->interrupt_signal : 0,
+      .idle = on_idle,
+      .hurried = somebody_drains,
+      .thread_comes = retain_ud,
+      .thread_gone = release_many_ud,
+      .thread_ended = on_thread_ended,
+      .ud = pool};
 }
+
+/* The parts, each opened when those above it are open, and closed in reverse order. */
+
+static mp_status open_guards(mp_pool *pool) {
+  mp_os_fork_guard_open(&pool->fork_guard);
+  pool->fences_all = mp_os_fence_all_open();
+  return MP_OK;
+}
+static void close_guards(mp_pool *pool) { mp_os_fork_guard_close(&pool->fork_guard); }
+
+static mp_status open_limits(mp_pool *pool) {
+  return mp_admission_set(&pool->admission, &pool->config.limits);
+}
+static void close_limits(mp_pool *pool) { (void)pool; }
+
+static mp_status open_log(mp_pool *pool) {
+  const mp_pool_config *c = &pool->config;
+  return mp_log_init(&pool->log, c->log, c->log_ud, c->log_level);
+}
+static void close_log(mp_pool *pool) { mp_log_close(&pool->log); }
+
+static mp_status open_waitlist(mp_pool *pool) { return mp_waitlist_init(&pool->waitlist); }
+static void close_waitlist(mp_pool *pool) { mp_waitlist_close(&pool->waitlist); }
+
+static mp_status open_critical(mp_pool *pool) { return mp_os_mutex_init(&pool->critical); }
+static void close_critical(mp_pool *pool) { mp_os_mutex_close(&pool->critical); }
+
+static mp_status open_shutdown_lock(mp_pool *pool) {
+  return mp_os_mutex_init(&pool->shutdown_lock);
+}
+static void close_shutdown_lock(mp_pool *pool) { mp_os_mutex_close(&pool->shutdown_lock); }
+
+static mp_status open_running_lock(mp_pool *pool) { return mp_os_mutex_init(&pool->running_lock); }
+static void close_running_lock(mp_pool *pool) { mp_os_mutex_close(&pool->running_lock); }
+
+static mp_status open_deadlines(mp_pool *pool) {
+  pool->deadlines.comes = retain_ud;
+  pool->deadlines.ended = on_thread_ended;
+  pool->deadlines.gone = release_ud;
+  pool->deadlines.ud = pool;
+  return mp_deadlines_init(&pool->deadlines, pool->config.stack_size);
+}
+static void close_deadlines(mp_pool *pool) { mp_deadlines_close(&pool->deadlines); }
+
+static mp_status open_mailbox(mp_pool *pool) {
+  mp_mailboxes *mailboxes = &pool->mailboxes;
+  mailboxes->alloc = &pool->alloc;
+  mailboxes->fork_guard = &pool->fork_guard;
+  mailboxes->waitlist = &pool->waitlist;
+  mailboxes->wake = pool->config.wake;
+  mailboxes->wake_ud = pool->config.wake_ud;
+  mailboxes->limit = pool->config.mailbox_max;
+  mailboxes->last_gone = release_ud;
+  mailboxes->last_gone_ud = pool;
+  return mp_mailbox_create(pool, &pool->mailbox);
+}
+static void close_mailbox(mp_pool *pool) { mp_mailbox_close(pool->mailbox); }
+
+/*
+** A pool that gets fewer threads than it wants does with one less still, so that there is one for
+** deadlines.
+*/
+static mp_status open_scheduler(mp_pool *pool) {
+  mp_scheduler *scheduler = &pool->scheduler;
+  mp_scheduler_config config = scheduler_config(pool);
+  mp_status fewer;
+  mp_status status =
+      mp_scheduler_init(scheduler, &pool->alloc, &pool->log, &config, &fewer);
+  if (status != MP_OK) return status;
+  if (fewer == MP_NOTHREAD && mp_scheduler_dismiss_one(scheduler))
+    (void)!mp_deadlines_start(&pool->deadlines);
+  if (fewer != MP_OK)
+    mp_log_write(&pool->log, MP_LOG_WARN, "pool", "started %u of %u workers: %s",
+                 scheduler->config.workers, config.workers, mp_status_text(fewer));
+  mp_scheduler_begin(scheduler);
+  return MP_OK;
+}
+static void close_scheduler(mp_pool *pool) { mp_scheduler_close(&pool->scheduler); }
+
+static const struct {
+  mp_status (*open)(mp_pool *pool);
+  void (*close)(mp_pool *pool);
+} parts[] = {{open_guards, close_guards},
+             {open_limits, close_limits},
+             {open_log, close_log},
+             {open_waitlist, close_waitlist},
+             {open_critical, close_critical},
+             {open_shutdown_lock, close_shutdown_lock},
+             {open_running_lock, close_running_lock},
+             {open_deadlines, close_deadlines},
+             {mp_stop_open, mp_stop_close},
+             {mp_task_open_stores, mp_task_close_stores},
+             {open_mailbox, close_mailbox},
+             {open_scheduler, close_scheduler}};
+
+#define PARTS (sizeof parts / sizeof *parts)
+/* What is closed before the host hears that the pool is closed, and what after. */
+#define PARTS_KEPT (PARTS - 2)
+
+static void free_pool(mp_pool *pool);
 
 mp_status mp_pool_create(const mp_pool_config *given, mp_pool **created) {
   mp_pool_config config = *given;
@@ -143,69 +227,41 @@ mp_status mp_pool_create(const mp_pool_config *given, mp_pool **created) {
   /* counts from here: the pool's own block is not in it */
   mp_alloc_init(&pool->alloc, &config.allocator);
   atomic_init(&pool->references, 1);
+  atomic_init(&pool->join_deadline, MP_FOREVER);
   pool->owner_tag = mp_os_thread_tag();
-  pool->tick_at = MP_FOREVER;
-  pool->mailbox_host.alloc = &pool->alloc;
-  pool->mailbox_host.fork_guard = &pool->fork_guard;
-  pool->mailbox_host.event = &pool->event;
-  pool->mailbox_host.wake = config.wake;
-  pool->mailbox_host.wake_ud = config.wake_ud;
-  pool->mailbox_host.limit = config.mailbox_max;
-  mp_os_fork_guard_open(&pool->fork_guard);
-  pool->fences_all = mp_os_fence_all_open();
-  if ((status = mp_admission_set(&pool->admission, &config.limits)) != MP_OK) goto fail_log;
-  if ((status = mp_log_init(&pool->log, config.log, config.log_ud, config.log_level)) != MP_OK)
-    goto fail_log;
-  if ((status = mp_event_init(&pool->event)) != MP_OK) goto fail_event;
-  if ((status = mp_os_mutex_init(&pool->timer_lock)) != MP_OK) goto fail_timer_lock;
-  if ((status = mp_os_gate_init(&pool->timer_gate)) != MP_OK) goto fail_timer_gate;
-  if ((status = mp_os_mutex_init(&pool->critical)) != MP_OK) goto fail_critical;
-  if ((status = mp_os_mutex_init(&pool->shutdown_lock)) != MP_OK) goto fail_shutdown_lock;
-  if ((status = mp_os_mutex_init(&pool->running_lock)) != MP_OK) goto fail_running_lock;
-  if ((status = mp_pool_open_interrupts(pool)) != MP_OK) goto fail_interrupts;
-  if ((status = mp_task_open_stores(pool)) != MP_OK) goto fail_store;
-  if ((status = mp_mailbox_open(&pool->mailbox_host, &pool->mailbox)) != MP_OK) goto fail_mailbox;
-  mp_scheduler_config workers = scheduler_config(pool);
-  if ((status = mp_scheduler_init(&pool->scheduler, &pool->alloc, &pool->log, &pool->event,
-                                  &workers)) != MP_OK)
-    goto fail_scheduler;
-  /* from here on each mailbox holds the pool */
-  pool->mailbox_host.last_gone = release_ud;
-  pool->mailbox_host.last_gone_ud = pool;
-  mp_pool_retain(pool);
+  pool->run_task = mp_run_task_entry;
+  pool->refuse = mp_refuse_visit;
+  pool->free = free_pool;
+  for (size_t i = 0; i < PARTS; i++) {
+    if ((status = parts[i].open(pool)) == MP_OK) continue;
+    while (i-- > 0) parts[i].close(pool);
+    mp_alloc_free_aligned(&alloc, pool, sizeof *pool);
+    return status;
+  }
   mp_log_write(&pool->log, MP_LOG_INFO, "pool", "started with %u workers",
                pool->scheduler.config.workers);
   *created = pool;
   return MP_OK;
+}
 
-fail_scheduler:
-  mp_mailbox_close(pool->mailbox);
-fail_mailbox:
-  mp_task_close_stores(pool);
-fail_store:
-  mp_pool_close_interrupts(pool);
-fail_interrupts:
-  mp_os_mutex_close(&pool->running_lock);
-fail_running_lock:
-  mp_os_mutex_close(&pool->shutdown_lock);
-fail_shutdown_lock:
-  mp_os_mutex_close(&pool->critical);
-fail_critical:
-  mp_os_gate_close(&pool->timer_gate);
-fail_timer_gate:
-  mp_os_mutex_close(&pool->timer_lock);
-fail_timer_lock:
-  mp_event_close(&pool->event);
-fail_event:
-  mp_log_close(&pool->log);
-fail_log:
-  mp_os_fork_guard_close(&pool->fork_guard);
+static void free_pool(mp_pool *pool) {
+  mp_alloc alloc = pool->alloc;
+  const mp_pool_config config = pool->config;
+  mp_scheduler *scheduler = &pool->scheduler;
+  uint32_t slots = mp_load_acquire(&scheduler->seats.slots);
+  mp_cancel_queued(pool);
+  mp_scheduler_stop_owner(scheduler);
+  for (uint32_t i = 0; i < slots; i++)
+    mp_task_flush(pool, &mp_load_relaxed(&scheduler->seats.slot[i])->tasks);
+  mp_task_flush(pool, &pool->owner_tasks);
+  close_scheduler(pool); /* its mailbox was closed when the host let go of the pool */
+  if (config.closed != NULL) config.closed(config.closed_ud);
+  for (size_t i = PARTS_KEPT; i-- > 0;) parts[i].close(pool);
   mp_alloc_free_aligned(&alloc, pool, sizeof *pool);
-  return status;
 }
 
 mp_status mp_mailbox_create(mp_pool *pool, mp_mailbox **mailbox) {
-  mp_status status = mp_mailbox_open(&pool->mailbox_host, mailbox);
+  mp_status status = mp_mailbox_open(&pool->mailboxes, mailbox);
   if (status == MP_OK) mp_pool_retain(pool); /* given back by last_gone */
   return status;
 }
@@ -225,10 +281,15 @@ void *mp_pool_realloc(mp_pool *pool, void *block, size_t size_old, size_t size_n
 
 void mp_pool_log(mp_pool *pool, mp_log_level level, const char *area, const char *format, ...) {
   va_list args;
-  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return; /* the log's lock may be held for ever */
+  if (mp_pool_forked(pool)) return; /* the log's lock may be held for ever */
   va_start(args, format);
   mp_log_vwrite(&pool->log, level, area, format, args);
   va_end(args);
+}
+
+mp_status mp_pool_status(mp_pool *pool) {
+  if (mp_pool_forked(pool)) return MP_FORKED;
+  return mp_pool_closing(pool) != MP_CLOSING_NOT ? MP_SHUTDOWN : MP_OK;
 }
 
 /* }====================================================== */
@@ -260,10 +321,10 @@ static void add_submitted(totals *sum, const mp_counters *c) {
 
 static void for_each_counters(mp_pool *pool, totals *sum,
                               void (*add)(totals *, const mp_counters *)) {
-  uint32_t slots = mp_load_acquire(&pool->scheduler.slots);
+  const mp_seats *seats = &pool->scheduler.seats;
+  uint32_t slots = mp_load_acquire(&seats->slots);
   add(sum, &pool->outside);
-  for (uint32_t i = 0; i < slots; i++)
-    add(sum, &mp_load_relaxed(&pool->scheduler.worker[i])->counters);
+  for (uint32_t i = 0; i < slots; i++) add(sum, &mp_load_relaxed(&seats->slot[i])->counters);
 }
 
 static totals sum_counters(mp_pool *pool) {
@@ -281,16 +342,16 @@ static totals sum_counters(mp_pool *pool) {
 ** each task counted in `settled` has all its offspring in `submitted`; when both sums agree,
 ** nothing is left that could submit.
 */
-bool mp_pool_quiet(mp_pool *pool) {
+static bool is_quiet(mp_pool *pool) {
   totals sum = sum_counters(pool);
-  return sum.submitted == sum.settled;
+  return sum.submitted == sum.settled && mp_load_seq(&pool->visits) == 0;
 }
 
 static uint64_t minus(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 
 void mp_pool_get_info(mp_pool *pool, mp_pool_info *info) {
   totals sum = sum_counters(pool);
-  unsigned workers = pool->scheduler.config.workers, alive = mp_scheduler_alive(&pool->scheduler);
+  unsigned workers = pool->scheduler.config.workers, alive = mp_load_relaxed(&pool->scheduler.seats.alive);
   info->workers = workers;
   info->workers_extra = alive > workers ? alive - workers : 0;
   info->submitted = sum.submitted;
@@ -303,41 +364,21 @@ void mp_pool_get_info(mp_pool *pool, mp_pool_info *info) {
   info->waiting = minus(sum.submitted, sum.started + sum.skipped);
   info->steals = sum.steals;
   info->parks = sum.parks;
-  info->stuck = mp_load_relaxed(&pool->scheduler.stuck);
+  info->stuck = mp_load_relaxed(&pool->scheduler.seats.stuck);
   info->refused = mp_load_relaxed(&pool->admission.refused);
   info->tasks_peak = mp_load_relaxed(&pool->admission.tasks_peak);
   info->queue = mp_load_relaxed(&pool->admission.queue);
   info->queue_bytes = mp_load_relaxed(&pool->admission.queue_bytes);
-  info->messages_dropped = mp_load_relaxed(&pool->mailbox_host.dropped);
+  info->messages_dropped = mp_load_relaxed(&pool->mailboxes.dropped);
   info->bytes = mp_load_relaxed(&pool->alloc.bytes);
 }
 
-static mp_status drain(mp_pool *pool, uint64_t deadline, bool through_signals, bool helps) {
-  mp_status status = MP_OK;
-  mp_add_seq(&pool->drainers, 1); /* before the counters are read; pairs with the look in on_idle */
-  for (;;) {
-    uint32_t seen = mp_event_seen(&pool->event);
-    if (mp_pool_quiet(pool)) {
-      status = MP_OK;
-      break;
-    }
-    if (status == MP_INTERRUPTED && !through_signals) break;
-    if (helps && mp_pool_help_as_owner(pool)) continue;
-    if (mp_os_now() >= deadline) {
-      status = MP_TIMEOUT;
-      break;
-    }
-    status = mp_event_wait(&pool->event, seen, deadline);
-  }
-  mp_sub_seq(&pool->drainers, 1);
-  return status;
-}
-
 mp_status mp_pool_drain(mp_pool *pool, uint64_t timeout_ns) {
-  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
+  const mp_wait_for what = {.check = is_quiet, .everything = true};
+  size_t index;
+  if (mp_pool_forked(pool)) return MP_FORKED;
   if (mp_pool_self(pool) != NULL) return MP_INVALID;
-  bool helps = mp_pool_owner_works(pool) && timeout_ns == MP_FOREVER;
-  return drain(pool, mp_os_deadline(timeout_ns), false, helps);
+  return mp_wait_until(pool, &what, mp_os_deadline(timeout_ns), &index);
 }
 
 /* }====================================================== */
@@ -346,73 +387,135 @@ mp_status mp_pool_drain(mp_pool *pool, uint64_t timeout_ns) {
 ** {======================================================
 ** Shutting down
 ** =======================================================
+**
+** Any number of threads may shut a pool down at a time. Each raises how far the pool closes, never
+** lowers it, and waits for no more than its own time; when that is over, it raises further, and ends
+** what is left. So none waits for another that is more patient. One of them then waits for the
+** threads, no longer than the least patient of them wants, and the others for that one's report.
 */
 
-/* for tasks that were asked to stop, and again for their threads */
+/* For tasks that were asked to stop, and again for their threads. */
 #define GRACE_NS ((uint64_t)10 * 1000000)
 
-static void close_to(mp_pool *pool, mp_closing closing) {
-  mp_store_seq(&pool->closing, closing); /* pairs with enter and execute */
+static void close_to(mp_pool *pool, mp_closing wanted) {
+  uint32_t now = mp_load_relaxed(&pool->closing);
+  while (now < (uint32_t)wanted)
+    if (mp_cas_seq(&pool->closing, &now, (uint32_t)wanted)) break; /* pairs with enter, execute */
   mp_pool_fence(pool);
-  mp_event_signal(&pool->event);
+  if (wanted == MP_CLOSING_STOP) mp_stop_bodies(pool);
+  if (wanted >= MP_CLOSING_CANCEL) mp_cancel_queued(pool);
+  mp_waitlist_signal(&pool->waitlist, NULL);
+}
+
+/* Is everything done, or does somebody wait for the threads already? */
+static bool is_quiet_or_ending(mp_pool *pool) {
+  return mp_load_acquire(&pool->ending) != MP_ENDING_NOT || is_quiet(pool);
+}
+
+static bool is_over(mp_pool *pool) { return mp_load_acquire(&pool->ending) == MP_ENDING_OVER; }
+
+static bool await(mp_pool *pool, bool (*check)(mp_pool *pool), uint64_t deadline) {
+  const mp_wait_for what = {.check = check, .through_signals = true};
+  size_t index;
+  return mp_wait_until(pool, &what, deadline, &index) == MP_OK;
+}
+
+static bool hurried(const mp_pool *pool) {
+  return mp_load_acquire(&pool->join_deadline) < mp_load_relaxed(&pool->join_awaited);
+}
+static bool no_worker_left(mp_pool *pool) {
+  return mp_load_relaxed(&pool->scheduler.seats.alive) == 0;
+}
+static bool no_worker_left_or_hurried(mp_pool *pool) {
+  return no_worker_left(pool) || hurried(pool);
+}
+static bool no_timer_left_or_hurried(mp_pool *pool) {
+  return mp_deadlines_stopped(&pool->deadlines) || hurried(pool);
 }
 
 /*
-** Waits for the threads: as long as it takes if none is inside a task, else until the deadline.
-** Returns how many stay behind.
+** Until the threads have ended, or until the time that the least patient wants, but not before
+** `least`: when that changes, it is looked at again.
 */
-static unsigned join_workers(mp_pool *pool, uint64_t deadline) {
+static void await_threads(mp_pool *pool, bool (*check)(mp_pool *pool), uint64_t least) {
+  uint64_t wanted, deadline;
+  do {
+    wanted = mp_load_acquire(&pool->join_deadline);
+    mp_store_relaxed(&pool->join_awaited, wanted);
+    deadline = wanted > least ? wanted : least;
+  } while (await(pool, check, deadline) && hurried(pool));
+}
+
+/* By one thread. */
+static void join_threads(mp_pool *pool, mp_shutdown_report *report) {
   totals sum = sum_counters(pool);
   uint64_t grace = mp_os_deadline(GRACE_NS);
   mp_scheduler_stop(&pool->scheduler);
+  mp_waitlist_signal(&pool->waitlist, NULL); /* who waits on a worker may have to run what is left */
   /* a body can still run though its task is over: one that its deadline has ended */
-  bool idle = sum.submitted == sum.settled && sum.started == sum.returned;
-  return mp_scheduler_join(&pool->scheduler, idle               ? MP_FOREVER
-                                             : deadline > grace ? deadline
-                                                                : grace);
+  bool idle = sum.submitted == sum.settled && sum.started == sum.returned &&
+              mp_load_seq(&pool->visits) == 0;
+  await_threads(pool, no_worker_left_or_hurried, idle ? MP_FOREVER : grace);
+  report->stuck = mp_seats_join(&pool->scheduler);
+  mp_deadlines_stop(&pool->deadlines);
+  await_threads(pool, no_timer_left_or_hurried, mp_os_deadline(GRACE_NS));
+  mp_deadlines_join(&pool->deadlines);
+  if (mp_pool_is_owner(pool)) mp_scheduler_stop_owner(&pool->scheduler);
+  sum = sum_counters(pool);
+  report->done = sum.ended[0] + sum.ended[1] + sum.ended[3];
+  report->cancelled = sum.ended[2];
+  mp_log_write(&pool->log, report->stuck > 0 ? MP_LOG_WARN : MP_LOG_INFO, "pool",
+               "shut down: %llu done, %llu cancelled, %u stuck", (unsigned long long)report->done,
+               (unsigned long long)report->cancelled, report->stuck);
 }
 
-/* Running tasks are asked to stop, and what is queued is cancelled. */
-static void stop_all(mp_pool *pool) {
-  close_to(pool, MP_CLOSING_STOP);
-  mp_pool_stop_bodies(pool);
-  mp_pool_cancel_queued(pool);
+/* Waits for the threads, or for the one who does. */
+static void end(mp_pool *pool, uint64_t deadline) {
+  mp_shutdown_report report = {0, 0, 0};
+  mp_os_mutex_take(&pool->shutdown_lock);
+  bool first = mp_load_relaxed(&pool->ending) == MP_ENDING_NOT;
+  if (first) mp_store_release(&pool->ending, MP_ENDING_JOINING); /* pairs with the checks */
+  if (deadline < mp_load_relaxed(&pool->join_deadline))
+    mp_store_release(&pool->join_deadline, deadline); /* pairs with hurried */
+  mp_os_mutex_give(&pool->shutdown_lock);
+  mp_waitlist_signal(&pool->waitlist, mp_quiet_key(pool));
+  if (first) {
+    join_threads(pool, &report);
+    mp_os_mutex_take(&pool->shutdown_lock);
+    pool->report = report;
+    mp_store_release(&pool->ending, MP_ENDING_OVER); /* pairs with is_over */
+    mp_os_mutex_give(&pool->shutdown_lock);
+    mp_waitlist_signal(&pool->waitlist, mp_quiet_key(pool));
+  } else {
+    uint64_t grace = mp_os_deadline(2 * GRACE_NS);
+    await(pool, is_over, deadline > grace ? deadline : grace);
+  }
 }
 
-static void shut_down_locked(mp_pool *pool, uint64_t deadline, mp_shutdown_mode mode) {
-  if (mode == MP_SHUTDOWN_CANCEL_ALL)
-    stop_all(pool);
-  else
-    close_to(pool, mode == MP_SHUTDOWN_CANCEL_PENDING ? MP_CLOSING_CANCEL : MP_CLOSING_REFUSE);
-  bool drained = drain(pool, deadline, true, false) == MP_OK;
-  if (!drained && mode != MP_SHUTDOWN_CANCEL_ALL) {
-    stop_all(pool);
-    drained = drain(pool, mp_os_deadline(GRACE_NS), true, false) == MP_OK;
+static void shut_down(mp_pool *pool, uint64_t deadline, mp_shutdown_mode mode) {
+  const mp_closing closing[] = {[MP_SHUTDOWN_FINISH] = MP_CLOSING_FINISH,
+                                [MP_SHUTDOWN_CANCEL_PENDING] = MP_CLOSING_CANCEL,
+                                [MP_SHUTDOWN_CANCEL_ALL] = MP_CLOSING_STOP};
+  close_to(pool, closing[mode]);
+  bool done = await(pool, is_quiet_or_ending, deadline);
+  if (!done && mode != MP_SHUTDOWN_CANCEL_ALL) {
+    close_to(pool, MP_CLOSING_STOP);
+    done = await(pool, is_quiet_or_ending, mp_os_deadline(GRACE_NS));
   }
-  if (!drained) {
-    mp_pool_end_running(pool);
-    mp_pool_cancel_queued(pool);
+  if (!done) {
+    mp_end_running(pool);
+    mp_cancel_queued(pool);
   }
-  unsigned stuck = join_workers(pool, deadline);
-  mp_pool_stop_timer(pool);
-  totals sum = sum_counters(pool);
-  pool->report.done = sum.ended[0] + sum.ended[1] + sum.ended[3];
-  pool->report.cancelled = sum.ended[2];
-  pool->report.stuck = stuck;
-  pool->shut_down = true;
-  mp_log_write(&pool->log, stuck > 0 ? MP_LOG_WARN : MP_LOG_INFO, "pool",
-               "shut down: %llu done, %llu cancelled, %u stuck",
-               (unsigned long long)pool->report.done, (unsigned long long)pool->report.cancelled,
-               stuck);
+  end(pool, deadline);
 }
 
 mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns, mp_shutdown_mode mode,
                            mp_shutdown_report *report) {
-  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
-  if (mp_pool_self(pool) != NULL) return MP_INVALID;
+  if (mp_pool_forked(pool)) return MP_FORKED;
+  if (mp_pool_self(pool) != NULL || (unsigned)mode > MP_SHUTDOWN_CANCEL_ALL) return MP_INVALID;
   uint64_t deadline = mp_os_deadline(timeout_ns);
+  if (!is_over(pool)) shut_down(pool, deadline, mode);
   mp_os_mutex_take(&pool->shutdown_lock);
-  if (!pool->shut_down) shut_down_locked(pool, deadline, mode);
   if (report != NULL) *report = pool->report;
   mp_os_mutex_give(&pool->shutdown_lock);
   return MP_OK;
@@ -421,39 +524,13 @@ mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns, mp_shutdown_mode 
 void mp_pool_destroy(mp_pool *pool) {
   if (pool == NULL) return;
   /* its locks may be held by threads that do not exist here */
-  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return;
+  if (mp_pool_forked(pool)) return;
   (void)!mp_pool_shutdown(pool, (uint64_t)1000000000, MP_SHUTDOWN_CANCEL_ALL, NULL);
-  /*
-  ** a task that ended on its way to the queue may lie there still, with nobody to find it, and hold
-  ** the pool
-  */
-  mp_pool_cancel_queued(pool);
+  /* a task that ended on its way to the queue may lie there still, and hold the pool */
+  mp_cancel_queued(pool);
+  if (mp_pool_is_owner(pool)) mp_scheduler_stop_owner(&pool->scheduler);
   mp_mailbox_close(pool->mailbox); /* its messages hold tasks, which hold the pool */
   mp_pool_release(pool);
-}
-
-static void free_pool(mp_pool *pool) {
-  mp_alloc alloc = pool->alloc;
-  const mp_pool_config config = pool->config;
-  mp_scheduler *scheduler = &pool->scheduler;
-  uint32_t slots = mp_load_acquire(&scheduler->slots);
-  mp_pool_cancel_queued(pool);
-  for (uint32_t i = 0; i < slots; i++)
-    mp_task_flush(pool, &mp_load_relaxed(&scheduler->worker[i])->tasks);
-  mp_scheduler_close(scheduler);
-  mp_task_flush(pool, &pool->owner_tasks);
-  if (config.closed != NULL) config.closed(config.closed_ud);
-  mp_task_close_stores(pool);
-  mp_pool_close_interrupts(pool);
-  mp_os_mutex_close(&pool->running_lock);
-  mp_os_mutex_close(&pool->shutdown_lock);
-  mp_os_mutex_close(&pool->critical);
-  mp_os_gate_close(&pool->timer_gate);
-  mp_os_mutex_close(&pool->timer_lock);
-  mp_event_close(&pool->event);
-  mp_log_close(&pool->log);
-  mp_os_fork_guard_close(&pool->fork_guard);
-  mp_alloc_free_aligned(&alloc, pool, sizeof *pool);
 }
 
 /* }====================================================== */

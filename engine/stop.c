@@ -1,41 +1,20 @@
-/*
-** stop.c - getting a body to return whose task was asked to stop.
-**
-** The ladder: asked (the flag that mp_worker_cancelled reads) -> the host's interrupt, on the
-** worker's own thread, sent again until the body is out -> if the task is over and its body is
-** still in after stuck_grace_ns, its worker is set aside: counted, and replaced.
-**
-** Whoever asks climbs the first rungs at once; the timer thread does the rest. There is no list of
-** what is to be stopped: it is what workers have in `frame`, so to look costs a step per worker,
-** and only while something is being stopped.
-**
-**   looker                          worker
-**   watched = 1     (seq)           frame = outer   (mp_pool_store_first)
-**   mp_pool_fence                   read watched    (seq)
-**   read frame      (seq)
-**
-** Either the looker sees that the frame is gone, or the worker sees that it is watched, and waits
-** for running_lock before it lets go of it. So a frame seen under the lock is alive, its task too,
-** and its worker's thread.
-*/
+#include "stop.h"
+
 #include "bug.h"
-#include "pool.h"
+#include "finish.h"
+#include "seats.h"
 
 #define TICK_MIN_NS ((uint64_t)1000000)
 #define TICK_MAX_NS ((uint64_t)50000000)
 
-static bool is_asked(const mp_pool *pool, const mp_task *task) {
-  return (mp_load_relaxed(&task->word) & MP_WORD_CANCEL) != 0 ||
-         mp_load_relaxed(&pool->closing) == MP_CLOSING_STOP;
-}
-
 /*
-** Under running_lock. True: it runs something, which from mp_pool_fence to unwatch it goes on
-** running. False: nothing that was asked to stop before, for who asks a task that runs finds its
-** frame.
+** True: the worker has a frame, and cannot drop it between mp_pool_fence and unwatch. False: it runs
+** nothing that was asked to stop before, for whoever asks a running task finds its frame.
 */
-static bool watch(mp_worker *worker) {
-  if (mp_load_acquire(&worker->frame) == NULL) return false;
+static bool watch_locked(mp_pool *pool, mp_worker *worker) MP_HOLDS(pool->running_lock) {
+  (void)pool;
+  /* seq: where nobody can fence for all, pairs with mp_frame_push as in mp_pool_store_first */
+  if (mp_load_seq(&worker->frame) == NULL) return false;
   mp_store_seq(&worker->watched, 1);
   return true;
 }
@@ -48,16 +27,16 @@ static const mp_frame *frame_of(const mp_worker *worker) {
 
 static void unwatch(mp_worker *worker) { mp_store_seq(&worker->watched, 0); }
 
-void mp_pool_await_watcher(mp_pool *pool) {
+void mp_await_watcher(mp_pool *pool) {
   if (MP_BUGGY(NOT_WATCHED)) return;
   mp_os_mutex_take(&pool->running_lock);
   mp_os_mutex_give(&pool->running_lock);
 }
 
-void mp_pool_come_back(mp_pool *pool, mp_worker *worker) {
+void mp_come_back(mp_pool *pool, mp_worker *worker) {
   if (MP_BUGGY(NEVER_BACK)) return;
-  mp_scheduler_come_back(worker);
-  mp_log_write(&pool->log, MP_LOG_INFO, "pool", "worker %u, set aside before, is back",
+  mp_seats_unmark_stuck(worker);
+  mp_log_write(&pool->log, MP_LOG_INFO, "pool", "worker %u, marked stuck before, is back",
                worker->index);
 }
 
@@ -67,153 +46,181 @@ static mp_os_meant on_interrupt(void) {
   if (worker == NULL) return MP_OS_MEANT_HOST;
   bool owner = worker == worker->scheduler->owner;
   if (owner && !mp_swap_acquire(&worker->interrupted, 0)) return MP_OS_MEANT_HOST;
-  mp_pool *pool = mp_worker_pool(worker);
-  const mp_task *task = mp_worker_task(worker);
-  if (task != NULL && is_asked(pool, task) && pool->config.worker_interrupt != NULL)
+  mp_pool *pool = mp_pool_of(worker);
+  if (mp_worker_frame(worker) != NULL && mp_is_asked(pool, mp_frame_task(worker)) &&
+      pool->config.worker_interrupt != NULL)
     pool->config.worker_interrupt(worker, worker->local, pool->config.worker_ud);
   return owner ? MP_OS_MEANT_US : MP_OS_MEANT_WHO_SENT;
 }
 
-mp_status mp_pool_open_interrupts(mp_pool *pool) {
+static uint64_t on_tick(void *pool);
+static void on_deadline(void *pool, mp_deadline *deadline);
+
+mp_status mp_stop_open(mp_pool *pool) {
+  pool->deadlines.expired = on_deadline;
+  pool->deadlines.tick = on_tick;
+  pool->deadlines.ud = pool;
   if (pool->config.worker_interrupt == NULL) return MP_OK;
   return mp_os_interrupt_open(pool->config.interrupt_signal, on_interrupt);
 }
 
-void mp_pool_close_interrupts(mp_pool *pool) {
+void mp_stop_close(mp_pool *pool) {
   if (pool->config.worker_interrupt != NULL) mp_os_interrupt_close(pool->config.interrupt_signal);
 }
 
-/* Workers that a look has set aside: one that finds no room here has its turn at the next look. */
-typedef struct aside_list {
+/* Workers that a look has marked stuck: one that finds no room here has its turn at the next look. */
+typedef struct stuck_list {
   struct {
     unsigned worker;
     uint64_t task;
   } of[8];
-  int n;
-} aside_list;
+  int n, vacant; /* vacant: seats for which a thread must be started */
+} stuck_list;
+
+static const int STUCK_LIST_MAX =
+    (int)(sizeof((stuck_list *)0)->of / sizeof *((stuck_list *)0)->of);
+
+static void interrupt(mp_pool *pool, mp_worker *worker, uint64_t now) {
+  bool sent = MP_BUGGY(SENT_ONCE) && worker->stopping_ns != now;
+  if (pool->config.worker_interrupt == NULL || sent) return;
+  mp_store_release(&worker->interrupted, 1);
+  mp_os_interrupt(worker->thread, pool->config.interrupt_signal);
+}
 
 /* What to do about the body that runs on the watched worker, which was asked to stop. */
-static void stop_body(mp_pool *pool, mp_worker *worker, const mp_task *task, uint64_t now,
-                      aside_list *aside) {
-  if (worker->stopping_id != task->id) {
-    worker->stopping_id = task->id;
+static void stop_body_locked(mp_pool *pool, mp_worker *worker, const mp_task *task, uint64_t now,
+                             stuck_list *stuck) MP_HOLDS(pool->running_lock) {
+  uint64_t id = task != NULL ? task->id : 0;
+  if (worker->stopping_id != id || worker->stopping_ns == 0) {
+    worker->stopping_id = id;
     worker->stopping_ns = now;
   }
-  bool sent = MP_BUGGY(SENT_ONCE) && worker->stopping_ns != now;
-  if (pool->config.worker_interrupt != NULL && !sent) {
-    mp_store_release(&worker->interrupted, 1);
-    mp_os_interrupt(worker->thread, pool->config.interrupt_signal);
-  }
-  if (!mp_state_is_terminal(mp_task_state(task)) ||
-      now - worker->stopping_ns < pool->config.stuck_grace_ns)
-    return;
-  if (aside->n == (int)(sizeof aside->of / sizeof *aside->of) || !mp_scheduler_set_aside(worker))
-    return;
-  aside->of[aside->n].worker = worker->index;
-  aside->of[aside->n++].task = task->id;
+  interrupt(pool, worker, now);
+  if (task == NULL || !mp_state_is_terminal(mp_task_state(task))) return;
+  if (now - worker->stopping_ns < pool->config.stuck_grace_ns || stuck->n == STUCK_LIST_MAX) return;
+  bool vacant;
+  if (!mp_seats_mark_stuck(worker, &vacant)) return;
+  stuck->vacant += vacant;
+  stuck->of[stuck->n].worker = worker->index;
+  stuck->of[stuck->n++].task = id;
 }
 
 /*
 ** Returns how long to wait before the next look at this worker, which is watched: MP_FOREVER if it
 ** runs nothing that was asked to stop.
 */
-static uint64_t look(mp_pool *pool, mp_worker *worker, uint64_t now, aside_list *aside) {
+static uint64_t look_locked(mp_pool *pool, mp_worker *worker, uint64_t now, stuck_list *stuck)
+    MP_HOLDS(pool->running_lock) {
   const mp_frame *frame = frame_of(worker);
-  if (frame != NULL && is_asked(pool, frame->task)) {
-    stop_body(pool, worker, frame->task, now, aside);
+  if (frame != NULL && mp_is_asked(pool, frame->task)) {
+    stop_body_locked(pool, worker, frame->task, now, stuck);
     uint64_t pause = (now - worker->stopping_ns) / 8;
     return pause < TICK_MIN_NS ? TICK_MIN_NS : pause > TICK_MAX_NS ? TICK_MAX_NS : pause;
   }
   for (; frame != NULL; frame = frame->outer) /* what was asked may wait for one that may go on */
-    if (is_asked(pool, frame->task)) return TICK_MAX_NS;
+    if (mp_is_asked(pool, frame->task)) return TICK_MAX_NS;
   return MP_FOREVER;
 }
 
-uint64_t mp_pool_tick(mp_pool *pool) {
+/* Looks at what all workers run; returns when to look again, MP_FOREVER: nothing is to be stopped. */
+static uint64_t tick(mp_pool *pool) {
   uint64_t now = mp_os_now(), pause = MP_FOREVER;
-  uint32_t slots = mp_load_acquire(&pool->scheduler.slots);
-  aside_list aside = {.n = 0};
+  uint32_t slots = mp_load_acquire(&pool->scheduler.seats.slots);
+  stuck_list stuck = {.n = 0, .vacant = 0};
   bool any = false;
   /* a body may begin a moment after it was looked for */
   if (mp_load_relaxed(&pool->closing) == MP_CLOSING_STOP) pause = TICK_MAX_NS;
   mp_os_mutex_take(&pool->running_lock);
-  for (uint32_t i = 0; i < slots; i++) any |= watch(mp_load_relaxed(&pool->scheduler.worker[i]));
+  for (uint32_t i = 0; i < slots; i++)
+    any |= watch_locked(pool, mp_load_relaxed(&pool->scheduler.seats.slot[i]));
   if (any) mp_pool_fence(pool); /* once for all of them */
   for (uint32_t i = 0; i < slots; i++) {
-    mp_worker *worker = mp_load_relaxed(&pool->scheduler.worker[i]);
+    mp_worker *worker = mp_load_relaxed(&pool->scheduler.seats.slot[i]);
     if (!mp_load_relaxed(&worker->watched)) continue;
-    uint64_t wanted = look(pool, worker, now, &aside);
+    uint64_t wanted = look_locked(pool, worker, now, &stuck);
     if (wanted < pause) pause = wanted;
     unwatch(worker);
   }
   mp_os_mutex_give(&pool->running_lock);
-  for (int i = 0; i < aside.n; i++)
+  for (int i = 0; i < stuck.vacant; i++) (void)mp_seats_fill(&pool->scheduler);
+  for (int i = 0; i < stuck.n; i++)
     mp_log_write(&pool->log, MP_LOG_WARN, "pool",
-                 "worker %u is set aside: its task #%llu is over but does not return",
-                 aside.of[i].worker, (unsigned long long)aside.of[i].task);
+                 "worker %u is marked stuck: its task #%llu is over but does not return",
+                 stuck.of[i].worker, (unsigned long long)stuck.of[i].task);
   return pause == MP_FOREVER ? MP_FOREVER : now + pause;
 }
 
-void mp_pool_stop_bodies(mp_pool *pool) {
-  uint64_t next = mp_pool_tick(pool);
-  if (next != MP_FOREVER) mp_pool_tick_at(pool, next);
+static uint64_t on_tick(void *pool) { return tick(pool); }
+
+static void on_deadline(void *pool, mp_deadline *deadline) {
+  mp_task *task = mp_task_of_deadline(deadline);
+  mp_end_now(pool, task, MP_STATE_TIMED_OUT);
+  mp_task_release(task); /* the deadline's */
+}
+
+void mp_stop_bodies(mp_pool *pool) {
+  uint64_t next = tick(pool);
+  if (next != MP_FOREVER) mp_deadlines_tick_at(&pool->deadlines, next);
 }
 
 int mp_cancel(mp_task *task) {
   mp_pool *pool = task->pool;
   uint32_t before;
-  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return 0;
+  if (mp_pool_forked(pool)) return 0;
   /* acquire: if it runs, its frame can be found; pairs with mp_task_start */
-  uint32_t word = mp_or_acq_rel(&task->word, MP_WORD_CANCEL);
-  if (mp_task_end(task, MP_STATE_CANCELLED, true, &before)) {
-    mp_pool_finish(pool, mp_pool_self(pool), task, before, false);
+  uint32_t word = mp_or_acq_rel(&task->word, MP_FLAG_CANCEL);
+  if (mp_task_end(task, MP_STATE_CANCELLED, true, MP_FLAG_CANCEL, &before)) {
+    mp_finish(pool, mp_pool_self(pool), task, (mp_ended){before, false, false});
     return 1;
   }
   mp_state state = mp_task_state(task);
-  /* it may be sleeping (mp_worker_sleep) */
-  if (word & MP_WORD_WAITED) mp_event_signal(&pool->event);
-  if (state == MP_STATE_RUNNING && pool->config.worker_interrupt != NULL) mp_pool_stop_bodies(pool);
+  if (word & MP_FLAG_WAITED) mp_signal_task(pool, task); /* its body may sleep, or wait */
+  if (state == MP_STATE_RUNNING && pool->config.worker_interrupt != NULL) mp_stop_bodies(pool);
   return state == MP_STATE_CANCELLED;
 }
 
-bool mp_pool_end_now(mp_pool *pool, mp_task *task, mp_state state) {
+bool mp_end_now(mp_pool *pool, mp_task *task, mp_state state) {
   uint32_t before;
-  /* before its end can be seen: what runs is asked to stop; as in mp_cancel */
-  if (!MP_BUGGY(ASKED_AFTER_END)) mp_or_acq_rel(&task->word, MP_WORD_CANCEL);
-  if (!mp_task_end(task, state, false, &before)) return false;
-  mp_pool_finish(pool, mp_pool_self(pool), task, before, false);
-  if (mp_word_state(before) == MP_STATE_RUNNING) mp_pool_stop_bodies(pool);
-  if (MP_BUGGY(ASKED_AFTER_END)) mp_or_acq_rel(&task->word, MP_WORD_CANCEL);
+  const uint32_t flags = MP_BUGGY(ASKED_AFTER_END) ? 0 : MP_FLAG_CANCEL;
+  if (MP_BUGGY(ASKED_BEFORE_END)) mp_or_acq_rel(&task->word, MP_FLAG_CANCEL);
+  MP_BUG_GAP(ASKED_BEFORE_END);
+  if (!mp_task_end(task, state, false, flags, &before)) return false;
+  mp_finish(pool, mp_pool_self(pool), task, (mp_ended){before, false, false});
+  if (mp_word_state(before) == MP_STATE_RUNNING) mp_stop_bodies(pool);
+  if (MP_BUGGY(ASKED_AFTER_END)) mp_or_acq_rel(&task->word, MP_FLAG_CANCEL);
   return true;
 }
 
 int mp_cancel_now(mp_task *task) {
   mp_pool *pool = task->pool;
-  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return 0;
-  return mp_pool_end_now(pool, task, MP_STATE_CANCELLED) ||
-         mp_task_state(task) == MP_STATE_CANCELLED;
+  if (mp_pool_forked(pool)) return 0;
+  return mp_end_now(pool, task, MP_STATE_CANCELLED) || mp_task_state(task) == MP_STATE_CANCELLED;
 }
 
-void mp_pool_end_running(mp_pool *pool) {
-  uint32_t slots = mp_load_acquire(&pool->scheduler.slots), before;
+/* Ends one task that the worker is inside of; a reference to it, or NULL: there is none. */
+static mp_task *end_one(mp_pool *pool, mp_worker *worker, uint32_t *before) {
+  mp_task *task = NULL;
+  mp_os_mutex_take(&pool->running_lock);
+  if (watch_locked(pool, worker)) {
+    mp_pool_fence(pool);
+    for (const mp_frame *frame = frame_of(worker); frame != NULL && task == NULL;
+         frame = frame->outer)
+      if (frame->task != NULL &&
+          mp_task_end(frame->task, MP_STATE_CANCELLED, false, MP_FLAG_CANCEL, before))
+        mp_task_retain(task = frame->task);
+    unwatch(worker);
+  }
+  mp_os_mutex_give(&pool->running_lock);
+  return task;
+}
+
+void mp_end_running(mp_pool *pool) {
+  uint32_t slots = mp_load_acquire(&pool->scheduler.seats.slots), before;
   for (uint32_t i = 0; i < slots; i++) {
-    mp_worker *worker = mp_load_relaxed(&pool->scheduler.worker[i]);
-    mp_task *task;
-    do {
-      task = NULL;
-      mp_os_mutex_take(&pool->running_lock);
-      if (watch(worker)) {
-        mp_pool_fence(pool);
-        const mp_frame *frame = frame_of(worker);
-        while (frame != NULL && !mp_task_end(frame->task, MP_STATE_CANCELLED, false, &before))
-          frame = frame->outer;
-        if (frame != NULL) mp_task_retain(task = frame->task);
-        unwatch(worker);
-      }
-      mp_os_mutex_give(&pool->running_lock);
-      if (task == NULL) continue;
-      mp_pool_finish(pool, NULL, task, before, false);
+    mp_worker *worker = mp_load_relaxed(&pool->scheduler.seats.slot[i]);
+    for (mp_task *task; (task = end_one(pool, worker, &before)) != NULL;) {
+      mp_finish(pool, NULL, task, (mp_ended){before, false, false});
       mp_task_release(task);
-    } while (task != NULL);
+    }
   }
 }

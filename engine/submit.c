@@ -2,15 +2,15 @@
 ** submit.c - how a task comes into the pool: admitted, counted, linked to what it depends on,
 ** queued.
 */
+#include <assert.h>
+
 #include "bug.h"
-#include "jobs.h"
+#include "finish.h"
+#include "pick.h"
+#include "task.h"
+#include "wait.h"
 
 #define BATCH_PIECE 64 /* tasks of a batch made and queued at a time */
-
-mp_status mp_pool_status(mp_pool *pool) {
-  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
-  return mp_load_relaxed(&pool->closing) != 0 ? MP_SHUTDOWN : MP_OK;
-}
 
 /*
 ** Takes n submissions back that came to nothing. Whoever drains may have seen them and must look
@@ -35,49 +35,37 @@ static mp_status enter(mp_pool *pool, mp_worker *self, uint64_t n) {
     mp_pool_store_first(pool, submitted, mp_load_relaxed(submitted) + n);
   else
     mp_add_seq(submitted, n);
-  if (mp_load_seq(&pool->closing) == 0) return MP_OK;
+  mp_closing closing = (mp_closing)mp_load_seq(&pool->closing);
+  if (closing == MP_CLOSING_NOT) return MP_OK;
+  /* what was accepted runs, so what it needs for that is accepted too */
+  if (closing == MP_CLOSING_FINISH && self != NULL && mp_worker_frame(self) != NULL) return MP_OK;
   withdraw(pool, self, n);
   return MP_SHUTDOWN;
 }
 
 /* What a task counts for: the least is itself. */
 static size_t cost(const mp_task_desc *desc) {
-  return sizeof(mp_task) + desc->arg_size + desc->held_bytes;
+  size_t own = sizeof(mp_task) + desc->arg_size;
+  return desc->held_bytes < SIZE_MAX - own ? own + desc->held_bytes : SIZE_MAX;
+}
+
+/* Have so many workers been marked stuck that no task more should come? */
+static bool too_many_are_stuck(const mp_pool *pool) {
+  unsigned max = pool->config.stuck_max;
+  return max != 0 && mp_load_relaxed(&pool->scheduler.seats.stuck) >= max;
 }
 
 mp_status mp_pool_set_limits(mp_pool *pool, const mp_limits *limits) {
   mp_status status = mp_admission_set(&pool->admission, limits);
-  if (status == MP_OK) mp_event_signal(&pool->event); /* there may be room now */
+  if (status == MP_OK)
+    mp_waitlist_signal(&pool->waitlist, mp_room_key(pool)); /* there may be room now */
   return status;
 }
 
 static void give_room(mp_pool *pool, size_t n, size_t bytes) {
   bool awaited = mp_admission_leave_queue(&pool->admission, n, bytes);
-  if (mp_admission_end(&pool->admission, n) || awaited) mp_event_signal(&pool->event);
-}
-
-void mp_pool_leave_queue(mp_pool *pool, const mp_task *task) {
-  const mp_extra *extra = mp_task_extra(task);
-  if (extra != NULL && extra->bytes != 0 &&
-      mp_admission_leave_queue(&pool->admission, 1, extra->bytes))
-    mp_event_signal(&pool->event);
-}
-
-/* A queued task is cancelled. Bare jobs are refused: somebody waits for them to run. */
-static bool cancel_job(mp_job *job, void *ud) {
-  mp_pool *pool = ud;
-  uint32_t before;
-  if (job->run != mp_pool_run_job) return false;
-  mp_task *task = mp_task_of_job(job);
-  mp_pool_leave_queue(pool, task);
-  if (mp_task_end(task, MP_STATE_CANCELLED, true, &before))
-    mp_pool_finish(pool, NULL, task, before, false);
-  mp_task_release(task);
-  return true;
-}
-
-void mp_pool_cancel_queued(mp_pool *pool) {
-  mp_scheduler_drain(&pool->scheduler, cancel_job, pool);
+  if (mp_admission_end(&pool->admission, n) || awaited)
+    mp_waitlist_signal(&pool->waitlist, mp_room_key(pool));
 }
 
 /*
@@ -86,14 +74,14 @@ void mp_pool_cancel_queued(mp_pool *pool) {
 ** closing. So one of the two finds the task.
 */
 static void cancel_if_late(mp_pool *pool) {
-  if (mp_load_seq(&pool->closing) == MP_CLOSING_STOP) mp_pool_cancel_queued(pool);
+  if (mp_load_seq(&pool->closing) == MP_CLOSING_STOP) mp_cancel_queued(pool);
 }
 
 static mp_status check_desc(mp_pool *pool, const mp_task_desc *desc) {
   if (desc->size != sizeof *desc || desc->run == NULL) return MP_INVALID;
   if (desc->after_count > INT32_MAX || desc->arg_size > INT32_MAX) return MP_INVALID;
   if (desc->arg_size > 0 && desc->arg == NULL) return MP_INVALID;
-  if (desc->mailbox != NULL && desc->mailbox->host != &pool->mailbox_host) return MP_FOREIGN;
+  if (desc->mailbox != NULL && desc->mailbox->shared != &pool->mailboxes) return MP_FOREIGN;
   if (desc->after_count > 0 && desc->after == NULL) return MP_INVALID;
   for (size_t i = 0; i < desc->after_count; i++) {
     if (desc->after[i] == NULL) return MP_INVALID;
@@ -104,13 +92,8 @@ static mp_status check_desc(mp_pool *pool, const mp_task_desc *desc) {
 
 /* A dependency that has ended already: nothing to link. */
 static void join_ended(mp_pool *pool, mp_worker *self, mp_task *task, mp_task *parent) {
-  mp_task *none = NULL;
-  uint32_t before;
-  if (mp_task_state(parent) == MP_STATE_DONE) return;
-  mp_task_retain(parent);
-  if (!mp_cas_acq_rel(&task->as.never.cause, &none, parent)) mp_task_release(parent);
-  if (mp_task_end(task, MP_STATE_FAILED, true, &before))
-    mp_pool_finish(pool, self, task, before, false);
+  if (mp_task_state(parent) == MP_STATE_DONE || !mp_task_fail_with(task, parent)) return;
+  mp_finish(pool, self, task, (mp_ended){MP_STATE_WAITING, false, false});
 }
 
 /*
@@ -127,8 +110,7 @@ static void link_after(mp_pool *pool, mp_worker *self, mp_task *task, const mp_t
     ended++;
     join_ended(pool, self, task, desc->after[i]);
   }
-  if (mp_sub_acq_rel(&task->joins, ended + 1) == ended + 1)
-    mp_pool_make_ready(pool, self, task, false);
+  if (mp_sub_acq_rel(&task->joins, ended + 1) == ended + 1) mp_make_ready(pool, self, task, false);
 }
 
 /*
@@ -184,7 +166,16 @@ static void launch(mp_pool *pool, mp_worker *self, mp_task *task, mp_task **out,
   (void)!mp_task_queue(task);
   add_handles(pool, task, out != NULL, run_here);
   if (out != NULL) *out = task;
-  mp_pool_queue(pool, self, task, false);
+  mp_queue_task(pool, self, task, false);
+}
+
+/* Errors: NOTHREAD, SHUTDOWN. */
+static mp_status arm(mp_pool *pool, mp_task *task) {
+  uint64_t at = mp_os_deadline(mp_task_extra(task)->timeout_ns);
+  mp_task_retain(task); /* for the deadline */
+  mp_status status = mp_deadlines_arm(&pool->deadlines, &mp_task_places(task)->deadline, at);
+  if (status != MP_OK) mp_sub_relaxed(&task->references, 1); /* not the last: the caller has one */
+  return status;
 }
 
 /*
@@ -198,7 +189,7 @@ static mp_status launch_linked(mp_pool *pool, mp_worker *self, mp_task *task,
   if (status != MP_OK) return status;
   add_handles(pool, task, out != NULL, run_here);
   /* armed, it may end any time */
-  if (desc->timeout_ns != 0 && (status = mp_pool_arm(pool, task)) != MP_OK) {
+  if (desc->timeout_ns != 0 && (status = arm(pool, task)) != MP_OK) {
     if (out != NULL) mp_pool_release(pool); /* not the last: the caller has one */
     free_listeners(notices);
     return status;
@@ -209,16 +200,23 @@ static mp_status launch_linked(mp_pool *pool, mp_worker *self, mp_task *task,
     link_after(pool, self, task, desc);
   } else {
     mp_store_relaxed(&task->joins, 0);
-    mp_pool_make_ready(pool, self, task, false);
+    mp_make_ready(pool, self, task, false);
   }
   return MP_OK;
 }
 
+/* The pool is full: the caller runs the task, or works until it has run. */
+static void work_until(mp_pool *pool, mp_task *task) {
+  const mp_wait_for what = {.tasks = &task, .n = 1, .works = true, .through_signals = true};
+  size_t index;
+  (void)!mp_wait_until(pool, &what, MP_FOREVER, &index);
+}
+
 mp_status mp_submit(mp_pool *pool, const mp_task_desc *desc, mp_task **out) {
-  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
+  if (mp_pool_forked(pool)) return MP_FORKED;
   mp_status status = check_desc(pool, desc);
   if (status != MP_OK) return status;
-  if (mp_load_relaxed(&pool->scheduler.stuck) >= pool->config.stuck_max) return MP_STUCK;
+  if (too_many_are_stuck(pool)) return MP_STUCK;
   mp_worker *self = mp_pool_self(pool);
   mp_task_lists *local = mp_pool_local_tasks(pool, self);
   bool counted, in_caller = false;
@@ -240,7 +238,7 @@ mp_status mp_submit(mp_pool *pool, const mp_task_desc *desc, mp_task **out) {
     goto fail_launch;
   cancel_if_late(pool);
   if (in_caller) {
-    mp_pool_work_until(pool, task);
+    work_until(pool, task);
     mp_task_release(task);
   }
   return MP_OK;
@@ -258,14 +256,14 @@ fail_enter:
 ** The next n tasks of a batch as a chain, queued but in no queue; NULL: out of memory, and none is
 ** left.
 */
-static mp_task *make_chain(mp_task_stock *stock, mp_task_desc *next, size_t stride, size_t n,
-                           mp_task **last) {
+static mp_task *make_chain(mp_task_reservation *reservation, mp_task_desc *next, size_t stride,
+                           size_t n, mp_task **last) {
   mp_task *first = NULL;
   for (size_t i = 0; i < n; i++) {
-    mp_task *task = mp_task_stock_create(stock, next);
+    mp_task *task = mp_task_reservation_create(reservation, next);
     if (task == NULL) {
       for (mp_task *made = first; made != NULL; made = first) {
-        first = mp_task_of_job(made->as.job.next);
+        first = mp_task_of_entry(made->as.entry.next);
         mp_task_discard(made, NULL);
       }
       return NULL;
@@ -276,54 +274,56 @@ static mp_task *make_chain(mp_task_stock *stock, mp_task_desc *next, size_t stri
     if (first == NULL)
       first = task;
     else
-      (*last)->as.job.next = &task->as.job;
+      (*last)->as.entry.next = &task->as.entry;
     *last = task;
-    task->as.job.next = NULL;
+    task->as.entry.next = NULL;
   }
   return first;
 }
 
 static void push_chain(mp_pool *pool, mp_worker *self, mp_task *first, mp_task *last, size_t n) {
   if (mp_task_priority(first) == 0) {
-    mp_scheduler_push_chain(&pool->scheduler, &first->as.job, &last->as.job, n);
+    mp_pick_push_chain(&pool->scheduler, &first->as.entry, &last->as.entry, n);
     return;
   }
   for (mp_task *next; first != NULL; first = next) {
-    next = mp_task_of_job(first->as.job.next);
-    mp_pool_queue(pool, self, first, false);
+    next = mp_task_of_entry(first->as.entry.next);
+    mp_queue_task(pool, self, first, false);
   }
 }
 
 mp_status mp_submit_batch(mp_pool *pool, const mp_task_desc *desc, size_t n, size_t stride,
                           mp_task **tasks) {
-  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
+  if (mp_pool_forked(pool)) return MP_FORKED;
   if (n == 0) return MP_OK;
   if (desc->after_count != 0 || desc->timeout_ns != 0 || desc->done != NULL ||
       desc->notify != NULL || desc->progress != NULL)
     return MP_INVALID;
   mp_status status = check_desc(pool, desc);
   if (status != MP_OK) return status;
-  if (mp_load_relaxed(&pool->scheduler.stuck) >= pool->config.stuck_max) return MP_STUCK;
+  if (too_many_are_stuck(pool)) return MP_STUCK;
   bool counted;
   if (n > SIZE_MAX / cost(desc)) return MP_NOMEM;
   if ((status = mp_admit(&pool->admission, n, n * cost(desc), &counted)) != MP_OK) return status;
   mp_worker *self = mp_pool_self(pool);
   mp_task_desc next = *desc;
-  mp_task_stock stock;
+  mp_task_reservation reservation;
   status = MP_NOMEM;
-  if (!mp_task_stock_open(&stock, pool, desc, counted ? cost(desc) : 0, n)) goto fail_stock;
+  if (!mp_task_reservation_open(&reservation, pool, desc, counted ? cost(desc) : 0, n))
+    goto fail_reservation;
   if ((status = enter(pool, self, n)) != MP_OK) goto fail_enter;
   uint64_t id = mp_add_relaxed(&pool->next_id, n);
   /* in pieces, so that the first run while the next are made; where one might fail, all or none */
-  size_t piece = stock.store != NULL && n > BATCH_PIECE ? BATCH_PIECE : n;
+  size_t piece = reservation.store != NULL && n > BATCH_PIECE ? BATCH_PIECE : n;
   for (size_t i = 0; i < n;) {
-    mp_task *last, *first = make_chain(&stock, &next, stride, n - i < piece ? n - i : piece, &last);
+    mp_task *last,
+        *first = make_chain(&reservation, &next, stride, n - i < piece ? n - i : piece, &last);
     if (first == NULL) {
       status = MP_NOMEM;
       goto fail_tasks;
     }
     size_t begin = i;
-    for (mp_task *task = first; task != NULL; task = mp_task_of_job(task->as.job.next), i++) {
+    for (mp_task *task = first; task != NULL; task = mp_task_of_entry(task->as.entry.next), i++) {
       task->id = ++id;
       if (tasks == NULL) continue;
       add_handles(pool, task, true, false);
@@ -331,29 +331,15 @@ mp_status mp_submit_batch(mp_pool *pool, const mp_task_desc *desc, size_t n, siz
     }
     push_chain(pool, self, first, last, i - begin);
   }
-  mp_task_stock_close(&stock);
+  mp_task_reservation_close(&reservation);
   cancel_if_late(pool);
   return MP_OK;
 
 fail_tasks:
   withdraw(pool, self, n);
 fail_enter:
-  mp_task_stock_close(&stock);
-fail_stock:
+  mp_task_reservation_close(&reservation);
+fail_reservation:
   if (counted) give_room(pool, n, n * cost(desc));
   return status;
-}
-
-mp_status mp_pool_enter(mp_pool *pool, mp_worker *self) {
-  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
-  mp_status status = enter(pool, self, 1);
-  if (status == MP_OK) mp_pool_count(pool, self, started);
-  return status;
-}
-
-void mp_pool_leave(mp_pool *pool, mp_worker *self) {
-  mp_pool_count(pool, self, returned);
-  mp_pool_count(pool, self, ended[MP_STATE_DONE - MP_STATE_DONE]);
-  mp_pool_count(pool, self, settled);
-  if (self == NULL) mp_pool_tell_drainers(pool);
 }

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "bug.h"
-#include "pool.h"
 
 /*
 ** {======================================================
@@ -16,7 +15,8 @@
 #define SMALL_ARG 112
 #define LARGE_ARG 128 /* with any task */
 #define ALIGN ((size_t)16)
-#define IDS 64 /* that a thread takes at a time */
+#define IDS 64      /* that a thread takes at a time */
+#define RELEASES 64 /* of the pool, that a worker makes at a time */
 
 /* What a task with mp_extra takes without its argument, which begins there. */
 static size_t arg_at(bool places) {
@@ -87,8 +87,7 @@ static bool needs_extra(const mp_task_desc *desc, size_t bytes) {
 
 static mp_task *init_bare(mp_pool *pool, mp_task *task, const mp_task_desc *desc, uint32_t word) {
   /* field by field: a memset of the whole costs a fifth of an empty task */
-  task->as.job.run = mp_pool_run_job;
-  task->as.job.kind = 0;
+  task->as.entry.run = pool->run_task;
   mp_store_relaxed(&task->as.never.cause, NULL);
   mp_store_relaxed(&task->word, word);
   mp_store_relaxed(&task->references, 1);
@@ -128,7 +127,8 @@ static bool init_extra(mp_task *task, const mp_task_desc *desc, size_t bytes, si
   if (desc->flags & MP_TASK_TIMED) extra->submitted_ns = mp_os_now();
   extra->done = desc->done;
   extra->bytes = bytes;
-  mp_store_relaxed(&extra->counted, bytes != 0);
+  mp_store_relaxed(&extra->counted,
+                   bytes == 0 ? 0 : MP_COUNTED_TASK | (desc->done != NULL ? MP_COUNTED_NEWS : 0));
   extra->priority = desc->priority;
   if (desc->arg_size > 0) {
     task->arg = (char *)task + arg_at(has_places(desc));
@@ -142,7 +142,7 @@ static mp_task *create_with_extra(mp_pool *pool, const mp_task_desc *desc, size_
   size_t size = size_with_extra(desc);
   mp_task *task = get_memory(pool, local, size);
   if (task == NULL) return NULL;
-  if (init_extra(init_bare(pool, task, desc, MP_STATE_WAITING | MP_WORD_EXTRA), desc, bytes, size))
+  if (init_extra(init_bare(pool, task, desc, MP_STATE_WAITING | MP_FLAG_EXTRA), desc, bytes, size))
     return task;
   put_memory(pool, local, task, size);
   return NULL;
@@ -155,42 +155,47 @@ mp_task *mp_task_create(mp_pool *pool, const mp_task_desc *desc, size_t bytes,
   return bare == NULL ? NULL : init_bare(pool, bare, desc, MP_STATE_WAITING);
 }
 
-bool mp_task_stock_open(mp_task_stock *stock, mp_pool *pool, const mp_task_desc *desc, size_t bytes,
-                        size_t n) {
+bool mp_task_reservation_open(mp_task_reservation *reservation, mp_pool *pool,
+                              const mp_task_desc *desc, size_t bytes, size_t n) {
   bool more = needs_extra(desc, bytes);
-  stock->pool = pool;
-  stock->bytes = bytes;
+  reservation->pool = pool;
+  reservation->bytes = bytes;
   int i = more ? store_for(pool, size_with_extra(desc)) : 0;
-  stock->store = i < MP_TASK_SIZES ? &pool->stores[i] : NULL;
-  stock->promised = n;
-  stock->at = stock->count = 0;
-  return stock->store == NULL || mp_store_promise(stock->store, n);
+  reservation->store = i < MP_TASK_SIZES ? &pool->stores[i] : NULL;
+  reservation->promised = n;
+  reservation->at = reservation->count = 0;
+  return reservation->store == NULL || mp_store_promise(reservation->store, n);
 }
 
-static void *fetch(mp_task_stock *stock) {
-  if (stock->at == stock->count) {
-    stock->at = 0;
-    stock->count = stock->promised < MP_STORE_BATCH ? (unsigned)stock->promised : MP_STORE_BATCH;
-    stock->promised -= stock->count;
-    mp_store_keep_promise(stock->store, stock->block, stock->count);
+static void *fetch(mp_task_reservation *reservation) {
+  if (reservation->at == reservation->count) {
+    reservation->at = 0;
+    reservation->count =
+        reservation->promised < MP_STORE_BATCH ? (unsigned)reservation->promised : MP_STORE_BATCH;
+    reservation->promised -= reservation->count;
+    mp_store_keep_promise(reservation->store, reservation->block, reservation->count);
   }
-  return stock->block[stock->at++];
+  return reservation->block[reservation->at++];
 }
 
-mp_task *mp_task_stock_create(mp_task_stock *stock, const mp_task_desc *desc) {
-  if (stock->store == NULL) return create_with_extra(stock->pool, desc, stock->bytes, NULL);
-  mp_task *task = fetch(stock);
-  bool more = stock->store != &stock->pool->stores[0];
-  init_bare(stock->pool, task, desc, more ? MP_STATE_WAITING | MP_WORD_EXTRA : MP_STATE_WAITING);
+mp_task *mp_task_reservation_create(mp_task_reservation *reservation, const mp_task_desc *desc) {
+  if (reservation->store == NULL)
+    return create_with_extra(reservation->pool, desc, reservation->bytes, NULL);
+  mp_task *task = fetch(reservation);
+  bool more = reservation->store != &reservation->pool->stores[0];
+  init_bare(reservation->pool, task, desc,
+            more ? MP_STATE_WAITING | MP_FLAG_EXTRA : MP_STATE_WAITING);
   /* cannot fail: it has no dependencies */
-  if (more) (void)!init_extra(task, desc, stock->bytes, size_with_extra(desc));
+  if (more) (void)!init_extra(task, desc, reservation->bytes, size_with_extra(desc));
   return task;
 }
 
-void mp_task_stock_close(mp_task_stock *stock) {
-  if (stock->store == NULL) return;
-  while (stock->at < stock->count) mp_store_put(stock->store, NULL, stock->block[stock->at++]);
-  if (stock->promised > 0) mp_store_withdraw_promise(stock->store, stock->promised);
+void mp_task_reservation_close(mp_task_reservation *reservation) {
+  if (reservation->store == NULL) return;
+  while (reservation->at < reservation->count)
+    mp_store_put(reservation->store, NULL, reservation->block[reservation->at++]);
+  if (reservation->promised > 0)
+    mp_store_withdraw_promise(reservation->store, reservation->promised);
 }
 
 static void free_memory(mp_task *task, mp_task_lists *local) {
@@ -222,7 +227,22 @@ void mp_task_discard(mp_task *task, mp_task_lists *local) {
   free_memory(task, local);
 }
 
-void mp_task_retain(mp_task *task) { mp_add_relaxed(&task->references, 1); }
+void mp_task_retain(mp_task *task) {
+  uint32_t before = mp_add_relaxed(&task->references, 1);
+  assert(before > 0 && before < UINT32_MAX);
+  (void)before;
+}
+
+/* A worker gives its references to the pool back many at a time: the owner counts up there for each
+   handle. */
+static void release_pool(mp_pool *pool, mp_worker *self) {
+  if (self == NULL || self == pool->scheduler.owner) {
+    mp_pool_release(pool);
+  } else if (++self->tasks.pool_releases == RELEASES) {
+    self->tasks.pool_releases = 0;
+    mp_pool_release_many(pool, RELEASES);
+  }
+}
 
 void mp_task_release(mp_task *task) {
   while (task != NULL) {
@@ -230,18 +250,20 @@ void mp_task_release(mp_task *task) {
     ** acq_rel: all use is over before it is freed. The only one needs no locked instruction to see
     ** that
     */
-    if (!mp_task_is_sole(task) && mp_sub_acq_rel(&task->references, 1) != 1) return;
+    if (!mp_task_is_exclusive(task) && mp_sub_acq_rel(&task->references, 1) != 1) return;
     mp_pool *pool = task->pool;
     mp_worker *self = mp_pool_self(pool);
-    if (!mp_os_fork_guard_ok(&pool->fork_guard)) return; /* the store's lock may be held for ever */
+    if (mp_pool_forked(pool)) return; /* the store's lock may be held for ever */
     mp_task_drop_arg(task);
     mp_task_drop_result(task);
     if (mp_load_relaxed(&task->progress) != NULL) free_progress(task);
-    mp_task *cause = mp_load_relaxed(&task->as.never.cause);
+    mp_task *cause = mp_load_relaxed(&task->word) & MP_FLAG_CAUSE
+                         ? mp_load_relaxed(&task->as.never.cause)
+                         : NULL;
     bool counted = task->own & MP_OWN_POOL;
     free_memory(task, mp_pool_local_tasks(pool, self));
     task = cause; /* a chain of failures is released without recursion */
-    if (counted) mp_pool_release_task(pool, self);
+    if (counted) release_pool(pool, self);
   }
 }
 
@@ -253,20 +275,39 @@ void mp_task_release(mp_task *task) {
 ** =======================================================
 */
 
-bool mp_task_end(mp_task *task, mp_state state, bool unstarted, uint32_t *before) {
+bool mp_task_end(mp_task *task, mp_state state, bool unstarted, uint32_t flags, uint32_t *before) {
   uint32_t word = mp_load_relaxed(&task->word);
+  assert(mp_state_is_terminal(state));
   do {
     mp_state now = mp_word_state(word);
     if (mp_state_is_terminal(now) || (unstarted && now == MP_STATE_RUNNING)) return false;
     MP_BUG_GAP(END_CHECKED_THEN_SET);
     if (MP_BUGGY(END_CHECKED_THEN_SET)) {
-      mp_store_release(&task->word, (word & ~MP_WORD_STATE) | state);
+      mp_store_release(&task->word, (word & ~MP_STATE_MASK) | state | flags);
       break;
     }
     /* release: publishes result, status and cause; pairs with acquire in mp_task_state */
-  } while (!mp_cas_acq_rel(&task->word, &word, (word & ~MP_WORD_STATE) | state));
+  } while (!mp_cas_acq_rel(&task->word, &word, (word & ~MP_STATE_MASK) | state | flags));
   *before = word;
   return true;
+}
+
+bool mp_task_fail_with(mp_task *task, mp_task *parent) {
+  mp_task *none = NULL;
+  uint32_t before;
+  bool early =
+      MP_BUGGY(CAUSE_AFTER_END) && mp_task_end(task, MP_STATE_FAILED, true, MP_FLAG_CAUSE, &before);
+  MP_BUG_GAP(CAUSE_AFTER_END);
+  mp_task_retain(parent);
+  /* the cause is set before the state that makes it readable */
+  bool named = mp_cas_acq_rel(&task->as.never.cause, &none, parent);
+  bool ended = mp_task_end(task, MP_STATE_FAILED, true, MP_FLAG_CAUSE, &before);
+  assert(!ended || mp_word_state(before) == MP_STATE_WAITING);
+  /* it had been ended otherwise: nobody will ask why */
+  bool unread = !(mp_load_acquire(&task->word) & MP_FLAG_CAUSE);
+  if (named && unread) mp_store_relaxed(&task->as.never.cause, NULL);
+  if (!named || unread) mp_task_release(parent);
+  return ended || early;
 }
 
 mp_state mp_task_state(const mp_task *task) { return mp_word_state(mp_load_acquire(&task->word)); }
@@ -274,8 +315,7 @@ mp_state mp_task_state(const mp_task *task) { return mp_word_state(mp_load_acqui
 mp_status mp_task_status(const mp_task *task) {
   switch (mp_task_state(task)) {
     case MP_STATE_FAILED:
-      return mp_load_relaxed(&task->as.never.cause) != NULL ? MP_DEPENDENCY
-                                                            : (mp_status)task->status;
+      return mp_load_relaxed(&task->word) & MP_FLAG_CAUSE ? MP_DEPENDENCY : (mp_status)task->status;
     case MP_STATE_CANCELLED: return MP_CANCELLED;
     case MP_STATE_TIMED_OUT: return MP_TIMEOUT;
     default: return MP_OK;
@@ -300,11 +340,13 @@ void *mp_task_result(const mp_task *task) {
 }
 
 mp_task *mp_task_cause(const mp_task *task) {
-  return mp_task_state(task) == MP_STATE_FAILED ? mp_load_relaxed(&task->as.never.cause) : NULL;
+  /* acquire: pairs with mp_task_fail_with */
+  bool has = mp_load_acquire(&task->word) & MP_FLAG_CAUSE;
+  return has ? mp_load_relaxed(&task->as.never.cause) : NULL;
 }
 
 int mp_task_cancel_requested(const mp_task *task) {
-  return (mp_load_relaxed(&task->word) & MP_WORD_CANCEL) != 0;
+  return (mp_load_relaxed(&task->word) & MP_FLAG_CANCEL) != 0;
 }
 
 void mp_task_times(const mp_task *task, uint64_t *queued_ns, uint64_t *run_ns) {
@@ -320,6 +362,15 @@ void mp_task_times(const mp_task *task, uint64_t *queued_ns, uint64_t *run_ns) {
 }
 
 /* }====================================================== */
+
+void mp_task_leave_limits(mp_task *task, uint32_t part) {
+  mp_pool *pool = task->pool;
+  mp_extra *extra = mp_task_extra(task);
+  if (extra == NULL || extra->bytes == 0) return;
+  /* acq_rel: whoever takes the last part has seen the others go */
+  if (mp_and_acq_rel(&extra->counted, ~part) != part) return;
+  if (mp_admission_end(&pool->admission, 1)) mp_waitlist_signal(&pool->waitlist, mp_room_key(pool));
+}
 
 /*
 ** {======================================================
@@ -355,10 +406,12 @@ static void deliver_notice(mp_message *message, bool discarded) {
   mp_notice *notice = (mp_notice *)message;
   mp_task *task = notice->task;
   if (!discarded) mark_told(task, notice->mailbox);
-  if (notice->notify != NULL)
+  if (notice->notify != NULL) {
     notice->notify(discarded ? NULL : task, mp_task_state(task), notice->ud);
-  else if (!discarded)
-    mp_task_extra(task)->done(task, mp_task_state(task), task->arg);
+  } else {
+    if (!discarded) mp_task_extra(task)->done(task, mp_task_state(task), task->arg);
+    mp_task_leave_limits(task, MP_COUNTED_NEWS);
+  }
   mp_notice_free(notice);
 }
 
@@ -380,7 +433,7 @@ mp_status mp_notice_create(mp_task *task, mp_mailbox *mailbox, mp_notify *notify
 void mp_notice_free(mp_notice *notice) {
   mp_mailbox *mailbox = notice->mailbox;
   mp_task *task = notice->task;
-  mp_alloc_free(mailbox->host->alloc, notice, sizeof *notice);
+  mp_alloc_free(mailbox->shared->alloc, notice, sizeof *notice);
   mp_task_release(task);
   mp_mailbox_release(mailbox);
 }
@@ -394,7 +447,7 @@ void mp_notice_post(mp_notice *notice, mp_task *task) {
 mp_status mp_task_notify(mp_task *task, mp_mailbox *mailbox, mp_notify *notify, void *ud) {
   mp_notice *notice;
   if (mp_mailbox_forked(mailbox)) return MP_FORKED;
-  if (mailbox->host != &task->pool->mailbox_host) return MP_FOREIGN;
+  if (mailbox->shared != &task->pool->mailboxes) return MP_FOREIGN;
   mp_status status = mp_notice_create(task, mailbox, notify, ud, &notice);
   if (status != MP_OK) return status;
   if (MP_BUGGY(TOLD_TOO_SOON) || !mp_task_link(task, &notice->link)) mp_notice_post(notice, task);
@@ -459,7 +512,7 @@ static mp_status get_progress(mp_task *task, mp_progress_state **state) {
 
 mp_status mp_task_report(mp_task *task, double progress, const char *note, size_t note_length) {
   if (!(progress >= 0 && progress <= 1)) return MP_INVALID; /* also NaN */
-  if (!mp_os_fork_guard_ok(&task->pool->fork_guard)) return MP_FORKED;
+  if (mp_pool_forked(task->pool)) return MP_FORKED;
   if (note == NULL) note_length = 0;
   if (mp_state_is_terminal(mp_task_state(task))) return MP_OK;
   mp_progress_state *state;
@@ -474,7 +527,7 @@ mp_status mp_task_report(mp_task *task, double progress, const char *note, size_
 
 mp_status mp_task_on_progress(mp_task *task, mp_mailbox *mailbox, mp_progress *progress, void *ud) {
   if (mp_mailbox_forked(mailbox)) return MP_FORKED;
-  if (mailbox->host != &task->pool->mailbox_host) return MP_FOREIGN;
+  if (mailbox->shared != &task->pool->mailboxes) return MP_FOREIGN;
   mp_progress_state *state;
   mp_status status = get_progress(task, &state);
   if (status != MP_OK) return status;

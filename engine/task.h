@@ -1,6 +1,6 @@
 /*
-** task.h - one task: its state, references, successors, result, progress. Who decides when it moves
-** is pool.c.
+** task.h - one task: its state, references, successors, result, progress. When it moves is decided
+** above: finish.c, stop.c, run.c, submit.c.
 **
 ** The state word holds the state and its flags, and is only changed by compare-and-swap or
 ** fetch-or:
@@ -15,7 +15,7 @@
 ** References: one for the engine from submit on, one per handle, one per message, timer and thread
 ** that works on it. The engine's reference belongs to the join counter until that reaches zero,
 ** then to the queue, then to the worker. If it is the only one, whoever holds it has the task to
-** itself (sole) and changes it without locked instructions: nobody else can find it, but through
+** itself (exclusive) and changes it without locked instructions: nobody else can find it, but through
 ** the frame of the worker that runs it (stop.c).
 **
 ** A task is two cache lines. What most tasks do without stands behind it, in mp_extra, or in memory
@@ -27,17 +27,16 @@
 #include <stdbool.h>
 
 #include "bug.h"
-#include "inbox.h"
-#include "mailbox.h"
-#include "makeparallel.h"
-#include "store.h"
+#include "parts.h"
 
-#define MP_WORD_STATE 7u   /* mask: an mp_state */
-#define MP_WORD_WAITED 8u  /* somebody waits: whoever ends the task signals the pool's event */
-#define MP_WORD_CANCEL 16u /* asked to stop */
-#define MP_WORD_EXTRA 32u  /* constant: there is an mp_extra */
+/* The word: an mp_state and flags. */
+#define MP_STATE_MASK 7u
+#define MP_FLAG_WAITED 8u  /* somebody waits: whoever ends the task, or cancels it, signals */
+#define MP_FLAG_CANCEL 16u /* asked to stop */
+#define MP_FLAG_EXTRA 32u  /* constant: there is an mp_extra */
+#define MP_FLAG_CAUSE 64u  /* it has failed with a dependency, its cause */
 
-/* An entry of a task's successor list. Lives in the successor (tasks) or in a message (notices). */
+/* A link of a task's successor list. Lives in the successor (tasks) or in a message (notices). */
 typedef struct mp_link mp_link;
 struct mp_link {
   mp_link *next;
@@ -86,8 +85,7 @@ enum {                   /* mp_task.own */
 */
 typedef struct mp_extra {
   _Atomic uint64_t started_ns, ended_ns;
-  _Atomic uint32_t counted; /* atomic: it counts among the pool's tasks still */
-  bool armed;               /* guarded by pool->timer_lock */
+  _Atomic uint32_t counted; /* atomic: MP_COUNTED_...; while any is left, it counts in the limits */
   /* constant after submit */
   uint64_t timeout_ns;   /* 0: none */
   uint64_t submitted_ns; /* 0 without MP_TASK_TIMED */
@@ -101,19 +99,19 @@ typedef struct mp_extra {
 
 /* And behind that, with a priority or a deadline. */
 typedef struct mp_places {
-  mp_heap_node timer; /* first: mp_task_of_timer; guarded by pool->timer_lock */
-  mp_order order;     /* while queued */
+  mp_deadline deadline; /* first: mp_task_of_deadline */
+  mp_order order;       /* while queued */
 } mp_places;
 
 struct mp_task {
   union {
-    mp_job job; /* while queued; its `next` also while an ended task waits to be finished */
+    mp_entry entry; /* while queued; `next` also while an ended task waits to be finished */
     struct {
-      void (*run_)(mp_worker *worker, mp_job *job);
-      mp_job *next_;
+      void (*run_)(mp_worker *worker, mp_entry *entry);
+      mp_entry *next_;
       /*
-      ** the dependency that failed: then it is never queued, so the same bits may be job's done and
-      ** kind, all 0
+      ** With MP_FLAG_CAUSE, the dependency that failed: a reference. It lies where entry.prev does,
+      ** for such a task was never queued.
       */
       mp_task *_Atomic cause;
     } never;
@@ -146,13 +144,15 @@ struct mp_task {
 
 _Static_assert(sizeof(void *) != 8 || sizeof(mp_task) == 128, "two cache lines");
 
-#define mp_task_of_job(job) ((mp_task *)(job))
-#define mp_task_of_timer(node) ((mp_task *)(void *)((mp_extra *)(void *)(node)-1) - 1)
+#define mp_task_of_entry(entry) ((mp_task *)(entry))
+static inline mp_task *mp_task_of_deadline(mp_deadline *deadline) {
+  return (mp_task *)(void *)((mp_extra *)(void *)deadline - 1) - 1;
+}
 
-static inline mp_state mp_word_state(uint32_t word) { return (mp_state)(word & MP_WORD_STATE); }
+static inline mp_state mp_word_state(uint32_t word) { return (mp_state)(word & MP_STATE_MASK); }
 
 static inline mp_extra *mp_task_extra(const mp_task *task) {
-  return mp_load_relaxed(&task->word) & MP_WORD_EXTRA ? (mp_extra *)(task + 1) : NULL;
+  return mp_load_relaxed(&task->word) & MP_FLAG_EXTRA ? (mp_extra *)(task + 1) : NULL;
 }
 
 static inline mp_places *mp_task_places(const mp_task *task) {
@@ -163,7 +163,7 @@ static inline mp_places *mp_task_places(const mp_task *task) {
 ** For whoever holds the engine's reference. acquire: pairs with mp_task_release by those who held
 ** the others
 */
-static inline bool mp_task_is_sole(const mp_task *task) {
+static inline bool mp_task_is_exclusive(const mp_task *task) {
   return mp_load_acquire(&task->references) == 1;
 }
 
@@ -189,32 +189,33 @@ MP_CHECKED mp_task *mp_task_create(mp_pool *pool, const mp_task_desc *desc, size
 ** Tasks like one another, one after the other: if they fit into blocks, their memory is certain
 ** from the beginning.
 */
-typedef struct mp_task_stock {
+typedef struct mp_task_reservation {
   mp_pool *pool;
   size_t bytes;
   mp_store *store; /* NULL: each is allocated when it is created, and that may fail */
   size_t promised; /* of them, not fetched yet */
   unsigned at, count;
   void *block[MP_STORE_BATCH];
-} mp_task_stock;
+} mp_task_reservation;
 /* False: out of memory. `desc` as in mp_task_create. */
-MP_CHECKED bool mp_task_stock_open(mp_task_stock *stock, mp_pool *pool, const mp_task_desc *desc,
-                                   size_t bytes, size_t n);
-MP_CHECKED mp_task *mp_task_stock_create(mp_task_stock *stock, const mp_task_desc *desc);
+MP_CHECKED bool mp_task_reservation_open(mp_task_reservation *reservation, mp_pool *pool,
+                                         const mp_task_desc *desc, size_t bytes, size_t n);
+MP_CHECKED mp_task *mp_task_reservation_create(mp_task_reservation *reservation,
+                                               const mp_task_desc *desc);
 /* Gives back what was not used. */
-void mp_task_stock_close(mp_task_stock *stock);
+void mp_task_reservation_close(mp_task_reservation *reservation);
 
 /* Frees a task that was never submitted; arg stays the caller's. */
 void mp_task_discard(mp_task *task, mp_task_lists *local);
 
-static inline bool mp_task_move(mp_task *task, mp_state from, mp_state to, bool sole,
+static inline bool mp_task_move(mp_task *task, mp_state from, mp_state to, bool exclusive,
                                 uint32_t *before) {
-  const uint32_t kept = MP_BUGGY(FLAGS_LOST) ? MP_WORD_EXTRA : ~MP_WORD_STATE;
+  const uint32_t kept = MP_BUGGY(FLAGS_LOST) ? MP_FLAG_EXTRA : ~MP_STATE_MASK;
   *before = mp_load_relaxed(&task->word);
   do {
     if (mp_word_state(*before) != from) return false;
-    MP_BUG_GAP(SOLE_GUESSED);
-    if (sole) return mp_store_relaxed(&task->word, (*before & kept) | to), true;
+    MP_BUG_GAP(EXCLUSIVE_GUESSED);
+    if (exclusive) return mp_store_relaxed(&task->word, (*before & kept) | to), true;
   } while (!mp_cas_acq_rel(&task->word, before, (*before & kept) | to));
   return true;
 }
@@ -222,43 +223,51 @@ static inline bool mp_task_move(mp_task *task, mp_state from, mp_state to, bool 
 /* waiting -> queued; false if it was ended meanwhile. */
 MP_CHECKED static inline bool mp_task_queue(mp_task *task) {
   uint32_t before;
-  return mp_task_move(task, MP_STATE_WAITING, MP_STATE_QUEUED, mp_task_is_sole(task), &before);
+  return mp_task_move(task, MP_STATE_WAITING, MP_STATE_QUEUED, mp_task_is_exclusive(task), &before);
 }
 
 /*
 ** queued -> running; false likewise, or if somebody else runs it. *asked: it was asked to stop just
 ** before.
 */
-MP_CHECKED static inline bool mp_task_start(mp_task *task, bool sole, bool *asked) {
+MP_CHECKED static inline bool mp_task_start(mp_task *task, bool exclusive, bool *asked) {
   uint32_t before;
-  if (!mp_task_move(task, MP_STATE_QUEUED, MP_STATE_RUNNING, sole, &before)) return false;
-  *asked = (before & MP_WORD_CANCEL) != 0;
+  if (!mp_task_move(task, MP_STATE_QUEUED, MP_STATE_RUNNING, exclusive, &before)) return false;
+  *asked = (before & MP_FLAG_CANCEL) != 0;
   return true;
 }
 
 /*
 ** To a terminal state; true for the one caller who did it, with the word as it was in *before.
-** `unstarted`: not if it runs.
+** unstarted: not if it runs. `flags` are set in the same moment: with MP_FLAG_CANCEL its body is
+** asked to stop no sooner than the end can be seen, and no later.
 */
-MP_CHECKED bool mp_task_end(mp_task *task, mp_state state, bool unstarted, uint32_t *before);
+MP_CHECKED bool mp_task_end(mp_task *task, mp_state state, bool unstarted, uint32_t flags,
+                            uint32_t *before);
+/* Fails a task that waits for `parent`, which has ended otherwise than done; true as above. */
+MP_CHECKED bool mp_task_fail_with(mp_task *task, mp_task *parent);
 /* The same for whoever has it to itself. */
-MP_CHECKED static inline bool mp_task_end_sole(mp_task *task, mp_state state, uint32_t *before) {
+MP_CHECKED static inline bool mp_task_end_exclusive(mp_task *task, mp_state state,
+                                                    uint32_t *before) {
   *before = mp_load_relaxed(&task->word);
   if (mp_state_is_terminal(mp_word_state(*before))) return false;
   /* pairs with mp_task_state, of who gets it from a notice */
-  mp_store_release(&task->word, (*before & ~MP_WORD_STATE) | state);
+  mp_store_release(&task->word, (*before & ~MP_STATE_MASK) | state);
   return true;
 }
+
+/* A part of what it counts for is over; once for each part, or more often. */
+void mp_task_leave_limits(mp_task *task, uint32_t part);
 
 /* Adds to the successor list; false when it is closed: the task is terminal. */
 MP_CHECKED bool mp_task_link(mp_task *task, mp_link *link);
 /* Closes the list and returns it, oldest entry first. Once, by whoever ended the task. */
-static inline mp_link *mp_task_close_links(mp_task *task, bool sole) {
-  mp_link *newest = sole ? mp_load_relaxed(&task->successors)
-                         : mp_swap_acq_rel(&task->successors, MP_LINKS_CLOSED),
+static inline mp_link *mp_task_close_links(mp_task *task, bool exclusive) {
+  mp_link *newest = exclusive ? mp_load_relaxed(&task->successors)
+                              : mp_swap_acq_rel(&task->successors, MP_LINKS_CLOSED),
           *oldest = NULL;
   /* pairs with mp_task_link, of who gets the task from a notice */
-  if (sole) mp_store_release(&task->successors, MP_LINKS_CLOSED);
+  if (exclusive) mp_store_release(&task->successors, MP_LINKS_CLOSED);
   while (newest != NULL) {
     mp_link *next = newest->next;
     newest->next = oldest;

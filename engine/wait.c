@@ -1,358 +1,472 @@
-/*
-** wait.c - waiting for tasks, and what a running task can ask.
-*/
-#include <assert.h>
+#include "wait.h"
+
+#include <limits.h>
 
 #include "bug.h"
-#include "pool.h"
+#include "pick.h"
+#include "run.h"
+#include "scheduler.h"
+#include "seats.h"
+#include "spin.h"
+#include "stop.h"
 
 #define MEMORY_LOOK_NS ((uint64_t)10000000) /* between two looks of who waits for memory */
-/* C stack a task may need; more must be left to run one in place */
+/* C stack that what runs on top of a waiter may need; more must be left for it. */
 #define STACK_RESERVE ((size_t)512 * 1024)
+#define SCAN_MAX \
+  16 /* a change at one of more tasks wakes whoever waits for them without a search */
 
 /*
 ** {======================================================
-** Waiting
+** What is waited for
 ** =======================================================
 */
 
-static mp_pool *pool_of(const mp_worker *worker) {
-  return (mp_pool *)((char *)worker->scheduler - offsetof(mp_pool, scheduler));
+typedef struct waiting {
+  mp_waiter entry; /* first: concerns() gets it */
+  mp_pool *pool;
+  const mp_wait_for *what;
+  uint64_t deadline, taken; /* taken: mailbox->taken when the wait began */
+  size_t *index;
+  mp_worker *self; /* the worker of this pool that waits, or NULL */
+  mp_parker own;   /* where a thread sleeps that is no worker of this pool */
+  /* what may run on this stack: see wait.h */
+  bool runs;   /* anything at all */
+  bool others; /* more than what is waited for: what has at least this priority */
+  int floor;
+  uintptr_t group;    /* pieces of this group; 0: none */
+  bool seated;        /* there is a seat to give */
+  bool gave;          /* it has been given: nothing more runs on this stack */
+  bool interruptible; /* a signal handler that has run ends the wait */
+  bool listed;        /* it stands in the waitlist, its marks are set */
+} waiting;
+
+static bool has_room(const mp_wait_for *what) {
+  return mp_load_relaxed(&what->room->closing) != MP_CLOSING_NOT ||
+         mp_admission_has_room(&what->room->admission, what->room_bytes);
 }
 
-typedef struct wait_set {
-  mp_task *const *tasks;
-  size_t n;
-  mp_mailbox *mailbox;
-  /* whose running task's being asked to stop ends the wait; or NULL */
-  const mp_worker *cancellable;
-  mp_pool *room;     /* the pool in which room is waited for, or NULL */
-  size_t room_bytes; /* for a task of so many */
-  /*
-  ** mailbox->taken when the wait began: what runs in place on this thread may take the news that is
-  ** waited for
-  */
-  uint64_t taken;
-} wait_set;
+static bool has_mail(const waiting *w) {
+  const mp_mailbox *mailbox = w->what->mailbox;
+  /* what ran on this stack meanwhile may have taken the news that is waited for */
+  return mp_load_seq(&mailbox->count) != 0 || mp_load_relaxed(&mailbox->taken) != w->taken;
+}
 
-static bool ready(const wait_set *set, size_t *index) {
-  for (size_t i = 0; i < set->n; i++) {
-    if (set->tasks[i] == NULL || !mp_state_is_terminal(mp_task_state(set->tasks[i]))) continue;
-    *index = i;
+static bool is_ready(const waiting *w) {
+  const mp_wait_for *what = w->what;
+  for (size_t i = 0; i < what->n; i++) {
+    if (what->tasks[i] == NULL || !mp_state_is_terminal(mp_task_state(what->tasks[i]))) continue;
+    *w->index = i;
     return true;
   }
-  if (set->room != NULL && (mp_load_relaxed(&set->room->closing) != 0 ||
-                            mp_admission_has_room(&set->room->admission, set->room_bytes))) {
-    *index = set->n;
+  *w->index = what->n;
+  if (what->word != NULL && mp_job_is_done(what->word)) return true;
+  if (what->mailbox != NULL && has_mail(w)) return true;
+  if (what->room != NULL && has_room(what)) return true;
+  return what->check != NULL && what->check(w->pool);
+}
+
+static bool is_called_off(const waiting *w) {
+  return w->what->stoppable && mp_is_asked(w->pool, w->what->cancellable);
+}
+
+static bool is_over_for_good(const waiting *w) { return is_ready(w) || is_called_off(w); }
+
+/* In the waitlist: does a change there concern this one? */
+static bool concerns(const mp_waiter *entry, const void *key) {
+  const mp_wait_for *what = ((const waiting *)entry)->what;
+  if (key == (const void *)what->word || key == (const void *)what->mailbox ||
+      key == (const void *)what->cancellable)
     return true;
-  }
-  if (set->mailbox == NULL) return false;
-  if (mp_mailbox_count(set->mailbox) == 0 && mp_load_relaxed(&set->mailbox->taken) == set->taken)
-    return false;
-  *index = set->n;
-  return true;
-}
-
-/*
-** From here on each end signals the pool's event. One word holds state and flag: the end is seen,
-** or it sees the flag.
-*/
-static void mark_waited(const wait_set *set) {
-  for (size_t i = 0; i < set->n; i++)
-    if (set->tasks[i] != NULL) mp_or_seq(&set->tasks[i]->word, MP_WORD_WAITED);
-}
-
-/* True: ready. False: it is time to sleep, or, for an owner that works, there is work. */
-static bool spin(mp_pool *pool, mp_worker *self, const wait_set *set, uint64_t deadline,
-                 size_t *index) {
-  bool works = self != NULL && self == pool->scheduler.owner, work = false;
-  mp_look look =
-      mp_look_begin(&pool->scheduler, self != NULL ? &self->patience : &pool->scheduler.outside);
-  uint64_t now;
-  bool found = false;
-  do {
-    for (int i = 0; i < 16 && !(found = ready(set, index)); i++) mp_pause();
-    work = works && !found && mp_scheduler_has_work(&pool->scheduler);
-    now = mp_os_now();
-  } while (!found && !work && now < deadline && mp_look_goes_on(&look, now));
-  mp_look_end(&look, found || work);
-  return found;
-}
-
-static bool is_called_off(const wait_set *set) {
-  return set->cancellable != NULL && mp_worker_cancelled(set->cancellable);
-}
-
-/* Memory in use falls without telling anybody. */
-static uint64_t next_look(const wait_set *set, uint64_t deadline) {
-  if (set->room == NULL || mp_load_relaxed(&set->room->admission.memory_percent) == 0)
-    return deadline;
-  uint64_t soon = mp_os_deadline(MEMORY_LOOK_NS);
-  return soon < deadline ? soon : deadline;
-}
-
-static mp_status sleep_until_ready(mp_pool *pool, const wait_set *set, uint64_t deadline,
-                                   size_t *index) {
-  mp_status status = MP_OK;
-  /* before its count is read; pairs with tell_poller */
-  if (set->mailbox != NULL) mp_add_seq(&set->mailbox->awaited, 1);
-  mark_waited(set);
-  /* a cancel, too, signals the event */
-  if (set->cancellable != NULL) mp_or_seq(&mp_worker_task(set->cancellable)->word, MP_WORD_WAITED);
-  for (;;) {
-    uint32_t seen = mp_event_seen(&pool->event);
-    if (ready(set, index)) {
-      status = MP_OK;
-      break;
-    }
-    if (is_called_off(set)) {
-      status = MP_CANCELLED;
-      break;
-    }
-    if (status == MP_INTERRUPTED) break;
-    if (mp_os_now() >= deadline) {
-      status = MP_TIMEOUT;
-      break;
-    }
-    MP_BUG_GAP(SEEN_TOO_LATE);
-    if (MP_BUGGY(SEEN_TOO_LATE)) seen = mp_event_seen(&pool->event);
-    status = mp_event_wait(&pool->event, seen, next_look(set, deadline));
-  }
-  if (set->mailbox != NULL) mp_sub_seq(&set->mailbox->awaited, 1);
-  return status;
-}
-
-static mp_status wait_outside(mp_pool *pool, const wait_set *set, uint64_t deadline,
-                              size_t *index) {
-  if (spin(pool, NULL, set, deadline, index)) return MP_OK;
-  return sleep_until_ready(pool, set, deadline, index);
-}
-
-size_t mp_worker_stack_left(const mp_worker *worker) {
-  char here;
-  return &here > worker->stack_low ? (size_t)(&here - worker->stack_low) : 0;
-}
-
-/* Runs one of the set that is still queued, right here. */
-static bool run_in_place(mp_worker *self, const wait_set *set) {
-  if (mp_worker_stack_left(self) < STACK_RESERVE) return false;
-  for (size_t i = 0; i < set->n; i++) {
-    mp_task *task = set->tasks[i];
-    if (task == NULL || mp_task_state(task) != MP_STATE_QUEUED) continue;
-    /* as mp_pool_run_job would */
-    if (mp_load_relaxed(&task->pool->closing) >= MP_CLOSING_CANCEL) return mp_cancel(task) != 0;
-    mp_task_retain(task);
-    bool ran = mp_pool_execute(self, task);
-    mp_task_release(task);
-    if (ran) return true;
-  }
+  if (what->room != NULL && key == mp_room_key(what->room)) return true;
+  if (what->check != NULL && key == mp_quiet_key(((const waiting *)entry)->pool)) return true;
+  if (what->n > SCAN_MAX) return true;
+  for (size_t i = 0; i < what->n; i++)
+    if (key == (const void *)what->tasks[i]) return true;
   return false;
 }
 
-static bool help(mp_worker *self, mp_job *find(mp_worker *worker)) {
-  if (mp_worker_stack_left(self) < STACK_RESERVE) return false;
-  mp_job *job = find(self);
-  if (job == NULL) return false;
-  mp_scheduler_run(self, job);
-  return true;
-}
+static void mark(mp_task *task) { mp_or_seq(&task->word, MP_FLAG_WAITED); }
 
 /*
-** A worker never just sleeps: what it waits for may be behind it. It runs that task in place if it
-** can, or another that it submitted itself, most likely a sibling. Else a replacement thread takes
-** its seat meanwhile. Only when there can be no replacement does it run unrelated work, which may
-** keep it longer.
+** From here on every change that the wait is for is signalled to it: the marks tell whoever makes
+** one. Each is set by one atomic change of the word that the other side changes too, or is a counter
+** that it reads after its change; so it sees the mark, or the look that follows here sees the change.
 */
-static mp_status wait_on_worker(mp_pool *pool, mp_worker *self, const wait_set *set,
-                                uint64_t deadline, size_t *index) {
-  bool may_help = deadline == MP_FOREVER;
-  for (;;) {
-    if (ready(set, index)) return MP_OK;
-    if (is_called_off(set)) return MP_CANCELLED;
-    if (may_help && run_in_place(self, set)) continue;
-    if (may_help && help(self, mp_scheduler_find_own)) continue;
-    if (spin(pool, self, set, deadline, index)) return MP_OK;
-    bool replaced = mp_scheduler_block(self);
-    if (replaced || !may_help) {
-      mp_status status = sleep_until_ready(pool, set, deadline, index);
-      mp_scheduler_unblock(self);
-      if (status != MP_INTERRUPTED) return status;
-      continue;
-    }
-    mp_scheduler_unblock(self);
-    if (!help(self, mp_scheduler_find))
-      (void)!sleep_until_ready(pool, set, mp_os_deadline(1000000), index);
-  }
+static void enlist(waiting *w) {
+  const mp_wait_for *what = w->what;
+  uint32_t pending = MP_JOB_PENDING;
+  if (w->listed) return;
+  w->listed = true;
+  mp_waitlist_join(&w->pool->waitlist, &w->entry);
+  for (size_t i = 0; i < what->n; i++)
+    if (what->tasks[i] != NULL) mark(what->tasks[i]);
+  if (what->word != NULL) (void)mp_cas_acq_rel(what->word, &pending, MP_JOB_WAITED);
+  if (what->mailbox != NULL) mp_add_seq(&what->mailbox->awaited, 1);
+  if (what->room != NULL) mp_add_seq(&what->room->admission.waiters, 1);
+  if (what->check != NULL) mp_add_seq(&w->pool->drainers, 1);
+  if (what->cancellable != NULL && !MP_BUGGY(SLEEP_UNSEEN)) mark(what->cancellable);
 }
 
-/* The owner's sleep among the idle workers, until the set is ready or work turns up. */
-static mp_status park_owner(mp_scheduler *scheduler, const wait_set *set, size_t *index) {
-  mp_parker *parker = &scheduler->owner->parker;
-  mp_status status = MP_OK;
-  mp_park_search_begin(&scheduler->park);
-  mp_park_announce(&scheduler->park, parker);
-  mark_waited(set); /* whoever ends one of these also pokes the owner */
-  if (ready(set, index) || mp_scheduler_has_work(scheduler))
-    mp_park_retract(&scheduler->park, parker);
-  else
-    status = mp_park_sleep(&scheduler->park, parker, MP_FOREVER);
-  if (mp_park_search_end(&scheduler->park) && mp_scheduler_has_work(scheduler))
-    mp_park_notify(&scheduler->park);
-  return status;
-}
-
-/* The owner at work: anything that can be found, while the stack allows, until the set is ready. */
-static mp_status wait_as_owner(mp_pool *pool, const wait_set *set, size_t *index) {
-  mp_scheduler *scheduler = &pool->scheduler;
-  mp_worker *self = scheduler->owner, *before = mp_scheduler_owner_enter(scheduler);
-  mp_status status = MP_OK;
-  bool over = ready(set, index);
-  while (!over && status != MP_INTERRUPTED) {
-    if (mp_worker_stack_left(self) < STACK_RESERVE)
-      status = sleep_until_ready(pool, set, MP_FOREVER, index);
-    else if (!run_in_place(self, set) && !help(self, mp_scheduler_find) &&
-             !spin(pool, self, set, MP_FOREVER, index))
-      status = park_owner(scheduler, set, index);
-    over = ready(set, index);
-  }
-  mp_scheduler_owner_leave(before);
-  mp_pool_tell_drainers(pool); /* it may have ended the last task */
-  return over ? MP_OK : status;
-}
-
-bool mp_pool_help_as_owner(mp_pool *pool) {
-  mp_worker *before = mp_scheduler_owner_enter(&pool->scheduler);
-  bool helped = false;
-  while (help(pool->scheduler.owner, mp_scheduler_find)) helped = true;
-  mp_scheduler_owner_leave(before);
-  return helped;
-}
-
-static mp_status wait_for(mp_pool *pool, const wait_set *given, uint64_t timeout_ns,
-                          size_t *index) {
-  wait_set set = *given;
-  size_t found = set.n;
-  if (set.mailbox != NULL) set.taken = mp_load_relaxed(&set.mailbox->taken);
-  if (!mp_os_fork_guard_ok(&pool->fork_guard)) return MP_FORKED;
-  mp_status status = MP_OK;
-  if (!ready(&set, &found)) {
-    mp_worker *self = mp_pool_self(pool);
-    uint64_t deadline = mp_os_deadline(timeout_ns);
-    if (timeout_ns == 0)
-      status = MP_TIMEOUT;
-    else if (mp_pool_owner_works(pool) && set.mailbox == NULL && set.room == NULL &&
-             deadline == MP_FOREVER)
-      status = wait_as_owner(pool, &set, &found);
-    else if (self != NULL)
-      status = wait_on_worker(pool, self, &set, deadline, &found);
-    else
-      status = wait_outside(pool, &set, deadline, &found);
-  }
-  if (status == MP_OK) *index = found;
-  return status;
-}
-
-mp_status mp_wait_any(mp_pool *pool, mp_task *const *tasks, size_t n, mp_mailbox *mailbox,
-                      uint64_t timeout_ns, size_t *index) {
-  const wait_set set = {.tasks = tasks, .n = n, .mailbox = mailbox};
-  return wait_for(pool, &set, timeout_ns, index);
-}
-
-mp_status mp_worker_wait_any(mp_worker *worker, mp_task *const *tasks, size_t n,
-                             mp_mailbox *mailbox, uint64_t timeout_ns, size_t *index) {
-  const wait_set set = {.tasks = tasks,
-                        .n = n,
-                        .mailbox = mailbox,
-                        .cancellable = mp_worker_task(worker) != NULL ? worker : NULL};
-  return wait_for(pool_of(worker), &set, timeout_ns, index);
-}
-
-mp_status mp_wait_room(mp_pool *pool, size_t bytes, mp_mailbox *mailbox, uint64_t timeout_ns) {
-  const mp_worker *self = mp_pool_self(pool);
-  const mp_worker *cancellable = self != NULL && mp_worker_task(self) != NULL ? self : NULL;
-  if (bytes > SIZE_MAX - sizeof(mp_task)) return MP_FULL;
-  const wait_set set = {.mailbox = mailbox,
-                        .room = pool,
-                        .room_bytes = bytes + sizeof(mp_task),
-                        .cancellable = cancellable};
-  size_t max = mp_load_relaxed(&pool->admission.queue_bytes_max), index;
-  if (max != 0 && set.room_bytes > max) return MP_FULL;
-  /* before the look for room; pairs with is_awaited in admit.c */
-  mp_add_seq(&pool->admission.waiters, 1);
-  mp_status status = wait_for(pool, &set, timeout_ns, &index);
-  mp_sub_seq(&pool->admission.waiters, 1);
-  return status;
-}
-
-void mp_pool_work_until(mp_pool *pool, mp_task *task) {
-  const wait_set set = {.tasks = &task, .n = 1};
-  size_t index;
-  mp_worker *self = mp_pool_self(pool);
-  if (self != NULL)
-    (void)!wait_on_worker(pool, self, &set, MP_FOREVER, &index);
-  else
-    (void)!wait_as_owner(pool, &set, &index);
-}
-
-mp_status mp_wait(mp_task *task, uint64_t timeout_ns) {
-  size_t index;
-  return mp_wait_any(task->pool, &task, 1, NULL, timeout_ns, &index);
+static void delist(waiting *w) {
+  const mp_wait_for *what = w->what;
+  if (!w->listed) return;
+  mp_waitlist_leave(&w->pool->waitlist, &w->entry);
+  if (what->mailbox != NULL) mp_sub_seq(&what->mailbox->awaited, 1);
+  if (what->room != NULL) mp_sub_seq(&what->room->admission.waiters, 1);
+  if (what->check != NULL) mp_sub_seq(&w->pool->drainers, 1);
 }
 
 /* }====================================================== */
 
 /*
 ** {======================================================
-** Inside a task
+** What runs on the waiter's stack
 ** =======================================================
 */
 
-mp_pool *mp_worker_pool(const mp_worker *worker) { return pool_of(worker); }
-unsigned mp_worker_index(const mp_worker *worker) { return worker->index; }
-
-mp_task *mp_worker_task(const mp_worker *worker) {
-  const mp_frame *frame = mp_load_relaxed(&worker->frame);
-  return frame == NULL ? NULL : frame->task;
+/* Can it be left to others that the wait ends? Not if all that is waited for lies below. */
+static bool closes_a_circle(const waiting *w) {
+  const mp_wait_for *what = w->what;
+  if (w->self == NULL || what->n == 0 || what->mailbox != NULL) return false;
+  if (w->deadline != MP_FOREVER) return false;
+  for (size_t i = 0; i < what->n; i++) {
+    const mp_frame *frame = mp_worker_frame(w->self);
+    if (what->tasks[i] == NULL) continue;
+    while (frame != NULL && frame->task != what->tasks[i]) frame = frame->outer;
+    if (frame == NULL) return false;
+  }
+  return true;
 }
 
-void *mp_worker_local(const mp_worker *worker) { return worker->local; }
-void *mp_worker_ud(const mp_worker *worker) { return worker->scheduler->config.worker_ud; }
-
-int mp_worker_cancelled(const mp_worker *worker) {
-  const mp_task *task = mp_worker_task(worker);
-  if (mp_load_relaxed(&pool_of(worker)->closing) == MP_CLOSING_STOP) return 1;
-  return task != NULL && (mp_load_relaxed(&task->word) & MP_WORD_CANCEL) != 0;
+/* The lowest priority among the tasks that are waited for. */
+static int floor_of(const mp_wait_for *what) {
+  int floor = INT_MAX;
+  for (size_t i = 0; i < what->n; i++)
+    if (what->tasks[i] != NULL && mp_task_priority(what->tasks[i]) < floor)
+      floor = mp_task_priority(what->tasks[i]);
+  return floor;
 }
 
-void mp_worker_set_result(mp_worker *worker, void *result, mp_task_drop *drop) {
-  mp_task *task = mp_worker_task(worker);
-  mp_task_drop_result(task);
-  task->by.result.value = result;
-  task->by.result.drop = drop;
-  task->own |= MP_OWN_RESULT;
+/* The rule, by who waits, for what, and how long. */
+static void set_rule(waiting *w) {
+  const mp_wait_for *what = w->what;
+  const mp_scheduler *scheduler = &w->pool->scheduler;
+  bool patient = w->deadline == MP_FOREVER;
+  bool owner = w->self != NULL && w->self == scheduler->owner;
+  bool inside = w->self != NULL && mp_worker_frame(w->self) != NULL;
+  bool for_work = what->n > 0 || what->word != NULL;
+  w->interruptible = !what->through_signals && (w->self == NULL || (owner && !inside));
+  w->seated =
+      w->self != NULL && !owner && (for_work || what->mailbox != NULL || what->room != NULL);
+  w->runs = w->self != NULL && patient && (for_work || what->everything);
+  w->others = w->runs && owner && !inside && what->word == NULL;
+  w->floor = what->everything ? INT_MIN : floor_of(what);
+  w->group = what->word != NULL                       ? what->group
+             : what->n == 1 && what->tasks[0] != NULL ? mp_group_of_task(what->tasks[0])
+                                                      : 0;
+}
+
+static bool run_awaited(const waiting *w) {
+  for (size_t i = 0; i < w->what->n; i++) {
+    mp_task *task = w->what->tasks[i];
+    if (task == NULL || mp_task_state(task) != MP_STATE_QUEUED || task->pool != w->pool) continue;
+    /* as if a worker had found it */
+    if (mp_load_relaxed(&w->pool->closing) >= MP_CLOSING_CANCEL) return mp_cancel(task) != 0;
+    mp_task_retain(task);
+    bool ran = mp_run_in_place(w->self, task);
+    mp_task_release(task);
+    if (ran) return true;
+  }
+  return false;
+}
+
+/* The pool's threads end: what is left, nobody else may run any more. */
+static bool is_closing_time(const waiting *w) {
+  return w->runs && mp_load_relaxed(&w->pool->scheduler.stop);
+}
+
+/* An entry that may run here, or NULL. */
+static mp_entry *find_entry(const waiting *w) {
+  mp_entry *entry = NULL;
+  if (w->group != 0) entry = mp_pick_piece(w->self, w->group);
+  if (entry == NULL && w->others) entry = mp_pick_at_least(w->self, w->floor);
+  if (entry == NULL && is_closing_time(w)) entry = mp_pick(w->self);
+  return entry;
+}
+
+static void take_seat_back(waiting *w) {
+  if (!w->gave) return;
+  mp_seats_take_back(w->self);
+  w->gave = false;
+  w->seated = true;
+}
+
+static bool run_something(waiting *w) {
+  if (!w->runs || (w->gave && !is_closing_time(w))) return false;
+  if (mp_worker_stack_left(w->self) < STACK_RESERVE) return false;
+  take_seat_back(w);
+  if (run_awaited(w)) return true;
+  mp_entry *entry = find_entry(w);
+  if (entry == NULL) return false;
+  mp_scheduler_run(w->self, entry);
+  return true;
+}
+
+/* Is there something to run here? It may be gone a moment later. */
+static bool has_something(const waiting *w) {
+  mp_scheduler *scheduler = &w->pool->scheduler;
+  if (!w->runs || w->gave) return false;
+  if (w->group != 0 && mp_pick_has_piece(scheduler, w->group)) return true;
+  return w->others && mp_pick_has_at_least(scheduler, w->floor);
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Looking and sleeping
+** =======================================================
+*/
+
+/* True: the wait is over, or there is something to run here. */
+static bool spin(const waiting *w) {
+  mp_scheduler *scheduler = &w->pool->scheduler;
+  mp_spin_budget *budget = w->self != NULL ? &w->self->spin : &scheduler->outside;
+  mp_spin spin = mp_spin_begin(scheduler, budget);
+  bool found = false, wanted = false;
+  uint64_t now;
+  do {
+    for (int i = 0; i < 16 && !found; i++) {
+      mp_pause();
+      found = is_over_for_good(w);
+    }
+    found = found || has_something(w);
+    now = mp_os_now();
+    /* its seat is wanted for other work */
+    wanted = !found && w->seated && mp_spin_is_long(&spin, now) && mp_pick_has_work(scheduler);
+  } while (!found && !wanted && now < w->deadline && mp_spin_goes_on(&spin, now));
+  mp_spin_end(&spin, found);
+  return found;
+}
+
+/* Sleeping in its seat, or as an owner: work wakes it as well. */
+static bool wakes_idle(void *ud) {
+  waiting *w = ud;
+  if (is_over_for_good(w)) return true;
+  MP_BUG_GAP(SEEN_TOO_LATE);
+  return w->seated ? mp_pick_has_work(&w->pool->scheduler) : has_something(w);
+}
+
+static bool wakes_unseated(void *ud) {
+  waiting *w = ud;
+  return is_over_for_good(w) || (is_closing_time(w) && mp_pick_has_work(&w->pool->scheduler));
+}
+
+/* Memory in use falls without telling anybody. */
+static uint64_t next_look(const waiting *w) {
+  const mp_pool *room = w->what->room;
+  if (room == NULL || mp_load_relaxed(&room->admission.memory_percent) == 0) return w->deadline;
+  uint64_t soon = mp_os_deadline(MEMORY_LOOK_NS);
+  return soon < w->deadline ? soon : w->deadline;
+}
+
+static mp_status sleep_idle(waiting *w) {
+  mp_park *park = &w->pool->scheduler.park;
+  mp_park_search_begin(park);
+  mp_bump(&w->self->counters.parks);
+  mp_status status = mp_park_sleep_unless(park, &w->self->parker, next_look(w), wakes_idle, w);
+  mp_scheduler_end_search(&w->pool->scheduler);
+  return status;
+}
+
+/* The seats of the workers that this thread is, from the inside out, but for those of this pool. */
+static void give_outer_seats(const waiting *w) {
+  bool others_run;
+  for (mp_worker *worker = mp_worker_self(); worker != NULL; worker = worker->around)
+    if (worker != w->self) (void)!mp_seats_give(worker, &others_run);
+}
+
+static void take_outer_seats(const waiting *w) {
+  for (mp_worker *worker = mp_worker_self(); worker != NULL; worker = worker->around)
+    if (worker != w->self) mp_seats_take_back(worker);
+}
+
+static mp_status sleep_unseated(waiting *w) {
+  give_outer_seats(w);
+  mp_status status = mp_park_sleep_unless(NULL, w->entry.parker, next_look(w), wakes_unseated, w);
+  take_outer_seats(w);
+  return status;
+}
+
+/*
+** There is other work: the seat goes to somebody who may do it. Where nobody can be had for it, and
+** nobody else runs, this worker does it, whatever it is.
+*/
+static void give_seat(waiting *w) {
+  bool others_run;
+  if (mp_seats_give(w->self, &others_run) == MP_OK || others_run) {
+    w->seated = false;
+    w->gave = true;
+    return;
+  }
+  mp_seats_take_back(w->self);
+  mp_entry *entry =
+      w->runs && mp_worker_stack_left(w->self) >= STACK_RESERVE ? mp_pick(w->self) : NULL;
+  if (entry != NULL) mp_scheduler_run(w->self, entry);
+}
+
+static mp_status sleep(waiting *w) {
+  enlist(w);
+  bool idle = w->self != NULL && !w->gave && (w->seated || w->runs);
+  return idle ? sleep_idle(w) : sleep_unseated(w);
+}
+
+/* }====================================================== */
+
+/* True: *status is the outcome. */
+static bool is_decided(const waiting *w, mp_status *status) {
+  if (mp_pool_forked(w->pool))
+    *status = MP_FORKED;
+  else if (is_ready(w))
+    *status = MP_OK;
+  else if (is_called_off(w))
+    *status = MP_CANCELLED;
+  else if (*status == MP_INTERRUPTED && w->interruptible)
+    *status = MP_INTERRUPTED;
+  else if (w->deadline != MP_FOREVER && mp_os_now() >= w->deadline)
+    *status = MP_TIMEOUT;
+  else
+    return false;
+  return true;
+}
+
+static mp_status wait(waiting *w) {
+  mp_status status = MP_OK;
+  while (!is_decided(w, &status)) {
+    status = MP_OK;
+    if (run_something(w) || spin(w)) continue;
+    if (w->seated && mp_pick_has_work(&w->pool->scheduler)) {
+      give_seat(w);
+      continue;
+    }
+    status = sleep(w);
+  }
+  delist(w);
+  take_seat_back(w);
+  return status;
+}
+
+/*
+** The calling thread as a worker of this pool, or NULL. The owner becomes one for as long as it
+** waits, if it works.
+*/
+mp_status mp_wait_until(mp_pool *pool, const mp_wait_for *what, uint64_t deadline, size_t *index) {
+  size_t found = what->n;
+  waiting w = {.entry.concerns = concerns, .pool = pool, .what = what, .deadline = deadline};
+  w.index = &found;
+  if (mp_pool_forked(pool)) return MP_FORKED;
+  if (what->mailbox != NULL) w.taken = mp_load_relaxed(&what->mailbox->taken);
+  mp_status status = MP_OK;
+  if (is_ready(&w)) {
+    *index = found;
+    return MP_OK;
+  }
+  if (deadline == 0) return MP_TIMEOUT;
+  w.self = mp_pool_self(pool);
+  bool enters = w.self == NULL && deadline == MP_FOREVER && what->mailbox == NULL &&
+                what->room == NULL &&
+                (mp_pool_owner_works(pool) || (what->works && mp_pool_is_owner(pool)));
+  mp_worker *before = enters ? mp_owner_enter(&pool->scheduler) : NULL;
+  if (enters) w.self = pool->scheduler.owner;
+  if (closes_a_circle(&w)) {
+    status = MP_CYCLE;
+  } else {
+    if (w.self != NULL) {
+      w.entry.parker = &w.self->parker;
+    } else {
+      status = mp_parker_init(&w.own);
+      w.entry.parker = &w.own;
+    }
+    set_rule(&w);
+    if (status == MP_OK) {
+      status = wait(&w);
+      if (w.self == NULL) mp_parker_close(&w.own);
+    }
+  }
+  if (enters) mp_owner_leave(&pool->scheduler, before);
+  if (status == MP_OK) *index = found;
+  return status;
+}
+
+/*
+** {======================================================
+** What hosts call
+** =======================================================
+*/
+
+static mp_status check_tasks(const mp_pool *pool, mp_task *const *tasks, size_t n,
+                             const mp_mailbox *mailbox) {
+  if (mailbox != NULL && mailbox->shared != &pool->mailboxes) return MP_FOREIGN;
+  for (size_t i = 0; i < n; i++)
+    if (tasks[i] != NULL && tasks[i]->pool != pool) return MP_FOREIGN;
+  return MP_OK;
+}
+
+/* The task that a worker runs, or a piece of: its being asked to stop ends a wait. */
+static mp_task *current_task(const mp_worker *worker) {
+  return worker != NULL ? mp_frame_task(worker) : NULL;
+}
+
+mp_status mp_wait_any(mp_pool *pool, mp_task *const *tasks, size_t n, mp_mailbox *mailbox,
+                      uint64_t timeout_ns, size_t *index) {
+  const mp_wait_for what = {.tasks = tasks, .n = n, .mailbox = mailbox};
+  mp_status status = check_tasks(pool, tasks, n, mailbox);
+  return status != MP_OK ? status : mp_wait_until(pool, &what, mp_os_deadline(timeout_ns), index);
+}
+
+mp_status mp_wait(mp_task *task, uint64_t timeout_ns) {
+  const mp_wait_for what = {.tasks = &task, .n = 1};
+  size_t index;
+  return mp_wait_until(task->pool, &what, mp_os_deadline(timeout_ns), &index);
+}
+
+mp_status mp_worker_wait_any(mp_worker *worker, mp_task *const *tasks, size_t n,
+                             mp_mailbox *mailbox, uint64_t timeout_ns, size_t *index) {
+  mp_pool *pool = mp_pool_of(worker);
+  mp_task *current = current_task(worker);
+  const mp_wait_for what = {.tasks = tasks,
+                            .n = n,
+                            .mailbox = mailbox,
+                            .stoppable = current != NULL,
+                            .cancellable = current};
+  mp_status status = check_tasks(pool, tasks, n, mailbox);
+  return status != MP_OK ? status : mp_wait_until(pool, &what, mp_os_deadline(timeout_ns), index);
+}
+
+mp_status mp_wait_room(mp_pool *pool, size_t bytes, mp_mailbox *mailbox, uint64_t timeout_ns) {
+  mp_status status = check_tasks(pool, NULL, 0, mailbox);
+  if (status != MP_OK) return status;
+  if (bytes > SIZE_MAX - sizeof(mp_task)) return MP_FULL;
+  mp_task *current = current_task(mp_pool_self(pool));
+  const mp_wait_for what = {.mailbox = mailbox,
+                            .room = pool,
+                            .room_bytes = bytes + sizeof(mp_task),
+                            .stoppable = current != NULL,
+                            .cancellable = current};
+  size_t max = mp_load_relaxed(&pool->admission.queue_bytes_max), index;
+  if (max != 0 && what.room_bytes > max) return MP_FULL;
+  return mp_wait_until(pool, &what, mp_os_deadline(timeout_ns), &index);
 }
 
 mp_status mp_worker_sleep(mp_worker *worker, uint64_t duration_ns) {
-  mp_pool *pool = pool_of(worker);
-  mp_task *task = mp_worker_task(worker);
-  uint64_t deadline = mp_os_deadline(duration_ns);
-  /* a cancel signals the event from here on */
-  if (task != NULL && !MP_BUGGY(SLEEP_UNSEEN)) mp_or_seq(&task->word, MP_WORD_WAITED);
-  for (;;) {
-    uint32_t seen = mp_event_seen(&pool->event);
-    if (mp_worker_cancelled(worker)) return MP_CANCELLED;
-    if (mp_os_now() >= deadline) return MP_OK;
-    (void)!mp_event_wait(&pool->event, seen, deadline);
-  }
-}
-
-void mp_worker_lock(mp_worker *worker) {
-  if (worker->lock_depth++ == 0) mp_os_mutex_take(&pool_of(worker)->critical);
-}
-
-void mp_worker_unlock(mp_worker *worker) {
-  assert(worker->lock_depth > 0);
-  if (--worker->lock_depth == 0) mp_os_mutex_give(&pool_of(worker)->critical);
+  const mp_wait_for what = {
+      .stoppable = true, .cancellable = current_task(worker), .through_signals = true};
+  mp_pool *pool = mp_pool_of(worker);
+  size_t index;
+  if (mp_is_asked(pool, what.cancellable)) return MP_CANCELLED;
+  mp_status status = mp_wait_until(pool, &what, mp_os_deadline(duration_ns), &index);
+  return status == MP_TIMEOUT ? MP_OK : status;
 }
 
 /* }====================================================== */

@@ -1,0 +1,47 @@
+/*
+** finish.h - a task's way from ready to finished, and what its end sets free.
+*/
+#ifndef MP_FINISH_H
+#define MP_FINISH_H
+
+#include "task.h"
+
+/* How a task came to its end. */
+typedef struct mp_ended {
+  uint32_t before; /* its word before the end */
+  /*
+  ** the caller is the worker that ran it and has nothing left to do: a successor may become its
+  ** continuation
+  */
+  bool tail;
+  bool exclusive; /* the caller has it to itself (task.h) */
+} mp_ended;
+
+/*
+** The one who ended a task otherwise than by its body's return releases whom it holds. `self` as in
+** mp_pool_self.
+*/
+void mp_finish(mp_pool *pool, mp_worker *self, mp_task *task, mp_ended how);
+/* The same for a body's return, which is counted already. */
+void mp_finish_counted(mp_pool *pool, mp_worker *self, mp_task *task, mp_ended how);
+
+/* Queues a task whose last dependency is done (the engine's reference passes on). */
+void mp_make_ready(mp_pool *pool, mp_worker *self, mp_task *task, bool tail);
+/* Into a queue, by whoever has made it so. */
+void mp_queue_task(mp_pool *pool, mp_worker *self, mp_task *task, bool tail);
+/*
+** Takes a task that has started, or ended, out of the queue where it still stands, and gives the
+** engine's reference back. One that is in a deque, or in a worker's hand, stays until it is found.
+*/
+void mp_unqueue_task(mp_pool *pool, mp_task *task);
+/* A task that counts in the limits leaves its queue: once, with the engine's reference. */
+void mp_leave_queue(mp_pool *pool, const mp_task *task);
+/* Ends all that is queued, for a shutdown; jobs and loops from outside too. */
+void mp_cancel_queued(mp_pool *pool);
+
+/* A task's end, or a cancel, is news for those who wait for it. */
+static inline void mp_signal_task(mp_pool *pool, const mp_task *task) {
+  mp_waitlist_signal(&pool->waitlist, task);
+}
+
+#endif

@@ -1,0 +1,305 @@
+#include "pick.h"
+
+#include <assert.h>
+#include <limits.h>
+
+#include "bug.h"
+#include "seats.h"
+
+#define SHARE_MAX (MP_GRAB_MAX < MP_DEQUE_CAPACITY ? MP_GRAB_MAX : MP_DEQUE_CAPACITY)
+#define AT_ONCE_MAX 16 /* small shares of the inbox in a row, each there at once */
+#define BACK_OFF_NS ((uint64_t)500)
+
+/*
+** {======================================================
+** Queuing
+** =======================================================
+*/
+
+void mp_pick_push_ordered(mp_scheduler *scheduler, mp_entry *entry, mp_order *order, int priority) {
+  mp_inbox_push_ordered(&scheduler->inbox, entry, order, priority);
+  mp_park_notify(&scheduler->park);
+}
+
+void mp_pick_push(mp_scheduler *scheduler, mp_worker *self, mp_entry *entry, uintptr_t group) {
+  if (MP_BUGGY(NOTIFY_FIRST)) mp_park_notify(&scheduler->park);
+  MP_BUG_GAP(NOTIFY_FIRST);
+  if (self != NULL && mp_deque_push_owner(&self->deque, entry, group)) {
+    int64_t at = mp_deque_bottom(&self->deque) - 1;
+    if (at < self->picks.own_from) self->picks.own_from = at;
+  } else {
+    mp_inbox_push(&scheduler->inbox, entry, entry, 1);
+  }
+  if (!MP_BUGGY(NOTIFY_FIRST)) mp_park_notify(&scheduler->park);
+}
+
+void mp_pick_push_chain(mp_scheduler *scheduler, mp_entry *first, mp_entry *last, size_t n) {
+  mp_inbox_push(&scheduler->inbox, first, last, n);
+  mp_park_notify(&scheduler->park);
+}
+
+/* Entries that were queued before, oldest first, go before all others of the inbox. */
+typedef struct chain {
+  mp_entry *first, *last;
+  size_t n;
+} chain;
+
+static void put_first(chain *chain, mp_entry *entry) {
+  entry->next = chain->first;
+  chain->first = entry;
+  if (chain->n++ == 0) chain->last = entry;
+}
+
+static void put_last(chain *chain, mp_entry *entry) {
+  if (chain->n++ == 0)
+    chain->first = entry;
+  else
+    chain->last->next = entry;
+  chain->last = entry;
+}
+
+static void queue_again(mp_scheduler *scheduler, const chain *chain) {
+  if (chain->n == 0) return;
+  mp_inbox_push_front(&scheduler->inbox, chain->first, chain->last, chain->n);
+  mp_park_notify(&scheduler->park);
+}
+
+void mp_pick_give_up_deque(mp_worker *worker) {
+  chain back = {NULL, NULL, 0};
+  for (mp_entry *entry; (entry = mp_deque_pop_owner(&worker->deque)) != NULL;)
+    put_first(&back, entry);
+  queue_again(worker->scheduler, &back);
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Picking
+** =======================================================
+*/
+
+/*
+** Takes a share of the inbox: the first to run, the rest for the own deque, so that it pops them
+** oldest first.
+*/
+static mp_entry *grab(mp_worker *worker, size_t max) {
+  mp_scheduler *scheduler = worker->scheduler;
+  mp_entry *entries[MP_GRAB_MAX];
+  size_t n = mp_inbox_grab(&scheduler->inbox, entries, max, scheduler->config.workers);
+  if (n == 0) return NULL;
+  worker->contention.small_share = n < MP_GRAB_MAX / 2;
+  for (size_t i = n - 1; i > 0; i--)
+    if (!mp_deque_push_owner(&worker->deque, entries[i], 0))
+      mp_inbox_push(&scheduler->inbox, entries[i], entries[i], 1);
+  worker->picks.own_from = mp_deque_bottom(&worker->deque);
+  /* while they were in no queue, a searcher may have gone to sleep */
+  if (n > 1) mp_park_notify(&scheduler->park);
+  return entries[0];
+}
+
+/* Has it entries of its own, above shares of the inbox, which are in the right order anyhow? */
+static bool has_own(const mp_worker *worker) {
+  return mp_deque_bottom(&worker->deque) > worker->picks.own_from;
+}
+
+/* xorshift (Marsaglia 2003): where to begin stealing */
+static uint32_t next_random(mp_worker *worker) {
+  uint32_t x = worker->picks.random;
+  x ^= x << 13;
+  x ^= x >> 17;
+  x ^= x << 5;
+  return worker->picks.random = x;
+}
+
+/* group 0: any entry. */
+static mp_entry *steal(mp_worker *worker, uintptr_t group) {
+  mp_seats *seats = &worker->scheduler->seats;
+  uint32_t n = mp_load_seq(&seats->active_count), at = n > 0 ? next_random(worker) % n : 0;
+  for (uint32_t i = 0; i < n; i++, at = at + 1 >= n ? 0 : at + 1) {
+    mp_worker *victim = mp_load_relaxed(&seats->active[at]);
+    if (victim == worker) continue;
+    mp_entry *entry =
+        group == 0 ? mp_deque_steal(&victim->deque) : mp_deque_steal_group(&victim->deque, group);
+    if (entry == NULL) continue;
+    mp_bump(&worker->counters.steals);
+    return entry;
+  }
+  return NULL;
+}
+
+/* The pick out of turn; NULL: there is nothing of the kind whose turn it is. */
+static mp_entry *pick_fair(mp_worker *worker) {
+  mp_inbox *inbox = &worker->scheduler->inbox;
+  switch ((worker->picks.count + 1) / MP_FAIR_EVERY % 4) {
+    case 0:
+      return MP_BUGGY(LOW_STARVES) ? NULL : mp_inbox_pop_ordered(inbox, MP_LEVEL_LOW, INT_MIN);
+    case 1: /* by stealing from itself: what it pushed itself may go on for ever */
+      return has_own(worker) && !MP_BUGGY(OWN_STARVES) ? mp_deque_steal(&worker->deque) : NULL;
+    case 2: /* a share taken from the inbox comes before the rest of the inbox */
+      return has_own(worker) ? grab(worker, 1) : NULL;
+    default: return steal(worker, 0);
+  }
+}
+
+static mp_entry *pick_normal(mp_worker *worker) {
+  mp_entry *entry = mp_deque_pop_owner(&worker->deque);
+  return entry != NULL ? entry : grab(worker, SHARE_MAX);
+}
+
+static mp_entry *pick_local(mp_worker *worker) {
+  mp_inbox *inbox = &worker->scheduler->inbox;
+  mp_entry *entry;
+  if (!mp_pick_is_fair_next(worker)) {
+    entry = mp_inbox_pop_ordered(inbox, MP_LEVEL_HIGH, INT_MIN);
+    return entry != NULL ? entry : pick_normal(worker);
+  }
+  if ((entry = pick_fair(worker)) != NULL) return entry;
+  /* the normal level has its turns too, beside endless work on both others */
+  if ((entry = pick_normal(worker)) != NULL) return entry;
+  return mp_inbox_pop_ordered(inbox, MP_LEVEL_HIGH, INT_MIN);
+}
+
+/* Only what was found counts, not how often one looked. */
+mp_entry *mp_pick_local(mp_worker *worker) {
+  mp_entry *entry = pick_local(worker);
+  if (entry != NULL) mp_pick_count(worker);
+  return entry;
+}
+
+mp_entry *mp_pick_remote(mp_worker *worker) {
+  mp_entry *entry = steal(worker, 0);
+  if (entry == NULL) entry = mp_inbox_pop_ordered(&worker->scheduler->inbox, MP_LEVEL_LOW, INT_MIN);
+  return entry;
+}
+
+mp_entry *mp_pick_at_least(mp_worker *worker, int floor) {
+  mp_inbox *inbox = &worker->scheduler->inbox;
+  if (floor == INT_MIN) return mp_pick(worker);
+  mp_entry *entry = mp_inbox_pop_ordered(inbox, MP_LEVEL_HIGH, floor);
+  if (entry == NULL && floor <= 0) entry = pick_normal(worker);
+  if (entry == NULL && floor <= 0) entry = steal(worker, 0);
+  if (entry == NULL && floor < 0) entry = mp_inbox_pop_ordered(inbox, MP_LEVEL_LOW, floor);
+  if (entry != NULL) mp_pick_count(worker);
+  return entry;
+}
+
+/* Its own piece may lie below tasks that it has queued since: those go to the others. */
+static mp_entry *pick_own_piece(mp_worker *worker, uintptr_t group) {
+  mp_deque *deque = &worker->deque;
+  chain above = {NULL, NULL, 0};
+  mp_entry *piece = NULL;
+  if (mp_deque_newest_group_owner(deque) != group && !mp_deque_holds_owner(deque, group))
+    return NULL;
+  while (piece == NULL && !mp_deque_empty_owner(deque)) {
+    uintptr_t newest = mp_deque_newest_group_owner(deque);
+    mp_entry *entry = mp_deque_pop_owner(deque);
+    if (entry == NULL) break; /* a thief was quicker */
+    if (newest == group || MP_BUGGY(HELPS_ANYBODY))
+      piece = entry;
+    else
+      put_first(&above, entry);
+  }
+  queue_again(worker->scheduler, &above);
+  return piece;
+}
+
+mp_entry *mp_pick_piece(mp_worker *worker, uintptr_t group) {
+  mp_entry *piece = pick_own_piece(worker, group);
+  return piece != NULL ? piece : steal(worker, group);
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Looking
+** =======================================================
+*/
+
+static bool is_not_empty(mp_deque *deque, uintptr_t group) {
+  (void)group;
+  return !mp_deque_empty(deque);
+}
+
+/* Does `has` say yes to a deque? Again, if the list of them has changed meanwhile. */
+static bool any_deque(mp_scheduler *scheduler, bool (*has)(mp_deque *deque, uintptr_t group),
+                      uintptr_t group) {
+  mp_seats *seats = &scheduler->seats;
+  uint32_t version;
+  do {
+    version = mp_load_seq(&seats->version);
+    uint32_t n = mp_load_seq(&seats->active_count);
+    for (uint32_t i = 0; i < n; i++)
+      if (has(&mp_load_relaxed(&seats->active[i])->deque, group)) return true;
+  } while (mp_load_seq(&seats->version) != version);
+  return false;
+}
+
+bool mp_pick_has_work(mp_scheduler *scheduler) {
+  for (int level = 0; level < MP_LEVELS; level++)
+    if (mp_inbox_count(&scheduler->inbox, (mp_level)level) != 0) return true;
+  return any_deque(scheduler, is_not_empty, 0);
+}
+
+bool mp_pick_has_at_least(mp_scheduler *scheduler, int floor) {
+  if (floor == INT_MIN) return mp_pick_has_work(scheduler);
+  mp_inbox *inbox = &scheduler->inbox;
+  if (mp_inbox_has_at_least(inbox, MP_LEVEL_HIGH, floor)) return true;
+  if (floor <= 0 && mp_inbox_count(inbox, MP_LEVEL_NORMAL) != 0) return true;
+  if (floor < 0 && mp_inbox_has_at_least(inbox, MP_LEVEL_LOW, floor)) return true;
+  return floor <= 0 && any_deque(scheduler, is_not_empty, 0);
+}
+
+bool mp_pick_has_piece(mp_scheduler *scheduler, uintptr_t group) {
+  return any_deque(scheduler, mp_deque_offers, group);
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Contention
+** =======================================================
+*/
+
+/* One that has to search for its entries, or sleeps, is not short of time. */
+void mp_pick_note_contention(mp_worker *worker, bool at_once) {
+  unsigned *times = &worker->contention.at_once;
+  if (!worker->contention.small_share) return;
+  if (!at_once)
+    *times -= *times > 0;
+  else
+    *times += *times < AT_ONCE_MAX;
+}
+
+void mp_pick_back_off(mp_worker *worker) {
+  if (!worker->contention.small_share) return;
+  if (!mp_deque_empty_owner(&worker->deque)) return; /* the share is not done */
+  worker->contention.small_share = false;
+  if (worker->contention.at_once < AT_ONCE_MAX) return;
+  uint64_t until = mp_os_now() + BACK_OFF_NS;
+  do
+    for (int i = 0; i < 4; i++) mp_pause();
+  while (mp_os_now() < until);
+}
+
+/* }====================================================== */
+
+void mp_pick_drain(mp_scheduler *scheduler, bool (*take)(mp_entry *entry, void *ud), void *ud) {
+  mp_inbox *inbox = &scheduler->inbox;
+  mp_entry *entry;
+  chain refused = {NULL, NULL, 0};
+  while (mp_inbox_grab(inbox, &entry, 1, 1) == 1)
+    if (!take(entry, ud)) put_last(&refused, entry);
+  for (int level = 0; level < MP_LEVELS && !MP_BUGGY(DRAIN_FORGETS); level++)
+    while ((entry = mp_inbox_pop_ordered(inbox, (mp_level)level, INT_MIN)) != NULL)
+      if (!take(entry, ud)) put_last(&refused, entry);
+  uint32_t slots = mp_load_acquire(&scheduler->seats.slots);
+  for (uint32_t i = 0; i < slots; i++) {
+    mp_deque *deque = &mp_load_relaxed(&scheduler->seats.slot[i])->deque;
+    while (!mp_deque_empty(deque))
+      if ((entry = mp_deque_steal(deque)) != NULL && !take(entry, ud)) put_last(&refused, entry);
+  }
+  queue_again(scheduler, &refused);
+}

@@ -1,0 +1,73 @@
+/*
+** pick.h - where queued entries wait, and which of them a worker takes next.
+**
+** Entries of priority 0 wait in the deque of the worker that queued them, or in the inbox, others in
+** the inbox's two heaps. A worker looks, in this order: at the high level; at its own deque, newest
+** first; for a share of the inbox; at another worker's deque, oldest first; at the low level. Every
+** MP_FAIR_EVERY-th entry is picked out of turn, by a rota: from the low level; the oldest of its own
+** deque; the oldest of the inbox; the oldest of another deque. So nothing starves, whatever the
+** others do, and among equals the older runs before long, also where a worker feeds itself.
+*/
+#ifndef MP_PICK_H
+#define MP_PICK_H
+
+#include "worker.h"
+
+#define MP_FAIR_EVERY 16
+
+/*
+** Queues an entry at the normal level, from `self` (a worker of this scheduler on its own thread) or
+** from outside (NULL), and notifies. group: 0, or the piece's.
+*/
+void mp_pick_push(mp_scheduler *scheduler, mp_worker *self, mp_entry *entry, uintptr_t group);
+/* From any thread: one with a priority other than 0. */
+void mp_pick_push_ordered(mp_scheduler *scheduler, mp_entry *entry, mp_order *order, int priority);
+/* From any thread: n tasks chained by next, normal priority. */
+void mp_pick_push_chain(mp_scheduler *scheduler, mp_entry *first, mp_entry *last, size_t n);
+
+/* The rest of these: on the worker's own thread. NULL: nothing was found. */
+
+/* From the levels, the worker's deque and the inbox. */
+mp_entry *mp_pick_local(mp_worker *worker);
+/* From other workers' deques, then the low level. */
+mp_entry *mp_pick_remote(mp_worker *worker);
+static inline mp_entry *mp_pick(mp_worker *worker) {
+  mp_entry *entry = mp_pick_local(worker);
+  return entry != NULL ? entry : mp_pick_remote(worker);
+}
+/* Anything of at least this priority. */
+mp_entry *mp_pick_at_least(mp_worker *worker, int floor);
+/* A piece of this group, from any deque. */
+mp_entry *mp_pick_piece(mp_worker *worker, uintptr_t group);
+
+/* Is the next entry to be picked out of turn? A chain of continuations asks before it goes on. */
+static inline bool mp_pick_is_fair_next(const mp_worker *worker) {
+  return (worker->picks.count + 1) % MP_FAIR_EVERY == 0;
+}
+/* Counts an entry that came to the worker without a pick: a continuation. */
+static inline void mp_pick_count(mp_worker *worker) { worker->picks.count++; }
+
+/* Is anything queued? seq_cst: see park.h. Any thread. */
+bool mp_pick_has_work(mp_scheduler *scheduler);
+bool mp_pick_has_at_least(mp_scheduler *scheduler, int floor);
+bool mp_pick_has_piece(mp_scheduler *scheduler, uintptr_t group);
+
+/* Gives all that is in the worker's deque to the others. */
+void mp_pick_give_up_deque(mp_worker *worker);
+
+/* Before an entry runs that was found at once, or after a search. */
+void mp_pick_note_contention(mp_worker *worker, bool at_once);
+/*
+** After it. Where entries are so short that a worker keeps up with whoever submits them, the two
+** meet at the inbox's lock for every single one, and both take twice as long. So a worker to which
+** that happens again and again backs off behind a small share: the next will be larger.
+*/
+void mp_pick_back_off(mp_worker *worker);
+
+/*
+** Takes out everything that is queued and offers it to `take`; what that refuses (false) is queued
+** again. Any thread, beside running workers.
+*/
+void mp_pick_drain(mp_scheduler *scheduler, bool (*take)(mp_entry *entry, void *ud), void *ud);
+
+#endif

@@ -1,0 +1,122 @@
+#include "run.h"
+
+#include "bug.h"
+#include "finish.h"
+#include "stop.h"
+
+static mp_state state_of_status(mp_status status) {
+  switch (status) {
+    case MP_OK: return MP_STATE_DONE;
+    case MP_CANCELLED: return MP_STATE_CANCELLED;
+    default: return MP_STATE_FAILED;
+  }
+}
+
+static bool nobody_to_tell(const mp_task *task, uint32_t before) {
+  return !(before & (MP_FLAG_WAITED | MP_FLAG_EXTRA)) && mp_load_relaxed(&task->successors) == NULL;
+}
+
+/* The body has come back. */
+static void end_body(mp_pool *pool, mp_worker *worker, mp_task *task, bool tail, bool exclusive) {
+  uint32_t before;
+  /* before the end is published: whoever waits may free what `drop` touches */
+  if (!(task->own & MP_OWN_DONE) && !MP_BUGGY(DROP_AFTER_END)) mp_task_drop_arg(task);
+  /*
+  ** counted before the end is published, so that whoever sees the end finds it in the counters;
+  ** taken back if a deadline was quicker
+  */
+  mp_state state = state_of_status((mp_status)task->status);
+  _Atomic uint64_t *ended = &worker->counters.ended[state - MP_STATE_DONE];
+  mp_bump(ended);
+  /* so too its place is free, for whoever waited for it and submits the next */
+  mp_task_leave_limits(task, MP_COUNTED_TASK);
+  bool won = exclusive ? mp_task_end_exclusive(task, state, &before)
+                       : mp_task_end(task, state, false, 0, &before);
+  if (won && exclusive && nobody_to_tell(task, before)) {
+    mp_pool_count(pool, worker, settled);
+    return;
+  }
+  MP_BUG_GAP(DROP_AFTER_END);
+  if (MP_BUGGY(DROP_AFTER_END) && !(task->own & MP_OWN_DONE)) mp_task_drop_arg(task);
+  if (won)
+    mp_finish_counted(pool, worker, task, (mp_ended){before, tail, exclusive});
+  else
+    mp_store_relaxed(ended, mp_load_relaxed(ended) - 1);
+}
+
+/* Makes the task running, and publishes its frame; false: it was ended, or runs elsewhere. */
+static bool start(mp_pool *pool, mp_worker *worker, mp_task *task, mp_frame *frame,
+                  bool exclusive) {
+  bool asked, started;
+  if (exclusive) {
+    /*
+    ** found through nothing but the frame: running before that is there, for whoever finds it may
+    ** end it
+    */
+    started = mp_task_start(task, true, &asked);
+    mp_frame_push(pool, worker, frame);
+  } else {
+    /*
+    ** Before the task is running: whoever finds that it is, and asks it to stop, finds the frame
+    ** too (the word orders it); and whoever asked before is seen here.
+    */
+    mp_frame_push(pool, worker, frame);
+    started = mp_task_start(task, false, &asked);
+  }
+  if (started && asked) mp_stop_bodies(pool);
+  return started;
+}
+
+static void call_body(mp_pool *pool, mp_worker *worker, mp_task *task) {
+  mp_extra *extra = mp_task_extra(task);
+  mp_bump(&worker->counters.started);
+  if (extra != NULL && extra->submitted_ns != 0) mp_store_relaxed(&extra->started_ns, mp_os_now());
+  /*
+  ** after the frame is published, as a shutdown stores STOP before it looks at frames: it ends this
+  ** one, or the body does not begin
+  */
+  bool late = mp_load_seq(&pool->closing) == MP_CLOSING_STOP;
+  unsigned status = late ? MP_CANCELLED : (unsigned)task->run(worker, task->arg);
+  task->status = (uint8_t)(status < MP_STATUS_COUNT ? status : MP_FAILED);
+  mp_bump(&worker->counters.returned);
+}
+
+/*
+** `own`: the caller has the engine's reference. In a child of fork(2) that a body has made, all locks
+** may be held, and what is queued runs in the parent: then the worker touches nothing any more.
+*/
+static bool execute(mp_worker *worker, mp_task *task, bool tail, bool own) {
+  mp_pool *pool = task->pool;
+  mp_frame frame = mp_frame_of_task(worker, task);
+  bool exclusive = own && (mp_task_is_exclusive(task) || MP_BUGGY(EXCLUSIVE_GUESSED));
+  bool started = start(pool, worker, task, &frame, exclusive);
+  /* a queue may hold it still: what is found there later would only be found to be over */
+  if (started && !own) mp_unqueue_task(pool, task);
+  if (started) call_body(pool, worker, task);
+  if (mp_pool_forked(pool)) {
+    worker->orphan = true;
+    return started;
+  }
+  mp_frame_pop(pool, worker, &frame);
+  if (started) end_body(pool, worker, task, tail, own && mp_task_is_exclusive(task));
+  return started;
+}
+
+bool mp_run_in_place(mp_worker *worker, mp_task *task) {
+  return execute(worker, task, false, false);
+}
+
+void mp_run_task_entry(mp_worker *worker, mp_entry *entry) {
+  mp_task *task = mp_task_of_entry(entry);
+  mp_pool *pool = task->pool;
+  uint32_t before;
+  mp_leave_queue(pool, task);
+  if (mp_load_relaxed(&pool->closing) >=
+      MP_CLOSING_CANCEL) { /* what has not started is cancelled */
+    if (mp_task_end(task, MP_STATE_CANCELLED, true, 0, &before))
+      mp_finish(pool, worker, task, (mp_ended){before, true, false});
+  } else {
+    (void)!execute(worker, task, true, true);
+  }
+  if (!worker->orphan) mp_task_release(task);
+}

@@ -1,0 +1,419 @@
+#include "seats.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "bug.h"
+#include "spin.h"
+
+/* A spare ends when nobody has needed it for so many times idle_after_ns. */
+#define RETIRE_AFTER 10
+/* What an owner's stack is taken for where nobody can say. */
+#define OWNER_STACK ((size_t)1 << 20)
+
+/*
+** {======================================================
+** Slots
+** =======================================================
+*/
+
+static mp_worker *new_worker(mp_scheduler *scheduler) {
+  mp_worker *worker = mp_alloc_aligned(scheduler->alloc, sizeof *worker);
+  if (worker == NULL) return NULL;
+  worker->scheduler = scheduler;
+  mp_spin_budget_init(&worker->spin, scheduler->config.spin_free_ns);
+  if (mp_parker_init(&worker->parker) != MP_OK) goto fail_parker;
+  if (mp_os_gate_init(&worker->seat_gate) != MP_OK) goto fail_gate;
+  return worker;
+fail_gate:
+  mp_parker_close(&worker->parker);
+fail_parker:
+  mp_alloc_free_aligned(scheduler->alloc, worker, sizeof *worker);
+  return NULL;
+}
+
+static void free_worker(mp_scheduler *scheduler, mp_worker *worker) {
+  mp_os_gate_close(&worker->seat_gate);
+  mp_parker_close(&worker->parker);
+  mp_alloc_free_aligned(scheduler->alloc, worker, sizeof *worker);
+}
+
+/* Gives the worker a slot; false: there is none. */
+static bool publish_locked(mp_scheduler *scheduler, mp_worker *worker)
+    MP_HOLDS(scheduler->seats.lock) {
+  mp_seats *seats = &scheduler->seats;
+  uint32_t index = mp_load_relaxed(&seats->slots);
+  if (index == seats->capacity) return false;
+  worker->index = index;
+  worker->picks.random = index * 7919 + 13;
+  mp_store_relaxed(&seats->slot[index], worker);
+  mp_store_release(&seats->slots, index + 1);
+  return true;
+}
+
+static void activate_locked(mp_worker *worker) MP_HOLDS(worker->scheduler->seats.lock) {
+  mp_seats *seats = &worker->scheduler->seats;
+  uint32_t at = mp_load_relaxed(&seats->active_count);
+  assert(at < seats->capacity);
+  worker->active_at = at;
+  mp_store_relaxed(&seats->active[at], worker);
+  mp_store_seq(&seats->active_count, at + 1);
+}
+
+/* Another takes its place in the list: whoever goes through the list meanwhile looks again. */
+static void deactivate_locked(mp_worker *worker) MP_HOLDS(worker->scheduler->seats.lock) {
+  mp_seats *seats = &worker->scheduler->seats;
+  uint32_t last = mp_load_relaxed(&seats->active_count) - 1, at = worker->active_at;
+  mp_worker *moved = mp_load_relaxed(&seats->active[last]);
+  assert(mp_load_relaxed(&seats->active[at]) == worker && mp_deque_empty_owner(&worker->deque));
+  mp_store_relaxed(&seats->active[at], moved);
+  moved->active_at = at;
+  mp_store_seq(&seats->active_count, last);
+  if (!MP_BUGGY(MOVED_UNSEEN)) mp_add_seq(&seats->version, 1);
+}
+
+mp_status mp_seats_init(mp_scheduler *scheduler) {
+  mp_seats *seats = &scheduler->seats;
+  const mp_scheduler_config *config = &scheduler->config;
+  seats->capacity = config->workers + config->workers_extra + (config->owner_works ? 1 : 0);
+  mp_status status = mp_os_mutex_init(&seats->lock);
+  if (status != MP_OK) return status;
+  /* both lists in one block */
+  seats->slot = mp_alloc_zeroed(scheduler->alloc, 2 * seats->capacity * sizeof *seats->slot);
+  if (seats->slot == NULL) {
+    mp_os_mutex_close(&seats->lock);
+    return MP_NOMEM;
+  }
+  seats->active = seats->slot + seats->capacity;
+  return MP_OK;
+}
+
+void mp_seats_close(mp_scheduler *scheduler) {
+  mp_seats *seats = &scheduler->seats;
+  assert(mp_load_relaxed(&seats->alive) == 0);
+  for (uint32_t i = 0; i < mp_load_acquire(&seats->slots); i++)
+    free_worker(scheduler, mp_load_relaxed(&seats->slot[i]));
+  mp_alloc_free(scheduler->alloc, seats->slot, 2 * seats->capacity * sizeof *seats->slot);
+  mp_os_mutex_close(&seats->lock);
+}
+
+mp_status mp_seats_add_owner(mp_scheduler *scheduler) {
+  mp_worker *owner = new_worker(scheduler);
+  if (owner == NULL) return MP_NOMEM;
+  owner->thread = mp_os_thread_self();
+  mp_worker_note_stack(owner, OWNER_STACK);
+  mp_os_mutex_take(&scheduler->seats.lock);
+  bool published = publish_locked(scheduler, owner);
+  if (published) activate_locked(owner);
+  mp_os_mutex_give(&scheduler->seats.lock);
+  assert(published); /* it is the first */
+  (void)published;
+  scheduler->owner = owner;
+  return MP_OK;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Threads
+** =======================================================
+*/
+
+/* A slot that nobody has; it may be one whose thread has retired. NULL: *status says why. */
+static mp_worker *get_slot(mp_scheduler *scheduler, mp_status *status) {
+  mp_seats *seats = &scheduler->seats;
+  mp_os_mutex_take(&seats->lock);
+  mp_worker *worker = seats->retired;
+  bool full = worker == NULL && mp_load_relaxed(&seats->slots) == seats->capacity;
+  bool ended = worker != NULL && worker->ended;
+  if (worker != NULL) {
+    seats->retired = worker->next_spare;
+    worker->started = worker->ended = false;
+  }
+  mp_os_mutex_give(&seats->lock);
+  *status = full ? MP_BUSY : MP_NOMEM;
+  if (worker != NULL) {
+    if (ended) mp_os_thread_join(worker->thread);
+    return worker;
+  }
+  worker = full ? NULL : new_worker(scheduler);
+  if (worker == NULL) return NULL;
+  mp_os_mutex_take(&seats->lock);
+  bool published = publish_locked(scheduler, worker);
+  mp_os_mutex_give(&seats->lock);
+  if (published) return worker;
+  free_worker(scheduler, worker);
+  *status = MP_BUSY;
+  return NULL;
+}
+
+/* Back among those that nobody has. */
+static void put_slot_locked(mp_worker *worker) MP_HOLDS(worker->scheduler->seats.lock) {
+  mp_seats *seats = &worker->scheduler->seats;
+  worker->next_spare = seats->retired;
+  seats->retired = worker;
+}
+
+/* Starts a thread for a seat that the caller has counted in `running`. */
+static mp_status start_counted(mp_scheduler *scheduler) {
+  mp_seats *seats = &scheduler->seats;
+  mp_status status;
+  mp_worker *worker = get_slot(scheduler, &status);
+  if (worker == NULL) goto fail_slot;
+  mp_os_mutex_take(&seats->lock);
+  activate_locked(worker);
+  worker->started = true;
+  mp_add_relaxed(&seats->alive, 1);
+  mp_store_relaxed(&worker->seat_gate.word, seats->open ? MP_SEAT_GIVEN : MP_SEAT_NONE);
+  mp_os_mutex_give(&seats->lock);
+  scheduler->config.thread_comes(scheduler->config.ud);
+  status = mp_os_thread_start(&worker->thread, scheduler->config.stack_size, scheduler->thread_main,
+                              worker);
+  if (status == MP_OK) return MP_OK;
+  mp_os_mutex_take(&seats->lock);
+  deactivate_locked(worker);
+  worker->started = false;
+  mp_sub_relaxed(&seats->alive, 1);
+  put_slot_locked(worker);
+  mp_os_mutex_give(&seats->lock);
+  scheduler->config.thread_gone(scheduler->config.ud, 0);
+fail_slot:
+  mp_os_mutex_take(&seats->lock);
+  mp_sub_relaxed(&seats->running, 1);
+  mp_os_mutex_give(&seats->lock);
+  return status;
+}
+
+mp_status mp_seats_add(mp_scheduler *scheduler) {
+  mp_os_mutex_take(&scheduler->seats.lock);
+  mp_add_relaxed(&scheduler->seats.running, 1);
+  mp_os_mutex_give(&scheduler->seats.lock);
+  return start_counted(scheduler);
+}
+
+void mp_seats_open(mp_scheduler *scheduler) {
+  mp_seats *seats = &scheduler->seats;
+  mp_os_mutex_take(&seats->lock);
+  seats->open = true;
+  uint32_t slots = mp_load_relaxed(&seats->slots);
+  for (uint32_t i = 0; i < slots; i++) {
+    mp_worker *worker = mp_load_relaxed(&seats->slot[i]);
+    mp_store_release(&worker->seat_gate.word, MP_SEAT_GIVEN); /* pairs with begin */
+    mp_os_gate_wake_one(&worker->seat_gate);
+  }
+  mp_os_mutex_give(&seats->lock);
+}
+
+void mp_seats_dismiss_last(mp_scheduler *scheduler) {
+  mp_seats *seats = &scheduler->seats;
+  mp_worker *last = mp_load_relaxed(&seats->slot[mp_load_relaxed(&seats->slots) - 1]);
+  mp_store_release(&last->seat_gate.word, MP_SEAT_DISMISSED); /* pairs with begin */
+  mp_os_gate_wake_one(&last->seat_gate);
+  mp_os_thread_join(last->thread);
+  mp_os_mutex_take(&seats->lock);
+  assert(last->ended);
+  last->started = last->ended = false;
+  mp_sub_relaxed(&seats->running, 1);
+  deactivate_locked(last);
+  put_slot_locked(last);
+  mp_os_mutex_give(&seats->lock);
+}
+
+void mp_seats_end(mp_worker *worker, bool retired) {
+  mp_seats *seats = &worker->scheduler->seats;
+  mp_os_mutex_take(&seats->lock);
+  assert(!worker->ended && mp_load_relaxed(&seats->alive) > 0);
+  worker->ended = true;
+  mp_sub_relaxed(&seats->alive, 1);
+  if (retired) put_slot_locked(worker);
+  mp_os_mutex_give(&seats->lock);
+}
+
+unsigned mp_seats_join(mp_scheduler *scheduler) {
+  mp_seats *seats = &scheduler->seats;
+  unsigned stuck = 0;
+  uint32_t slots = mp_load_acquire(&seats->slots);
+  for (uint32_t i = 0; i < slots; i++) {
+    mp_worker *worker = mp_load_relaxed(&seats->slot[i]);
+    mp_os_mutex_take(&seats->lock);
+    bool started = worker->started, ended = worker->ended;
+    worker->started = false;
+    mp_os_mutex_give(&seats->lock);
+    if (!started) continue;
+    if (ended)
+      mp_os_thread_join(worker->thread);
+    else
+      mp_os_thread_detach(worker->thread), stuck++;
+  }
+  return stuck;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Seats
+** =======================================================
+*/
+
+static void let_in_locked(mp_scheduler *scheduler) MP_HOLDS(scheduler->seats.lock) {
+  mp_seats *seats = &scheduler->seats;
+  mp_worker *spare = seats->spares;
+  seats->spares = spare->next_spare;
+  activate_locked(spare);
+  mp_add_relaxed(&seats->running, 1);
+  mp_store_release(&spare->seat_gate.word, MP_SEAT_GIVEN); /* pairs with await_seat */
+  mp_os_gate_wake_one(&spare->seat_gate);
+}
+
+/* A seat is free: a spare takes it. True: a thread must be started for it, which counts already. */
+static bool pass_on_locked(mp_scheduler *scheduler) MP_HOLDS(scheduler->seats.lock) {
+  mp_seats *seats = &scheduler->seats;
+  assert(mp_load_relaxed(&seats->running) > 0);
+  mp_sub_relaxed(&seats->running, 1);
+  if (mp_seats_surplus(scheduler) ||
+      mp_load_relaxed(&seats->running) == scheduler->config.workers ||
+      mp_load_relaxed(&scheduler->stop))
+    return false;
+  if (seats->spares == NULL) {
+    mp_add_relaxed(&seats->running, 1);
+    return true;
+  }
+  let_in_locked(scheduler);
+  return false;
+}
+
+/* Says once that no replacement can be had, and again when one could be had in between. */
+static void note_replacement(mp_scheduler *scheduler, mp_status status) {
+  mp_seats *seats = &scheduler->seats;
+  mp_os_mutex_take(&seats->lock);
+  bool news = status != MP_OK && !seats->refused;
+  seats->refused = status != MP_OK;
+  mp_os_mutex_give(&seats->lock);
+  if (!news) return;
+  mp_log_write(scheduler->log, MP_LOG_WARN, "pool",
+               "no replacement for a worker that waits or is stuck: %s",
+               status == MP_BUSY ? "workers_extra threads run already" : mp_status_text(status));
+}
+
+mp_status mp_seats_fill(mp_scheduler *scheduler) {
+  mp_status status = start_counted(scheduler);
+  note_replacement(scheduler, status);
+  return status;
+}
+
+mp_status mp_seats_give(mp_worker *worker, bool *others_run) {
+  mp_scheduler *scheduler = worker->scheduler;
+  mp_seats *seats = &scheduler->seats;
+  *others_run = true;
+  if (worker == scheduler->owner) return MP_OK;
+  mp_os_mutex_take(&seats->lock);
+  assert(!worker->blocked);
+  worker->blocked = true;
+  bool wanted = !mp_load_relaxed(&worker->stuck) && pass_on_locked(scheduler);
+  mp_os_mutex_give(&seats->lock);
+  mp_status status = wanted ? mp_seats_fill(scheduler) : MP_OK;
+  *others_run = status == MP_OK || mp_load_relaxed(&seats->running) > 0;
+  return status;
+}
+
+void mp_seats_take_back(mp_worker *worker) {
+  mp_seats *seats = &worker->scheduler->seats;
+  if (worker == worker->scheduler->owner) return;
+  mp_os_mutex_take(&seats->lock);
+  assert(worker->blocked);
+  worker->blocked = false;
+  if (!mp_load_relaxed(&worker->stuck) && !MP_BUGGY(UNBLOCK_FORGETS))
+    mp_add_relaxed(&seats->running, 1);
+  mp_os_mutex_give(&seats->lock);
+}
+
+bool mp_seats_mark_stuck(mp_worker *worker, bool *vacant) {
+  mp_scheduler *scheduler = worker->scheduler;
+  mp_seats *seats = &scheduler->seats;
+  *vacant = false;
+  mp_os_mutex_take(&seats->lock);
+  bool marked = worker != scheduler->owner && !worker->blocked &&
+                !mp_load_relaxed(&worker->stuck) &&
+                mp_load_relaxed(&seats->stuck) < scheduler->config.stuck_max;
+  if (marked) {
+    mp_store_relaxed(&worker->stuck, 1);
+    mp_add_relaxed(&seats->stuck, 1);
+    *vacant = pass_on_locked(scheduler);
+  }
+  mp_os_mutex_give(&seats->lock);
+  return marked;
+}
+
+void mp_seats_unmark_stuck(mp_worker *worker) {
+  mp_seats *seats = &worker->scheduler->seats;
+  mp_os_mutex_take(&seats->lock);
+  assert(mp_load_relaxed(&worker->stuck) && mp_load_relaxed(&seats->stuck) > 0);
+  mp_store_relaxed(&worker->stuck, 0);
+  mp_sub_relaxed(&seats->stuck, 1);
+  if (!worker->blocked) mp_add_relaxed(&seats->running, 1);
+  mp_os_mutex_give(&seats->lock);
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Spares
+** =======================================================
+*/
+
+/* Nobody has needed it for long: takes it off the spares. False: it has been let in meanwhile. */
+static bool retire(mp_worker *worker) {
+  mp_seats *seats = &worker->scheduler->seats;
+  mp_os_mutex_take(&seats->lock);
+  mp_worker **link = &seats->spares;
+  while (*link != NULL && *link != worker) link = &(*link)->next_spare;
+  bool found = *link == worker;
+  if (found) *link = worker->next_spare;
+  mp_os_mutex_give(&seats->lock);
+  return found;
+}
+
+/* True: it has been let in. */
+static bool await_seat(mp_worker *worker, void (*tidy)(mp_worker *worker)) {
+  uint64_t idle_ns = worker->scheduler->config.idle_after_ns;
+  for (int periods = 0;; periods += periods < RETIRE_AFTER) {
+    uint64_t deadline = mp_os_deadline(idle_ns);
+    mp_status status = MP_OK;
+    while (mp_load_acquire(&worker->seat_gate.word) == MP_SEAT_NONE && status != MP_TIMEOUT)
+      status = mp_os_gate_wait(&worker->seat_gate, MP_SEAT_NONE, deadline);
+    if (mp_load_acquire(&worker->seat_gate.word) != MP_SEAT_NONE) return true;
+    if (worker->untidy) tidy(worker);
+    if (periods == RETIRE_AFTER && retire(worker)) return false;
+  }
+}
+
+bool mp_seats_become_spare(mp_worker *worker, void (*tidy)(mp_worker *worker)) {
+  mp_scheduler *scheduler = worker->scheduler;
+  mp_seats *seats = &scheduler->seats;
+  mp_os_mutex_take(&seats->lock);
+  bool surplus = mp_seats_surplus(scheduler) && !mp_load_relaxed(&scheduler->stop);
+  if (surplus) {
+    mp_sub_relaxed(&seats->running, 1);
+    deactivate_locked(worker);
+    mp_store_relaxed(&worker->seat_gate.word, MP_SEAT_NONE);
+    worker->next_spare = seats->spares;
+    seats->spares = worker;
+  }
+  mp_os_mutex_give(&seats->lock);
+  if (!surplus) return true;
+  scheduler->config.idle(scheduler->config.ud);
+  /* it may have been woken for work that somebody else must now do */
+  mp_park_notify(&scheduler->park);
+  return await_seat(worker, tidy);
+}
+
+void mp_seats_dismiss_spares(mp_scheduler *scheduler) {
+  mp_os_mutex_take(&scheduler->seats.lock);
+  while (scheduler->seats.spares != NULL) let_in_locked(scheduler);
+  mp_os_mutex_give(&scheduler->seats.lock);
+}
+
+/* }====================================================== */

@@ -1,0 +1,214 @@
+/*
+** worker.h - what a worker and a scheduler are made of, for the files that share the work on them:
+**
+**   pick.c       where queued entries wait, and which of them a worker takes next
+**   spin.c       how long a thread looks for something before it sleeps
+**   place.c      on which CPU a worker goes on
+**   seats.c      how many threads run at a time: who gives its seat away, who takes it
+**   scheduler.c  a worker's loop; starting and stopping
+**
+** They move entries and know nothing of tasks.
+**
+**   entry   what a queue holds: the head of a task, or of a piece
+**   piece   an entry that somebody on a worker's stack waits for: a forked job, a part of a loop, a
+**           node of a graph
+**   group   a number that the pieces of one piece of work have in common: of a task, or of what runs
+**           outside of any
+**   frame   what a worker is inside of: a task, or a piece, which runs for the task that forked it
+**   seat    the right to run entries; a pool has as many as workers
+*/
+#ifndef MP_WORKER_H
+#define MP_WORKER_H
+
+#include "alloc.h"
+#include "deque.h"
+#include "inbox.h"
+#include "log.h"
+#include "os.h"
+#include "park.h"
+#include "store.h"
+
+typedef struct mp_scheduler mp_scheduler;
+
+/* One per worker, written by it alone (mp_bump), summed by whoever asks. */
+typedef struct mp_counters {
+  _Atomic uint64_t submitted;
+  _Atomic uint64_t settled;  /* ended, and everything that waited for it told */
+  _Atomic uint64_t ended[4]; /* by terminal state: done, failed, cancelled, timed out */
+  _Atomic uint64_t started;  /* tasks that began to run */
+  _Atomic uint64_t returned; /* bodies that came back */
+  _Atomic uint64_t skipped;  /* ended without running */
+  _Atomic uint64_t steals, parks;
+} mp_counters;
+
+/* How long one thread, or all that wait outside, may spin next; learnt in spin.c. */
+typedef struct mp_spin_budget {
+  _Atomic uint32_t free_ns;     /* while a core is free for it */
+  _Atomic uint32_t until_probe; /* spins until the next one that takes all the time */
+  _Atomic uint32_t spacing;     /* of these probes */
+} mp_spin_budget;
+
+/* On the worker's stack. Others read it under the rules of stop.c. */
+typedef struct mp_frame mp_frame;
+struct mp_frame {
+  mp_task *task;   /* for whom this runs; NULL: a piece that no task forked */
+  uintptr_t group; /* of the pieces that are forked in here; never 0 */
+  mp_frame *outer;
+};
+
+/* The group of a task's pieces, and of those that are forked inside a frame without one. */
+static inline uintptr_t mp_group_of_task(const mp_task *task) { return (uintptr_t)task; }
+static inline uintptr_t mp_group_of_frame(const mp_frame *frame) { return (uintptr_t)frame | 1; }
+static inline mp_task *mp_group_task(uintptr_t group) {
+  return group & 1 ? NULL : (mp_task *)group;
+}
+
+enum { MP_SEAT_NONE, MP_SEAT_GIVEN, MP_SEAT_DISMISSED };
+
+struct mp_worker {
+  mp_deque deque;
+  /* constant while its thread exists */
+  _Alignas(MP_CACHE_LINE) mp_scheduler *scheduler;
+  unsigned index;
+  void *local;
+  const char *stack_low, *stack_high; /* between them lies its thread's stack */
+  mp_os_thread thread;                /* the owner's, in its slot */
+  /* the worker's own thread only */
+  mp_worker *around; /* the owner's slot: the worker of another pool that its thread is, or NULL */
+  mp_entry *continuation; /* runs when the current entry has returned */
+  mp_task_lists tasks;
+  unsigned lock_depth; /* of mp_worker_lock */
+  bool searching;
+  bool orphan; /* a child of fork(2): it must touch nothing more */
+  bool untidy; /* it has run something since its last tidying up */
+  mp_spin_budget spin;
+  struct {
+    uint32_t random;
+    uint32_t count;   /* of entries found; every so often one is picked out of turn */
+    int64_t own_from; /* bottom of its deque above which lies only what it pushed itself */
+  } picks;
+  struct {            /* contention with whoever submits: see mp_pick_back_off */
+    bool small_share; /* what it took from the inbox last was little */
+    unsigned at_once; /* how often that was there at once, up to a most */
+  } contention;
+  struct {            /* see place.c */
+    unsigned times;   /* in a row that it was woken on its waker's CPU */
+    uint64_t last_ns; /* when that was so last */
+    uint64_t
+        beside_ns; /* since when it has run there; 0: it does not, or has run a while already */
+  } place;
+  /* atomic: written by the worker's own thread */
+  mp_frame *_Atomic frame; /* what it runs now, innermost first, or NULL; read by stop.c */
+  mp_counters counters;
+  /* shared */
+  mp_parker parker;
+  /* seq_cst: somebody looks at what it runs and relies on it (stop.c) */
+  _Atomic uint32_t watched;
+  /*
+  ** release, acquire: a signal to it is on its way; read by the owner's only, which gets others' too
+  */
+  _Atomic uint32_t interrupted;
+  /* guarded by the pool's running_lock: which of its tasks is being stopped, since when */
+  uint64_t stopping_id, stopping_ns;
+  /* seats.c */
+  mp_os_gate seat_gate;   /* its word is an MP_SEAT_...; a thread without a seat sleeps here */
+  _Atomic uint32_t stuck; /* atomic, written under seats.lock: another has its seat */
+  uint32_t active_at;     /* guarded by seats.lock: its place in seats.active */
+  bool blocked;           /* guarded by seats.lock: it waits, and has given its seat away */
+  bool started, ended;    /* guarded by seats.lock: there is a thread to join; it is at its end */
+  mp_worker *next_spare;  /* guarded by seats.lock; also chains those that have retired */
+};
+
+/*
+** Who runs:
+**
+**   running == workers - blocked or stuck + replacements
+**
+** It may be more for a while, when several come back at once: whoever has returned from an entry
+** then becomes a spare.
+*/
+typedef struct mp_seats {
+  _Alignas(MP_CACHE_LINE) mp_os_mutex lock;
+  _Atomic uint32_t running; /* atomic, written under lock: threads with a seat; not the owner */
+  _Atomic uint32_t alive;   /* atomic, written under lock: threads whose loop has not ended */
+  _Atomic uint32_t stuck;   /* atomic, written under lock: workers marked stuck */
+  bool open MP_GUARDED_BY(lock); /* threads begin at once, not with mp_seats_open */
+  mp_worker *spares MP_GUARDED_BY(lock);
+  mp_worker *retired MP_GUARDED_BY(lock); /* slots of spares whose threads have ended */
+  bool refused MP_GUARDED_BY(lock);       /* the log knows that no replacement can be had */
+  unsigned capacity;                      /* constant: of slots */
+  /*
+  ** atomic, written under lock; release: publishes slot[], which only grows until the end. Whoever
+  ** sums counters or looks at frames goes through it.
+  */
+  _Atomic uint32_t slots;
+  mp_worker *_Atomic *slot;
+  /*
+  ** atomic, written under lock: all but spares, in no order. Thieves go through it, and whoever
+  ** looks for work before it sleeps: seq_cst for the latter, see mp_seats_version.
+  */
+  _Atomic uint32_t active_count;
+  _Atomic uint32_t version;
+  mp_worker *_Atomic *active;
+} mp_seats;
+
+typedef struct mp_scheduler_config {
+  unsigned workers, workers_extra;
+  unsigned stuck_max; /* workers marked stuck at a time; 0: none */
+  size_t stack_size;
+  uint64_t spin_ns, spin_free_ns;
+  unsigned cores;
+  bool owner_works; /* the owner has a slot */
+  void *(*worker_start)(mp_worker *worker, void *ud);
+  void (*worker_stop)(mp_worker *worker, void *local, void *ud);
+  void *worker_ud;
+  int (*worker_idle)(mp_worker *worker, void *local, void *ud); /* may be NULL */
+  /* A worker has been idle for that long and worker_idle is done; on its thread. */
+  void (*tidied)(mp_worker *worker, void *ud);
+  uint64_t idle_after_ns;
+  int interrupt_signal;           /* let through to workers; 0: none */
+  void (*idle)(void *ud);         /* a thread ran out of work, and sleeps or leaves next */
+  bool (*hurried)(void *ud);      /* does somebody wait for `idle`? Asked before each search */
+  void (*thread_comes)(void *ud); /* a thread is about to be started */
+  /* its thread touches nothing any more after this, or could not be started */
+  void (*thread_gone)(void *ud, uint32_t pool_releases);
+  void (*thread_ended)(void *ud); /* seats.alive has fallen */
+  void *ud;
+} mp_scheduler_config;
+
+struct mp_scheduler {
+  mp_scheduler_config config; /* constant, but for `workers` while it starts */
+  mp_alloc *alloc;
+  mp_log *log;
+  mp_inbox inbox;
+  mp_park park;
+  _Alignas(MP_CACHE_LINE) mp_worker *owner; /* the owner's slot, or NULL */
+  _Atomic uint32_t stop;
+  mp_spin_budget outside; /* of threads that wait and are no workers */
+  mp_seats seats;
+  void *(*thread_main)(void *worker); /* constant: what a worker's thread runs */
+};
+
+/* The worker whose thread this is (the owner's slot while it is in there), or NULL; of any pool. */
+extern MP_THREAD_LOCAL mp_worker *mp_self_worker;
+static inline mp_worker *mp_worker_self(void) { return mp_self_worker; }
+
+/* On the worker's own thread, or the owner's: where its stack is, or if that cannot be known, that
+   so many bytes lie below here. */
+void mp_worker_note_stack(mp_worker *worker, size_t assumed);
+
+/*
+** The owner enters and leaves its slot; only on the owner's thread. Entering returns what was
+** current before, for leave.
+*/
+mp_worker *mp_owner_enter(mp_scheduler *scheduler);
+void mp_owner_leave(mp_scheduler *scheduler, mp_worker *before);
+
+/*
+** Frames. `store_frame` is how the owner of the frame publishes it: see mp_pool_store_first.
+*/
+static inline const mp_frame *mp_worker_frame(const mp_worker *worker) {
+  return mp_load_relaxed(&worker->frame);
+}
+
+#endif
