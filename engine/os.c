@@ -57,6 +57,29 @@ static struct timespec to_timespec(uint64_t ns) {
 
 /*
 ** {======================================================
+** Which signals are never held back
+** =======================================================
+*/
+
+/*
+** A signal that a thread raises by a fault of its own, while it is blocked, ends the process without
+** asking the host's handler.
+*/
+static const int own_faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+
+/* All signals but those. */
+static sigset_t holdable_signals(void) {
+  sigset_t set;
+  sigfillset(&set);
+  for (size_t i = 0; i < sizeof own_faults / sizeof *own_faults; i++)
+    sigdelset(&set, own_faults[i]);
+  return set;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
 ** Gate
 ** =======================================================
 */
@@ -131,9 +154,17 @@ static void sleep_locked(mp_os_gate *gate, uint64_t ns) {
 
 #define POSIX_SIGNALS 32 /* their numbers are below */
 
+/*
+** Does the thread take a signal that is meant for the process? Not one of ours, but for SIGPROF,
+** which only a thread that computes is sent.
+*/
 static bool has_open_signal(const sigset_t *blocked) {
+  sigset_t holdable = holdable_signals();
+  sigdelset(&holdable, SIGPROF);
   for (int i = 1; i < POSIX_SIGNALS; i++)
-    if (i != SIGKILL && i != SIGSTOP && sigismember(blocked, i) == 0) return true;
+    if (i != SIGKILL && i != SIGSTOP && sigismember(&holdable, i) == 1 &&
+        sigismember(blocked, i) == 0)
+      return true;
   return false;
 }
 
@@ -157,9 +188,8 @@ mp_status mp_os_gate_wait(mp_os_gate *gate, uint32_t expected, uint64_t deadline
   if (MP_FAULT(INTERRUPTED)) return MP_INTERRUPTED;
   uint64_t now = mp_os_now();
   if (now >= deadline) return MP_TIMEOUT;
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  sigset_t held = holdable_signals(), before;
+  pthread_sigmask(SIG_BLOCK, &held, &before);
   uint64_t most = has_open_signal(&before) ? SLICE_NS : FAR_AWAY;
   pthread_mutex_lock(&gate->lock);
   if (mp_load_seq(&gate->word) == expected)
@@ -193,14 +223,15 @@ void mp_os_gate_wake_all(mp_os_gate *gate) {
 mp_status mp_os_thread_start(mp_os_thread *thread, size_t stack_size, void *(*entry)(void *),
                              void *arg) {
   pthread_attr_t attr;
-  sigset_t all, before;
+  sigset_t held = holdable_signals(), before;
   if (MP_FAULT(THREAD)) return MP_NOTHREAD;
   if (pthread_attr_init(&attr) != 0) return MP_NOTHREAD;
   mp_status status = MP_NOTHREAD;
   if (pthread_attr_setstacksize(&attr, stack_size) == 0) {
     /* the new thread inherits the mask: no signal can reach it before it would block them itself */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_sigmask(SIG_SETMASK, NULL, &before);
+    if (sigismember(&before, SIGPROF) == 0) sigdelset(&held, SIGPROF);
+    pthread_sigmask(SIG_SETMASK, &held, NULL);
     if (pthread_create(thread, &attr, entry, arg) == 0) status = MP_OK;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
   }

@@ -61,7 +61,12 @@ void mp_os_gate_wake_all(mp_os_gate *gate);
 #define MP_THREAD_LOCAL _Thread_local
 #endif
 
-/* Threads: started with every signal blocked. */
+/*
+** Threads of ours take no signal that is meant for the process: they start with all blocked that a
+** host may be waiting for elsewhere. What a thread's own fault raises (SIGSEGV and its like,
+** SIGABRT) stays open, for the host's crash handler; so does SIGPROF, for its profiler, unless the
+** thread that starts them blocks it.
+*/
 typedef pthread_t mp_os_thread;
 MP_CHECKED mp_status mp_os_thread_start(mp_os_thread *thread, size_t stack_size,
                                         void *(*entry)(void *), void *arg);

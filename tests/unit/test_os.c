@@ -115,6 +115,49 @@ static void test_os_thread_start_blocks_signals_there_and_only_there(void **stat
   assert_int_equal(sigismember(&after, SIGUSR1), 0);
 }
 
+static const int own_faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+
+static void *mask_main(void *arg) {
+  pthread_sigmask(SIG_SETMASK, NULL, arg);
+  return NULL;
+}
+
+static sigset_t mask_of_a_thread_of_ours(void) {
+  mp_os_thread thread;
+  sigset_t mask;
+  assert_ok(mp_os_thread_start(&thread, 1 << 20, mask_main, &mask));
+  mp_os_thread_join(thread);
+  return mask;
+}
+
+static void test_os_thread_start_crash_there_reaches_the_hosts_handler(void **state) {
+  sigset_t all, before;
+  (void)state;
+  sigset_t mask = mask_of_a_thread_of_ours();
+  for (size_t i = 0; i < LENGTH(own_faults); i++)
+    assert_int_equal(sigismember(&mask, own_faults[i]), 0);
+  /* a host may block everything while it makes a pool, so that the pool's threads take nothing */
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  mask = mask_of_a_thread_of_ours();
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  for (size_t i = 0; i < LENGTH(own_faults); i++)
+    assert_int_equal(sigismember(&mask, own_faults[i]), 0);
+}
+
+static void
+test_os_thread_start_profiler_sees_the_thread_unless_the_starter_blocks_it(void **state) {
+  sigset_t prof, mask = mask_of_a_thread_of_ours();
+  (void)state;
+  assert_int_equal(sigismember(&mask, SIGPROF), 0);
+  sigemptyset(&prof);
+  sigaddset(&prof, SIGPROF);
+  pthread_sigmask(SIG_BLOCK, &prof, NULL);
+  mask = mask_of_a_thread_of_ours();
+  assert_int_equal(sigismember(&mask, SIGPROF), 1);
+  pthread_sigmask(SIG_UNBLOCK, &prof, NULL);
+}
+
 static void test_os_thread_start_absurd_stack_is_nothread(void **state) {
   mp_os_thread thread;
   (void)state;
@@ -254,6 +297,8 @@ int main(void) {
       cmocka_unit_test(test_os_gate_wake_all_frees_every_waiter),
       cmocka_unit_test(test_os_event_fd_readable_from_signal_until_clear),
       cmocka_unit_test(test_os_thread_start_blocks_signals_there_and_only_there),
+      cmocka_unit_test(test_os_thread_start_crash_there_reaches_the_hosts_handler),
+      cmocka_unit_test(test_os_thread_start_profiler_sees_the_thread_unless_the_starter_blocks_it),
       cmocka_unit_test(test_os_thread_start_absurd_stack_is_nothread),
       cmocka_unit_test(test_os_thread_tag_differs_between_live_threads),
       cmocka_unit_test(test_os_cores_is_at_least_one),
