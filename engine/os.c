@@ -3,6 +3,7 @@
 #endif
 #include "os.h"
 
+#include <assert.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -74,6 +75,26 @@ static sigset_t holdable_signals(void) {
   for (size_t i = 0; i < sizeof own_faults / sizeof *own_faults; i++)
     sigdelset(&set, own_faults[i]);
   return set;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Cancellation
+** =======================================================
+*/
+
+int mp_os_cancel_off(void) {
+  int before = PTHREAD_CANCEL_ENABLE;
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+  return before;
+}
+
+void mp_os_cancel_restore(int before) {
+  int off;
+  pthread_setcancelstate(before, &off);
+  assert(off == PTHREAD_CANCEL_DISABLE);
 }
 
 /* }====================================================== */
@@ -189,6 +210,7 @@ mp_status mp_os_gate_wait(mp_os_gate *gate, uint32_t expected, uint64_t deadline
   uint64_t now = mp_os_now();
   if (now >= deadline) return MP_TIMEOUT;
   sigset_t held = holdable_signals(), before;
+  int cancel = mp_os_cancel_off();
   pthread_sigmask(SIG_BLOCK, &held, &before);
   uint64_t most = has_open_signal(&before) ? SLICE_NS : FAR_AWAY;
   pthread_mutex_lock(&gate->lock);
@@ -197,6 +219,7 @@ mp_status mp_os_gate_wait(mp_os_gate *gate, uint32_t expected, uint64_t deadline
   pthread_mutex_unlock(&gate->lock);
   bool interrupted = has_pending_signal(&before);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
+  mp_os_cancel_restore(cancel);
   (void)MP_FAULT(LATE);
   if (interrupted) return MP_INTERRUPTED;
   return mp_os_now() >= deadline ? MP_TIMEOUT : MP_OK;
@@ -239,9 +262,59 @@ mp_status mp_os_thread_start(mp_os_thread *thread, size_t stack_size, void *(*en
   return status;
 }
 
-void mp_os_thread_join(mp_os_thread thread) { pthread_join(thread, NULL); }
+void mp_os_thread_join(mp_os_thread thread) {
+  int cancel = mp_os_cancel_off();
+  pthread_join(thread, NULL);
+  mp_os_cancel_restore(cancel);
+}
+
 void mp_os_thread_detach(mp_os_thread thread) { pthread_detach(thread); }
 mp_os_thread mp_os_thread_self(void) { return pthread_self(); }
+
+#if defined(MP_OS_LINUX)
+
+static bool stack_range(const char **low, const char **high) {
+  pthread_attr_t attr;
+  void *start = NULL;
+  size_t size = 0;
+  if (MP_FAULT(FILE)) return false; /* the first thread's is read from /proc */
+  int cancel = mp_os_cancel_off();
+  bool known = pthread_getattr_np(pthread_self(), &attr) == 0;
+  if (known) {
+    known = pthread_attr_getstack(&attr, &start, &size) == 0;
+    pthread_attr_destroy(&attr);
+  }
+  mp_os_cancel_restore(cancel);
+  *low = start;
+  *high = *low + size;
+  return known;
+}
+
+#elif defined(__APPLE__)
+
+static bool stack_range(const char **low, const char **high) {
+  *high = pthread_get_stackaddr_np(pthread_self());
+  *low = *high - pthread_get_stacksize_np(pthread_self());
+  return true;
+}
+
+#else
+
+static bool stack_range(const char **low, const char **high) {
+  *low = *high = NULL;
+  return false;
+}
+
+#endif
+
+bool mp_os_stack_bounds(const char **low, const char **high) {
+  const char *lowest, *highest, *here = __builtin_frame_address(0);
+  if (!stack_range(&lowest, &highest)) return false;
+  if (here < lowest || here >= highest) return false;
+  *low = lowest;
+  *high = highest;
+  return true;
+}
 
 int mp_os_cpu(void) {
 #if defined(MP_OS_LINUX)
@@ -444,20 +517,26 @@ mp_status mp_os_event_fd_open(mp_os_event_fd *event) {
 void mp_os_event_fd_signal(const mp_os_event_fd *event) {
   const uint64_t one = 1;
   ssize_t n;
+  int cancel = mp_os_cancel_off();
   do n = write(event->write_fd, &one, sizeof one);
   while (n < 0 && errno == EINTR); /* EAGAIN: already readable, which is all we want */
+  mp_os_cancel_restore(cancel);
 }
 
 void mp_os_event_fd_clear(const mp_os_event_fd *event) {
   char drain[512];
   ssize_t n;
+  int cancel = mp_os_cancel_off();
   do n = read(event->read_fd, drain, sizeof drain);
   while (n == (ssize_t)sizeof drain || (n < 0 && errno == EINTR));
+  mp_os_cancel_restore(cancel);
 }
 
 void mp_os_event_fd_close(mp_os_event_fd *event) {
+  int cancel = mp_os_cancel_off();
   if (event->read_fd >= 0) close(event->read_fd);
   if (event->write_fd >= 0 && event->write_fd != event->read_fd) close(event->write_fd);
+  mp_os_cancel_restore(cancel);
   event->read_fd = event->write_fd = -1;
 }
 
@@ -471,22 +550,34 @@ void mp_os_event_fd_close(mp_os_event_fd *event) {
 
 #if defined(MP_OS_LINUX)
 
-/* Reads a small file as a string; 0 if it cannot. */
-static int read_file(const char *path, char *text, size_t size) {
-  int fd = MP_FAULT(FILE) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0;
-  ssize_t n = read(fd, text, size - 1);
-  close(fd);
-  if (n <= 0) return 0;
-  text[n] = '\0';
-  return 1;
+static bool read_open_file(int fd, char *text, size_t size) {
+  size_t have = 0;
+  ssize_t n = 0;
+  while (have < size - 1 && (n = read(fd, text + have, size - 1 - have)) != 0)
+    if (n > 0)
+      have += (size_t)n;
+    else if (errno != EINTR)
+      break;
+  text[have] = '\0';
+  return n >= 0 && have > 0;
+}
+
+bool mp_os_read_file(const char *path, char *text, size_t size) {
+  assert(size > 1);
+  if (MP_FAULT(FILE)) return false;
+  int cancel = mp_os_cancel_off();
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  bool good = fd >= 0 && read_open_file(fd, text, size);
+  if (fd >= 0) close(fd);
+  mp_os_cancel_restore(cancel);
+  return good;
 }
 
 /* The process's own cgroup v2 directory below the mount, else the mount itself. */
 static void cgroup_path(const char *file, char *path, size_t size) {
   char text[4096];
   const char *own = "";
-  if (read_file("/proc/self/cgroup", text, sizeof text)) {
+  if (mp_os_read_file("/proc/self/cgroup", text, sizeof text)) {
     char *line = strstr(text, "0::");
     if (line != NULL) {
       own = line + 3;
@@ -503,11 +594,12 @@ static unsigned cgroup_cores(void) {
   char path[3200], text[128];
   long long quota = -1, period = 0;
   cgroup_path("cpu.max", path, sizeof path);
-  if (read_file(path, text, sizeof text)) {
+  if (mp_os_read_file(path, text, sizeof text)) {
     if (sscanf(text, "%lld %lld", &quota, &period) != 2) return 0; /* "max" */
-  } else if (read_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", text, sizeof text)) {
+  } else if (mp_os_read_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", text, sizeof text)) {
     quota = atoll(text);
-    if (read_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us", text, sizeof text)) period = atoll(text);
+    if (mp_os_read_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us", text, sizeof text))
+      period = atoll(text);
   }
   if (quota <= 0 || period <= 0) return 0;
   return (unsigned)((quota + period - 1) / period);
@@ -534,15 +626,15 @@ static uint64_t meminfo(const char *text, const char *key) {
 void mp_os_memory(uint64_t *available, uint64_t *total) {
   char path[3200], text[8192];
   *available = *total = 0;
-  if (read_file("/proc/meminfo", text, sizeof text)) {
+  if (mp_os_read_file("/proc/meminfo", text, sizeof text)) {
     *available = meminfo(text, "MemAvailable:");
     *total = meminfo(text, "MemTotal:");
   }
   cgroup_path("memory.max", path, sizeof path);
-  if (!read_file(path, text, sizeof text) || text[0] == 'm') return;
+  if (!mp_os_read_file(path, text, sizeof text) || text[0] == 'm') return;
   uint64_t limit = strtoull(text, NULL, 10);
   cgroup_path("memory.current", path, sizeof path);
-  uint64_t used = read_file(path, text, sizeof text) ? strtoull(text, NULL, 10) : 0;
+  uint64_t used = mp_os_read_file(path, text, sizeof text) ? strtoull(text, NULL, 10) : 0;
   uint64_t left = used < limit ? limit - used : 0;
   if (limit < *total) *total = limit;
   if (left < *available) *available = left;
@@ -594,8 +686,10 @@ void mp_os_fence_all(void) {
     ** this
     */
     const struct timespec moment = {0, 1000000};
+    int cancel = mp_os_cancel_off();
     atomic_thread_fence(memory_order_seq_cst);
     nanosleep(&moment, NULL);
+    mp_os_cancel_restore(cancel);
     atomic_thread_fence(memory_order_seq_cst);
   }
   errno = before;
@@ -668,6 +762,8 @@ void mp_os_pages_free(void *pages, size_t size) { munmap(pages, size); }
 void mp_os_pin(void) {
   static const char here = 0;
   Dl_info info;
+  int cancel = mp_os_cancel_off();
   if (dladdr(&here, &info) != 0 && info.dli_fname != NULL)
     (void)!dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+  mp_os_cancel_restore(cancel);
 }

@@ -73,6 +73,13 @@ MP_CHECKED mp_status mp_os_thread_start(mp_os_thread *thread, size_t stack_size,
 void mp_os_thread_join(mp_os_thread thread);
 void mp_os_thread_detach(mp_os_thread thread);
 mp_os_thread mp_os_thread_self(void);
+/*
+** Where the calling thread's stack lies: from *low (what guards its end not included) to *high,
+** below which the C library may keep the thread's local data. False where the platform does not
+** tell, or the caller runs on a stack that the host has made itself. Takes some system calls, so ask
+** once for each thread; not in a signal handler.
+*/
+MP_CHECKED bool mp_os_stack_bounds(const char **low, const char **high);
 void mp_os_thread_name(const char *name); /* names the calling thread, where the platform can */
 extern MP_THREAD_LOCAL char mp_os_tag;
 /*
@@ -80,6 +87,15 @@ extern MP_THREAD_LOCAL char mp_os_tag;
 ** register read.
 */
 static inline void *mp_os_thread_tag(void) { return &mp_os_tag; }
+
+/*
+** A host may cancel (pthread_cancel) a thread that is inside a call of ours. It must not end there
+** and leave a lock held or work half done: between these two it does not. Whoever calls what the
+** system may cancel at brackets it with them; what stands in this header does so itself. May be
+** nested.
+*/
+MP_CHECKED int mp_os_cancel_off(void);
+void mp_os_cancel_restore(int before); /* what mp_os_cancel_off returned */
 
 /*
 ** Interrupts: a signal sent to one thread of ours, to make it look up from what it does. A
@@ -129,6 +145,12 @@ MP_CHECKED mp_status mp_os_event_fd_open(mp_os_event_fd *event);
 void mp_os_event_fd_signal(const mp_os_event_fd *event);
 void mp_os_event_fd_clear(const mp_os_event_fd *event);
 void mp_os_event_fd_close(mp_os_event_fd *event);
+
+/*
+** Reads a small file as a string: what of it fits into `size` bytes with the closing zero. False:
+** there is no such file, or nothing in it.
+*/
+bool mp_os_read_file(const char *path, char *text, size_t size);
 
 /*
 ** The CPU that the calling thread runs on just now, or -1; costs no system call where the C library

@@ -7,6 +7,9 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
+#if defined(__GLIBC__)
+#include <ucontext.h>
+#endif
 
 static void test_os_now_never_goes_back_and_is_not_zero(void **state) {
   uint64_t last = mp_os_now();
@@ -175,6 +178,146 @@ static void test_os_thread_tag_differs_between_live_threads(void **state) {
   assert_ptr_equal(mp_os_thread_tag(), mp_os_thread_tag());
 }
 
+/*
+** Every call that the system may end a cancelled thread in, made by one. Each returns; the thread
+** ends where the host has it end, and with the state, the mask and errno's meaning as before.
+*/
+typedef struct cancelled_calls {
+  mp_os_gate gate;
+  mp_os_event_fd event;
+  mp_os_thread other;
+  unsigned returned;
+  bool mask_kept;
+} cancelled_calls;
+
+static void *nothing_main(void *arg) { return arg; }
+
+static void *cancelled_calls_main(void *arg) {
+  cancelled_calls *calls = arg;
+  uint64_t available, total;
+  const char *low, *high;
+  sigset_t before, after;
+  pthread_sigmask(SIG_SETMASK, NULL, &before);
+  pthread_cancel(pthread_self());
+  mp_os_event_fd_signal(&calls->event), calls->returned++;
+  mp_os_event_fd_clear(&calls->event), calls->returned++;
+  (void)!mp_os_gate_wait(&calls->gate, 0, mp_os_now() + MILLISECOND), calls->returned++;
+  mp_os_gate_wake_all(&calls->gate), calls->returned++;
+  mp_os_memory(&available, &total), calls->returned++;
+  (void)mp_os_cores(), calls->returned++;
+  (void)!mp_os_stack_bounds(&low, &high), calls->returned++;
+  mp_os_fence_all(), calls->returned++;
+  mp_os_event_fd_close(&calls->event), calls->returned++;
+  mp_os_thread_join(calls->other), calls->returned++;
+  mp_os_pin(), calls->returned++;
+  pthread_sigmask(SIG_SETMASK, NULL, &after);
+  calls->mask_kept = sigismember(&before, SIGINT) == sigismember(&after, SIGINT);
+  pthread_testcancel();
+  return NULL;
+}
+
+static void test_os_calls_of_a_cancelled_thread_all_return(void **state) {
+  cancelled_calls calls = {.returned = 0};
+  pthread_t thread;
+  void *result;
+  (void)state;
+  assert_ok(mp_os_gate_init(&calls.gate));
+  assert_ok(mp_os_event_fd_open(&calls.event));
+  assert_ok(mp_os_thread_start(&calls.other, 1 << 20, nothing_main, NULL));
+  assert_int_equal(pthread_create(&thread, NULL, cancelled_calls_main, &calls), 0);
+  pthread_join(thread, &result);
+  assert_int_equal(calls.returned, 11);
+  assert_true(calls.mask_kept);
+  assert_ptr_equal(result, PTHREAD_CANCELED);
+  mp_os_gate_wake_all(&calls.gate); /* hangs if its lock is held */
+  mp_os_gate_close(&calls.gate);
+}
+
+static void test_os_cancel_off_nested_ends_with_the_outermost(void **state) {
+  int now;
+  (void)state;
+  int outer = mp_os_cancel_off(), inner = mp_os_cancel_off();
+  mp_os_cancel_restore(inner);
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &now);
+  assert_int_equal(now, PTHREAD_CANCEL_DISABLE);
+  mp_os_cancel_restore(outer);
+  pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &now);
+  assert_int_equal(now, PTHREAD_CANCEL_ENABLE);
+}
+
+#define STACK_SIZE ((size_t)2 << 20)
+#define LOCAL_SIZE ((size_t)512 << 10)
+
+/* As large as what a host may have: the C library takes it from the thread's stack. */
+static _Thread_local volatile char local_data[LOCAL_SIZE];
+
+typedef struct stack_report {
+  const char *low, *high, *here;
+  bool known, touches;
+} stack_report;
+
+static void *stack_main(void *arg) {
+  stack_report *report = arg;
+  local_data[0] = local_data[LOCAL_SIZE - 1] = 1;
+  report->here = __builtin_frame_address(0);
+  report->known = mp_os_stack_bounds(&report->low, &report->high);
+  /* all of it can be used: what guards the end is not counted in */
+  if (report->known && report->touches) *(volatile char *)(uintptr_t)report->low = 1;
+  return NULL;
+}
+
+static void test_os_stack_bounds_thread_with_large_local_data_has_what_is_left(void **state) {
+  mp_os_thread thread;
+  stack_report report = {.touches = true};
+  (void)state;
+  assert_ok(mp_os_thread_start(&thread, STACK_SIZE, stack_main, &report));
+  mp_os_thread_join(thread);
+#if defined(MP_OS_LINUX) || defined(__APPLE__)
+  assert_true(report.known);
+  assert_true(report.low < report.here && report.here < report.high);
+#if defined(__GLIBC__)
+  /* what the local data takes is not there for frames */
+  assert_true((size_t)(report.high - report.here) > LOCAL_SIZE);
+#endif
+  assert_true((size_t)(report.here - report.low) > STACK_SIZE / 2);
+#else
+  assert_false(report.known);
+#endif
+}
+
+static void test_os_stack_bounds_first_thread_holds_its_frames(void **state) {
+  stack_report report = {.known = false};
+  (void)state;
+  stack_main(&report);
+#if defined(MP_OS_LINUX) || defined(__APPLE__)
+  assert_true(report.known);
+  assert_true(report.low < report.here && report.here < report.high);
+#else
+  assert_false(report.known);
+#endif
+}
+
+#if defined(MP_OS_LINUX) && defined(__GLIBC__)
+static ucontext_t caller, own_stack;
+static stack_report fiber_report = {.known = true};
+static void fiber_main(void) {
+  fiber_report.known = mp_os_stack_bounds(&fiber_report.low, &fiber_report.high);
+}
+
+static void test_os_stack_bounds_on_a_stack_of_the_hosts_is_unknown(void **state) {
+  static char stack[256 << 10];
+  (void)state;
+  assert_int_equal(getcontext(&own_stack), 0);
+  own_stack.uc_stack.ss_sp = stack;
+  own_stack.uc_stack.ss_size = sizeof stack;
+  own_stack.uc_link = &caller;
+  makecontext(&own_stack, fiber_main, 0);
+  assert_int_equal(swapcontext(&caller, &own_stack), 0);
+  assert_false(fiber_report.known);
+  assert_null(fiber_report.low);
+}
+#endif
+
 static void test_os_cores_is_at_least_one(void **state) {
   (void)state;
   assert_in_range(mp_os_cores(), 1, MP_WORKERS_MAX);
@@ -289,24 +432,31 @@ static void test_os_fork_guard_without_a_page_compares_the_process(void **state)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_os_fence_all_refused_still_returns_and_leaves_errno),
-      cmocka_unit_test(test_os_now_never_goes_back_and_is_not_zero),
-      cmocka_unit_test(test_os_deadline_adds_and_does_not_overflow),
-      cmocka_unit_test(test_os_gate_wait_other_word_returns_at_once),
-      cmocka_unit_test(test_os_gate_wait_deadline_passed_times_out),
-      cmocka_unit_test(test_os_gate_wake_all_frees_every_waiter),
-      cmocka_unit_test(test_os_event_fd_readable_from_signal_until_clear),
-      cmocka_unit_test(test_os_thread_start_blocks_signals_there_and_only_there),
-      cmocka_unit_test(test_os_thread_start_crash_there_reaches_the_hosts_handler),
-      cmocka_unit_test(test_os_thread_start_profiler_sees_the_thread_unless_the_starter_blocks_it),
-      cmocka_unit_test(test_os_thread_start_absurd_stack_is_nothread),
-      cmocka_unit_test(test_os_thread_tag_differs_between_live_threads),
-      cmocka_unit_test(test_os_cores_is_at_least_one),
-      cmocka_unit_test(test_os_memory_available_is_not_more_than_total),
-      cmocka_unit_test(test_os_leave_cpu_goes_where_the_thread_may_go),
-      cmocka_unit_test(test_os_fence_all_one_side_sees_the_other),
-      cmocka_unit_test(test_os_fork_guard_is_true_here_and_false_in_a_child),
-      cmocka_unit_test(test_os_fork_guard_without_a_page_compares_the_process),
+    cmocka_unit_test(test_os_fence_all_refused_still_returns_and_leaves_errno),
+    cmocka_unit_test(test_os_now_never_goes_back_and_is_not_zero),
+    cmocka_unit_test(test_os_deadline_adds_and_does_not_overflow),
+    cmocka_unit_test(test_os_gate_wait_other_word_returns_at_once),
+    cmocka_unit_test(test_os_gate_wait_deadline_passed_times_out),
+    cmocka_unit_test(test_os_gate_wake_all_frees_every_waiter),
+    cmocka_unit_test(test_os_event_fd_readable_from_signal_until_clear),
+    cmocka_unit_test(test_os_thread_start_blocks_signals_there_and_only_there),
+    cmocka_unit_test(test_os_thread_start_crash_there_reaches_the_hosts_handler),
+    cmocka_unit_test(test_os_thread_start_profiler_sees_the_thread_unless_the_starter_blocks_it),
+    cmocka_unit_test(test_os_thread_start_absurd_stack_is_nothread),
+    cmocka_unit_test(test_os_thread_tag_differs_between_live_threads),
+    cmocka_unit_test(test_os_calls_of_a_cancelled_thread_all_return),
+    cmocka_unit_test(test_os_cancel_off_nested_ends_with_the_outermost),
+    cmocka_unit_test(test_os_stack_bounds_thread_with_large_local_data_has_what_is_left),
+    cmocka_unit_test(test_os_stack_bounds_first_thread_holds_its_frames),
+#if defined(MP_OS_LINUX) && defined(__GLIBC__)
+    cmocka_unit_test(test_os_stack_bounds_on_a_stack_of_the_hosts_is_unknown),
+#endif
+    cmocka_unit_test(test_os_cores_is_at_least_one),
+    cmocka_unit_test(test_os_memory_available_is_not_more_than_total),
+    cmocka_unit_test(test_os_leave_cpu_goes_where_the_thread_may_go),
+    cmocka_unit_test(test_os_fence_all_one_side_sees_the_other),
+    cmocka_unit_test(test_os_fork_guard_is_true_here_and_false_in_a_child),
+    cmocka_unit_test(test_os_fork_guard_without_a_page_compares_the_process),
   };
   return unit_main(tests);
 }
