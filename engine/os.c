@@ -37,16 +37,16 @@
 ** =======================================================
 */
 
-uint64_t mp_os_now(void) {
+static uint64_t clock_ns(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
-  return mp_fault_clock((uint64_t)t.tv_sec * NS_PER_SECOND + (uint64_t)t.tv_nsec + 1);
+  return (uint64_t)t.tv_sec * NS_PER_SECOND + (uint64_t)t.tv_nsec + 1;
 }
 
+uint64_t mp_os_now(void) { return mp_fault_clock(clock_ns()); }
+
 uint64_t mp_os_deadline(uint64_t duration_ns) {
-  if (duration_ns == MP_FOREVER) return MP_FOREVER;
-  uint64_t now = mp_os_now();
-  return duration_ns >= MP_FOREVER - now ? MP_FOREVER : now + duration_ns;
+  return duration_ns == MP_FOREVER ? MP_FOREVER : mp_os_later(mp_os_now(), duration_ns);
 }
 
 static struct timespec to_timespec(uint64_t ns) {
@@ -112,11 +112,44 @@ void mp_os_cancel_restore(int before) {
 */
 #define FAR_AWAY ((uint64_t)1000000 * NS_PER_SECOND)
 
+/* How long a sleep may last; 0: the deadline has passed. */
+static uint64_t time_left(uint64_t deadline) {
+  if (deadline == MP_FOREVER) return FAR_AWAY;
+  uint64_t now = mp_os_now();
+  if (now >= deadline) return 0;
+  return deadline - now < FAR_AWAY ? deadline - now : FAR_AWAY;
+}
+
+static mp_status timed_out(uint64_t deadline) {
+  return time_left(deadline) == 0 ? MP_TIMEOUT : MP_OK;
+}
+
 #if defined(MP_OS_LINUX)
 
+/*
+** The timeout is a duration. A point in time would have to be the kernel's own, and the clock that
+** this program reads may be another: libfaketime, for one, shifts it for the program alone.
+*/
 static long futex(mp_os_gate *gate, int op, uint32_t value, const struct timespec *timeout) {
-  return syscall(SYS_futex, &gate->word, op | FUTEX_PRIVATE_FLAG, value, timeout, NULL,
-                 FUTEX_BITSET_MATCH_ANY);
+  op |= FUTEX_PRIVATE_FLAG;
+#if defined(SYS_futex_time64)
+  /* On 32-bit systems the C library's time may be longer than what the old call reads. */
+  if (sizeof(time_t) > sizeof(long)) {
+    long result = syscall(SYS_futex_time64, &gate->word, op, value, timeout, NULL, 0);
+    if (result >= 0 || errno != ENOSYS) return result;
+  }
+#endif
+#if defined(SYS_futex)
+  /* The old call reads two of the kernel's own words; no timeout of ours is too long for them. */
+  __kernel_long_t words[2] = {0, 0};
+  if (timeout != NULL) {
+    words[0] = (__kernel_long_t)timeout->tv_sec;
+    words[1] = (__kernel_long_t)timeout->tv_nsec;
+  }
+  return syscall(SYS_futex, &gate->word, op, value, timeout != NULL ? words : NULL, NULL, 0);
+#else
+  return -1;
+#endif
 }
 
 mp_status mp_os_gate_init(mp_os_gate *gate) {
@@ -130,11 +163,13 @@ void mp_os_gate_close(mp_os_gate *gate) { (void)gate; }
 mp_status mp_os_gate_wait(mp_os_gate *gate, uint32_t expected, uint64_t deadline) {
   if (MP_FAULT(SPURIOUS)) return MP_OK;
   if (MP_FAULT(INTERRUPTED)) return MP_INTERRUPTED;
-  if (deadline == MP_FOREVER) deadline = mp_os_now() + FAR_AWAY;
-  struct timespec t = to_timespec(mp_fault_true_time(deadline));
-  int error = futex(gate, FUTEX_WAIT_BITSET, expected, &t) == 0 ? 0 : errno;
+  uint64_t left = time_left(deadline);
+  if (left == 0) return MP_TIMEOUT;
+  struct timespec t = to_timespec(left);
+  int error = futex(gate, FUTEX_WAIT, expected, &t) == 0 ? 0 : errno;
   (void)MP_FAULT(LATE);
-  if (error == ETIMEDOUT) return MP_TIMEOUT;
+  assert(error != EINVAL && error != EFAULT);
+  if (error == ETIMEDOUT) return timed_out(deadline);
   return error == EINTR ? MP_INTERRUPTED : MP_OK;
 }
 
@@ -168,7 +203,7 @@ static void sleep_locked(mp_os_gate *gate, uint64_t ns) {
   struct timespec t = to_timespec(ns);
   pthread_cond_timedwait_relative_np(&gate->changed, &gate->lock, &t);
 #else
-  struct timespec t = to_timespec(mp_fault_true_time(mp_os_now() + ns));
+  struct timespec t = to_timespec(clock_ns() + ns);
   pthread_cond_timedwait(&gate->changed, &gate->lock, &t);
 #endif
 }
@@ -207,22 +242,21 @@ static bool has_pending_signal(const sigset_t *blocked) {
 mp_status mp_os_gate_wait(mp_os_gate *gate, uint32_t expected, uint64_t deadline) {
   if (MP_FAULT(SPURIOUS)) return MP_OK;
   if (MP_FAULT(INTERRUPTED)) return MP_INTERRUPTED;
-  uint64_t now = mp_os_now();
-  if (now >= deadline) return MP_TIMEOUT;
+  uint64_t left = time_left(deadline);
+  if (left == 0) return MP_TIMEOUT;
   sigset_t held = holdable_signals(), before;
   int cancel = mp_os_cancel_off();
   pthread_sigmask(SIG_BLOCK, &held, &before);
-  uint64_t most = has_open_signal(&before) ? SLICE_NS : FAR_AWAY;
+  if (left > SLICE_NS && has_open_signal(&before)) left = SLICE_NS;
   pthread_mutex_lock(&gate->lock);
-  if (mp_load_seq(&gate->word) == expected)
-    sleep_locked(gate, deadline - now < most ? deadline - now : most);
+  if (mp_load_seq(&gate->word) == expected) sleep_locked(gate, left);
   pthread_mutex_unlock(&gate->lock);
   bool interrupted = has_pending_signal(&before);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   mp_os_cancel_restore(cancel);
   (void)MP_FAULT(LATE);
   if (interrupted) return MP_INTERRUPTED;
-  return mp_os_now() >= deadline ? MP_TIMEOUT : MP_OK;
+  return timed_out(deadline);
 }
 
 void mp_os_gate_wake_one(mp_os_gate *gate) { mp_os_gate_wake_all(gate); }

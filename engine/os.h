@@ -26,7 +26,11 @@
 
 /* Monotonic nanoseconds; never 0. */
 uint64_t mp_os_now(void);
-/* now + duration_ns, without overflow; MP_FOREVER stays MP_FOREVER. */
+/* `duration_ns` after `time`: MP_FOREVER if it is, or if there is no such time. */
+static inline uint64_t mp_os_later(uint64_t time, uint64_t duration_ns) {
+  return duration_ns >= MP_FOREVER - time ? MP_FOREVER : time + duration_ns;
+}
+/* The same after now. */
 uint64_t mp_os_deadline(uint64_t duration_ns);
 
 /*
@@ -44,7 +48,7 @@ typedef struct mp_os_gate {
 
 MP_CHECKED mp_status mp_os_gate_init(mp_os_gate *gate);
 void mp_os_gate_close(mp_os_gate *gate);
-/* MP_OK, MP_TIMEOUT or MP_INTERRUPTED. deadline is absolute. */
+/* MP_OK, MP_TIMEOUT or MP_INTERRUPTED. The deadline is a time of mp_os_now. */
 MP_CHECKED mp_status mp_os_gate_wait(mp_os_gate *gate, uint32_t expected, uint64_t deadline);
 /* Call after changing the word. */
 void mp_os_gate_wake_one(mp_os_gate *gate);

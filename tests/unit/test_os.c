@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #if defined(__GLIBC__)
 #include <ucontext.h>
@@ -30,6 +31,16 @@ static void test_os_deadline_adds_and_does_not_overflow(void **state) {
   assert_true(mp_os_deadline(MP_FOREVER - 1) == MP_FOREVER);
 }
 
+static void test_os_later_adds_and_does_not_overflow(void **state) {
+  (void)state;
+  assert_true(mp_os_later(5, 7) == 12);
+  assert_true(mp_os_later(0, MP_FOREVER) == MP_FOREVER);
+  assert_true(mp_os_later(1, MP_FOREVER) == MP_FOREVER);
+  assert_true(mp_os_later(MP_FOREVER, 0) == MP_FOREVER);
+  assert_true(mp_os_later(MP_FOREVER - 5, 5) == MP_FOREVER);
+  assert_true(mp_os_later(MP_FOREVER - 5, 4) == MP_FOREVER - 1);
+}
+
 static void test_os_gate_wait_other_word_returns_at_once(void **state) {
   mp_os_gate gate;
   (void)state;
@@ -47,6 +58,29 @@ static void test_os_gate_wait_deadline_passed_times_out(void **state) {
   uint64_t deadline = mp_os_now() + 2 * MILLISECOND;
   while (mp_os_gate_wait(&gate, 0, deadline) != MP_TIMEOUT) continue;
   assert_true(mp_os_now() >= deadline);
+  mp_os_gate_close(&gate);
+}
+
+static void on_alarm(int signal) { (void)signal; }
+
+static void test_os_gate_wait_any_handler_ends_it(void **state) {
+  const int flags[] = {0, SA_RESTART};
+  const uint64_t durations[] = {MP_FOREVER, 100 * SECOND};
+  mp_os_gate gate;
+  (void)state;
+  assert_ok(mp_os_gate_init(&gate));
+  for (size_t i = 0; i < 4; i++) {
+    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = flags[i % 2]}, before;
+    /* again and again, for the first may come before the wait has begun */
+    const struct itimerval often = {{0, 2000}, {0, 2000}}, never = {{0, 0}, {0, 0}};
+    assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+    mp_status status = mp_os_gate_wait(&gate, 0, mp_os_deadline(durations[i / 2]));
+    assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+    assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
+    assert_status(status, MP_INTERRUPTED);
+  }
+  alarm(HANG_SECONDS); /* it is the same timer */
   mp_os_gate_close(&gate);
 }
 
@@ -435,8 +469,10 @@ int main(void) {
     cmocka_unit_test(test_os_fence_all_refused_still_returns_and_leaves_errno),
     cmocka_unit_test(test_os_now_never_goes_back_and_is_not_zero),
     cmocka_unit_test(test_os_deadline_adds_and_does_not_overflow),
+    cmocka_unit_test(test_os_later_adds_and_does_not_overflow),
     cmocka_unit_test(test_os_gate_wait_other_word_returns_at_once),
     cmocka_unit_test(test_os_gate_wait_deadline_passed_times_out),
+    cmocka_unit_test(test_os_gate_wait_any_handler_ends_it),
     cmocka_unit_test(test_os_gate_wake_all_frees_every_waiter),
     cmocka_unit_test(test_os_event_fd_readable_from_signal_until_clear),
     cmocka_unit_test(test_os_thread_start_blocks_signals_there_and_only_there),
