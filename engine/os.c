@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "atomic.h"
+#include "cgroup.h"
 #include "fault.h"
 
 #if defined(MP_OS_LINUX)
@@ -582,8 +583,6 @@ void mp_os_event_fd_close(mp_os_event_fd *event) {
 ** =======================================================
 */
 
-#if defined(MP_OS_LINUX)
-
 static bool read_open_file(int fd, char *text, size_t size) {
   size_t have = 0;
   ssize_t n = 0;
@@ -607,37 +606,7 @@ bool mp_os_read_file(const char *path, char *text, size_t size) {
   return good;
 }
 
-/* The process's own cgroup v2 directory below the mount, else the mount itself. */
-static void cgroup_path(const char *file, char *path, size_t size) {
-  char text[4096];
-  const char *own = "";
-  if (mp_os_read_file("/proc/self/cgroup", text, sizeof text)) {
-    char *line = strstr(text, "0::");
-    if (line != NULL) {
-      own = line + 3;
-      line = strchr(line, '\n');
-      if (line != NULL) *line = '\0';
-    }
-  }
-  snprintf(path, size, "/sys/fs/cgroup%.3000s/%s", own, file);
-  if (access(path, R_OK) != 0) snprintf(path, size, "/sys/fs/cgroup/%s", file);
-}
-
-/* CPUs the cgroup's quota pays for, rounded up; 0 for no quota. */
-static unsigned cgroup_cores(void) {
-  char path[3200], text[128];
-  long long quota = -1, period = 0;
-  cgroup_path("cpu.max", path, sizeof path);
-  if (mp_os_read_file(path, text, sizeof text)) {
-    if (sscanf(text, "%lld %lld", &quota, &period) != 2) return 0; /* "max" */
-  } else if (mp_os_read_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", text, sizeof text)) {
-    quota = atoll(text);
-    if (mp_os_read_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us", text, sizeof text))
-      period = atoll(text);
-  }
-  if (quota <= 0 || period <= 0) return 0;
-  return (unsigned)((quota + period - 1) / period);
-}
+#if defined(MP_OS_LINUX)
 
 unsigned mp_os_cores(void) {
   cpu_set_t set;
@@ -647,7 +616,7 @@ unsigned mp_os_cores(void) {
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     cores = online > 0 ? (unsigned)online : 1;
   }
-  unsigned quota = cgroup_cores();
+  unsigned quota = mp_cgroup_cores("");
   if (quota != 0 && quota < cores) cores = quota;
   return cores < MP_WORKERS_MAX ? cores : MP_WORKERS_MAX;
 }
@@ -658,20 +627,13 @@ static uint64_t meminfo(const char *text, const char *key) {
 }
 
 void mp_os_memory(uint64_t *available, uint64_t *total) {
-  char path[3200], text[8192];
+  char text[1024]; /* what is looked for comes first */
   *available = *total = 0;
-  if (mp_os_read_file("/proc/meminfo", text, sizeof text)) {
-    *available = meminfo(text, "MemAvailable:");
-    *total = meminfo(text, "MemTotal:");
-  }
-  cgroup_path("memory.max", path, sizeof path);
-  if (!mp_os_read_file(path, text, sizeof text) || text[0] == 'm') return;
-  uint64_t limit = strtoull(text, NULL, 10);
-  cgroup_path("memory.current", path, sizeof path);
-  uint64_t used = mp_os_read_file(path, text, sizeof text) ? strtoull(text, NULL, 10) : 0;
-  uint64_t left = used < limit ? limit - used : 0;
-  if (limit < *total) *total = limit;
-  if (left < *available) *available = left;
+  if (!mp_os_read_file("/proc/meminfo", text, sizeof text)) return;
+  *total = meminfo(text, "MemTotal:");
+  *available = meminfo(text, "MemAvailable:");
+  if (*available > *total) *available = *total;
+  mp_cgroup_memory("", available, total);
 }
 
 #else

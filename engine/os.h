@@ -166,11 +166,11 @@ int mp_os_cpu(void);
 ** 35 us. False: there is no other.
 */
 bool mp_os_leave_cpu(void);
-/* Cores by affinity and cgroup quota (v2, then v1), at least 1. */
+/* Cores by affinity and the control groups' quotas, at least 1. */
 unsigned mp_os_cores(void);
 /*
-** Bytes the process may still use and may use at all: the lesser of system and cgroup. 0 where
-** unknown.
+** Bytes the process may still use and may use at all: the lesser of what the system has and what
+** the control groups leave. available <= total; both are 0 where unknown.
 */
 void mp_os_memory(uint64_t *available, uint64_t *total);
 
