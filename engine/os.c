@@ -359,20 +359,52 @@ int mp_os_cpu(void) {
 #endif
 }
 
-bool mp_os_leave_cpu(void) {
 #if defined(MP_OS_LINUX)
-  cpu_set_t all, others;
+
+/*
+** Does the mask hold every CPU that is online? The kernel lists them as ranges: "0-3,6". False, too,
+** if there is no telling.
+*/
+static bool holds_every_cpu(const cpu_set_t *mask) {
+  char text[512], *at = text;
+  if (!mp_os_read_file("/sys/devices/system/cpu/online", text, sizeof text)) return false;
+  do {
+    char *end;
+    unsigned long first = strtoul(at, &end, 10), last = first;
+    if (end == at) return false;
+    if (*end == '-') last = strtoul(at = end + 1, &end, 10);
+    if (end == at || last >= CPU_SETSIZE) return false;
+    for (; first <= last; first++)
+      if (!CPU_ISSET(first, mask)) return false;
+    at = end + 1;
+    if (*end != ',') return true;
+  } while (true);
+}
+
+/*
+** Each mask that is set here replaces one that the host may have set a moment ago from another
+** thread: between two system calls there is no telling. But a mask that is there when this begins,
+** or comes while the thread may use the others only, is left alone.
+*/
+bool mp_os_leave_cpu(void) {
+  cpu_set_t all, others, now;
   int cpu = sched_getcpu();
-  if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof all, &all) != 0) return false;
-  others = all;
+  if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof now, &now) != 0) return false;
+  if (!holds_every_cpu(&now)) return false;
+  others = now;
   CPU_CLR(cpu, &others);
   if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return false;
+  if (sched_getaffinity(0, sizeof now, &now) != 0 || !CPU_EQUAL(&now, &others)) return true;
+  memset(&all, -1, sizeof all);
   (void)!sched_setaffinity(0, sizeof all, &all);
   return true;
-#else
-  return false;
-#endif
 }
+
+#else
+
+bool mp_os_leave_cpu(void) { return false; }
+
+#endif
 
 void mp_os_thread_name(const char *name) {
   (void)MP_FAULT(LATE); /* the first that each thread of ours does */

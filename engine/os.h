@@ -162,8 +162,13 @@ bool mp_os_read_file(const char *path, char *text, size_t size);
 */
 int mp_os_cpu(void);
 /*
-** Lets the calling thread go on on another CPU; which ones it may use stays as it was. Takes some
-** 35 us. False: there is no other.
+** Lets the calling thread go on on another CPU. Does so only while the thread may use every CPU that
+** is online: a mask that the host, or a cpuset, has put on it is not touched. False: it stays where
+** it is. Costs a few system calls.
+**
+** Afterwards the thread may use all CPUs again, also those that come later. What remains: to the
+** kernel its mask is one that was set; and a mask that the host sets from another thread during the
+** call may be lost.
 */
 bool mp_os_leave_cpu(void);
 /* Cores by affinity and the control groups' quotas, at least 1. */

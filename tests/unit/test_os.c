@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #if defined(__GLIBC__)
@@ -365,23 +366,91 @@ static void test_os_memory_available_is_not_more_than_total(void **state) {
   assert_true(available <= total);
 }
 
-static void test_os_leave_cpu_goes_where_the_thread_may_go(void **state) {
-  (void)state;
 #if defined(MP_OS_LINUX)
-  cpu_set_t before, after, one;
+
+/*
+** Stands before the C library's: the engine sets masks through it, and a host that sets one at just
+** that moment can be played.
+*/
+static const cpu_set_t *hosts_mask; /* what the host sets after the engine's next one */
+static unsigned masks_set;
+
+int sched_setaffinity(pid_t pid, size_t size, const cpu_set_t *mask) {
+  long failed = syscall(SYS_sched_setaffinity, pid, size, mask);
+  const cpu_set_t *next = hosts_mask;
+  hosts_mask = NULL;
+  masks_set++;
+  if (next != NULL) failed |= syscall(SYS_sched_setaffinity, pid, size, next);
+  return failed < 0 ? -1 : 0;
+}
+
+static void test_os_leave_cpu_goes_elsewhere_and_may_use_all_afterwards(void **state) {
+  cpu_set_t before, after;
+  (void)state;
   assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
-  assert_int_equal(mp_os_leave_cpu(), CPU_COUNT(&before) > 1);
+  long online = sysconf(_SC_NPROCESSORS_ONLN);
+  bool free_to_go = CPU_COUNT(&before) > 1 && CPU_COUNT(&before) == online;
+  masks_set = 0;
+  assert_int_equal(mp_os_leave_cpu(), free_to_go);
+  assert_int_equal(masks_set, free_to_go ? 2 : 0);
   assert_int_equal(sched_getaffinity(0, sizeof after, &after), 0);
   assert_true(CPU_EQUAL(&before, &after));
+}
+
+static void test_os_leave_cpu_thread_pinned_by_the_host_is_left_alone(void **state) {
+  cpu_set_t before, one, after;
+  (void)state;
+  assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
   CPU_ZERO(&one);
   CPU_SET(mp_os_cpu(), &one);
   assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+  masks_set = 0;
   assert_false(mp_os_leave_cpu());
+  assert_int_equal(masks_set, 0);
+  assert_int_equal(sched_getaffinity(0, sizeof after, &after), 0);
+  assert_true(CPU_EQUAL(&one, &after));
   assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
-#else
-  assert_false(mp_os_leave_cpu());
-#endif
 }
+
+/* It may not use the last CPU, as in a cpuset: several are left, and it stays among them. */
+static void test_os_leave_cpu_thread_kept_off_one_cpu_is_left_alone(void **state) {
+  cpu_set_t before, fewer, after;
+  (void)state;
+  assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+  fewer = before;
+  for (int cpu = CPU_SETSIZE - 1; CPU_EQUAL(&fewer, &before); cpu--) CPU_CLR(cpu, &fewer);
+  if (CPU_COUNT(&fewer) == 0) return; /* there is but one */
+  assert_int_equal(sched_setaffinity(0, sizeof fewer, &fewer), 0);
+  masks_set = 0;
+  assert_false(mp_os_leave_cpu());
+  assert_int_equal(masks_set, 0);
+  assert_int_equal(sched_getaffinity(0, sizeof after, &after), 0);
+  assert_true(CPU_EQUAL(&fewer, &after));
+  assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
+}
+
+static void test_os_leave_cpu_host_pins_the_thread_meanwhile_and_it_stays_pinned(void **state) {
+  cpu_set_t before, one, after;
+  (void)state;
+  assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+  CPU_ZERO(&one);
+  CPU_SET(mp_os_cpu(), &one);
+  hosts_mask = &one;
+  bool left = mp_os_leave_cpu();
+  hosts_mask = NULL;
+  assert_int_equal(sched_getaffinity(0, sizeof after, &after), 0);
+  assert_true(CPU_EQUAL(&after, left ? &one : &before));
+  assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
+}
+
+#else
+
+static void test_os_leave_cpu_stays_where_it_does_not_know_how(void **state) {
+  (void)state;
+  assert_false(mp_os_leave_cpu());
+}
+
+#endif
 
 /* The store buffer litmus test, one side without a fence. */
 typedef struct litmus {
@@ -489,7 +558,14 @@ int main(void) {
 #endif
     cmocka_unit_test(test_os_cores_is_at_least_one),
     cmocka_unit_test(test_os_memory_available_is_not_more_than_total),
-    cmocka_unit_test(test_os_leave_cpu_goes_where_the_thread_may_go),
+#if defined(MP_OS_LINUX)
+    cmocka_unit_test(test_os_leave_cpu_goes_elsewhere_and_may_use_all_afterwards),
+    cmocka_unit_test(test_os_leave_cpu_thread_pinned_by_the_host_is_left_alone),
+    cmocka_unit_test(test_os_leave_cpu_thread_kept_off_one_cpu_is_left_alone),
+    cmocka_unit_test(test_os_leave_cpu_host_pins_the_thread_meanwhile_and_it_stays_pinned),
+#else
+    cmocka_unit_test(test_os_leave_cpu_stays_where_it_does_not_know_how),
+#endif
     cmocka_unit_test(test_os_fence_all_one_side_sees_the_other),
     cmocka_unit_test(test_os_fork_guard_is_true_here_and_false_in_a_child),
     cmocka_unit_test(test_os_fork_guard_without_a_page_compares_the_process),
