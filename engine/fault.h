@@ -48,8 +48,6 @@ typedef enum mp_fault_point {
 bool mp_fault(mp_fault_point point);
 /* What the clock says instead of `ns`: never less than it said before. */
 uint64_t mp_fault_clock(uint64_t ns);
-/* When the true clock will say what means `deadline` on that one. */
-uint64_t mp_fault_true_time(uint64_t deadline);
 
 #define MP_FAULT(point) mp_fault(MP_FAULT_##point)
 
@@ -57,7 +55,6 @@ uint64_t mp_fault_true_time(uint64_t deadline);
 
 #define MP_FAULT(point) false
 #define mp_fault_clock(ns) (ns)
-#define mp_fault_true_time(deadline) (deadline)
 
 #endif
 

@@ -17,6 +17,7 @@ void mp_log_vwrite(mp_log *log, mp_log_level level, const char *area, const char
   char line[MP_LOG_LINE_MAX];
   if (!mp_log_on(log, level)) return;
   vsnprintf(line, sizeof line, format, args);
+  int cancel = mp_os_cancel_off(); /* the sink writes somewhere, and there a thread may end */
   mp_os_mutex_take(&log->lock);
   for (char *rest = line, *end; rest != NULL; rest = end) { /* a traceback has many lines */
     end = strchr(rest, '\n');
@@ -24,6 +25,7 @@ void mp_log_vwrite(mp_log *log, mp_log_level level, const char *area, const char
     log->sink(log->ud, level, area, rest);
   }
   mp_os_mutex_give(&log->lock);
+  mp_os_cancel_restore(cancel);
 }
 
 void mp_log_write(mp_log *log, mp_log_level level, const char *area, const char *format, ...) {

@@ -3,6 +3,7 @@
 #endif
 #include "os.h"
 
+#include <assert.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #include "atomic.h"
+#include "cgroup.h"
 #include "fault.h"
 
 #if defined(MP_OS_LINUX)
@@ -36,21 +38,64 @@
 ** =======================================================
 */
 
-uint64_t mp_os_now(void) {
+static uint64_t clock_ns(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
-  return mp_fault_clock((uint64_t)t.tv_sec * NS_PER_SECOND + (uint64_t)t.tv_nsec + 1);
+  return (uint64_t)t.tv_sec * NS_PER_SECOND + (uint64_t)t.tv_nsec + 1;
 }
 
+uint64_t mp_os_now(void) { return mp_fault_clock(clock_ns()); }
+
 uint64_t mp_os_deadline(uint64_t duration_ns) {
-  if (duration_ns == MP_FOREVER) return MP_FOREVER;
-  uint64_t now = mp_os_now();
-  return duration_ns >= MP_FOREVER - now ? MP_FOREVER : now + duration_ns;
+  return duration_ns == MP_FOREVER ? MP_FOREVER : mp_os_later(mp_os_now(), duration_ns);
 }
 
 static struct timespec to_timespec(uint64_t ns) {
   struct timespec t = {(time_t)(ns / NS_PER_SECOND), (long)(ns % NS_PER_SECOND)};
   return t;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Which signals are never held back
+** =======================================================
+*/
+
+/*
+** A signal that a thread raises by a fault of its own, while it is blocked, ends the process without
+** asking the host's handler.
+*/
+static const int own_faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+
+/* All signals but those. */
+static sigset_t holdable_signals(void) {
+  sigset_t set;
+  sigfillset(&set);
+  for (size_t i = 0; i < sizeof own_faults / sizeof *own_faults; i++)
+    sigdelset(&set, own_faults[i]);
+  return set;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Cancellation
+** =======================================================
+*/
+
+int mp_os_cancel_off(void) {
+  int before = PTHREAD_CANCEL_ENABLE;
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+  return before;
+}
+
+void mp_os_cancel_restore(int before) {
+  int off;
+  pthread_setcancelstate(before, &off);
+  assert(off == PTHREAD_CANCEL_DISABLE);
 }
 
 /* }====================================================== */
@@ -68,11 +113,44 @@ static struct timespec to_timespec(uint64_t ns) {
 */
 #define FAR_AWAY ((uint64_t)1000000 * NS_PER_SECOND)
 
+/* How long a sleep may last; 0: the deadline has passed. */
+static uint64_t time_left(uint64_t deadline) {
+  if (deadline == MP_FOREVER) return FAR_AWAY;
+  uint64_t now = mp_os_now();
+  if (now >= deadline) return 0;
+  return deadline - now < FAR_AWAY ? deadline - now : FAR_AWAY;
+}
+
+static mp_status timed_out(uint64_t deadline) {
+  return time_left(deadline) == 0 ? MP_TIMEOUT : MP_OK;
+}
+
 #if defined(MP_OS_LINUX)
 
+/*
+** The timeout is a duration. A point in time would have to be the kernel's own, and the clock that
+** this program reads may be another: libfaketime, for one, shifts it for the program alone.
+*/
 static long futex(mp_os_gate *gate, int op, uint32_t value, const struct timespec *timeout) {
-  return syscall(SYS_futex, &gate->word, op | FUTEX_PRIVATE_FLAG, value, timeout, NULL,
-                 FUTEX_BITSET_MATCH_ANY);
+  op |= FUTEX_PRIVATE_FLAG;
+#if defined(SYS_futex_time64)
+  /* On 32-bit systems the C library's time may be longer than what the old call reads. */
+  if (sizeof(time_t) > sizeof(long)) {
+    long result = syscall(SYS_futex_time64, &gate->word, op, value, timeout, NULL, 0);
+    if (result >= 0 || errno != ENOSYS) return result;
+  }
+#endif
+#if defined(SYS_futex)
+  /* The old call reads two of the kernel's own words; no timeout of ours is too long for them. */
+  __kernel_long_t words[2] = {0, 0};
+  if (timeout != NULL) {
+    words[0] = (__kernel_long_t)timeout->tv_sec;
+    words[1] = (__kernel_long_t)timeout->tv_nsec;
+  }
+  return syscall(SYS_futex, &gate->word, op, value, timeout != NULL ? words : NULL, NULL, 0);
+#else
+  return -1;
+#endif
 }
 
 mp_status mp_os_gate_init(mp_os_gate *gate) {
@@ -86,11 +164,13 @@ void mp_os_gate_close(mp_os_gate *gate) { (void)gate; }
 mp_status mp_os_gate_wait(mp_os_gate *gate, uint32_t expected, uint64_t deadline) {
   if (MP_FAULT(SPURIOUS)) return MP_OK;
   if (MP_FAULT(INTERRUPTED)) return MP_INTERRUPTED;
-  if (deadline == MP_FOREVER) deadline = mp_os_now() + FAR_AWAY;
-  struct timespec t = to_timespec(mp_fault_true_time(deadline));
-  int error = futex(gate, FUTEX_WAIT_BITSET, expected, &t) == 0 ? 0 : errno;
+  uint64_t left = time_left(deadline);
+  if (left == 0) return MP_TIMEOUT;
+  struct timespec t = to_timespec(left);
+  int error = futex(gate, FUTEX_WAIT, expected, &t) == 0 ? 0 : errno;
   (void)MP_FAULT(LATE);
-  if (error == ETIMEDOUT) return MP_TIMEOUT;
+  assert(error != EINVAL && error != EFAULT);
+  if (error == ETIMEDOUT) return timed_out(deadline);
   return error == EINTR ? MP_INTERRUPTED : MP_OK;
 }
 
@@ -124,16 +204,24 @@ static void sleep_locked(mp_os_gate *gate, uint64_t ns) {
   struct timespec t = to_timespec(ns);
   pthread_cond_timedwait_relative_np(&gate->changed, &gate->lock, &t);
 #else
-  struct timespec t = to_timespec(mp_fault_true_time(mp_os_now() + ns));
+  struct timespec t = to_timespec(clock_ns() + ns);
   pthread_cond_timedwait(&gate->changed, &gate->lock, &t);
 #endif
 }
 
 #define POSIX_SIGNALS 32 /* their numbers are below */
 
+/*
+** Does the thread take a signal that is meant for the process? Not one of ours, but for SIGPROF,
+** which only a thread that computes is sent.
+*/
 static bool has_open_signal(const sigset_t *blocked) {
+  sigset_t holdable = holdable_signals();
+  sigdelset(&holdable, SIGPROF);
   for (int i = 1; i < POSIX_SIGNALS; i++)
-    if (i != SIGKILL && i != SIGSTOP && sigismember(blocked, i) == 0) return true;
+    if (i != SIGKILL && i != SIGSTOP && sigismember(&holdable, i) == 1 &&
+        sigismember(blocked, i) == 0)
+      return true;
   return false;
 }
 
@@ -155,21 +243,21 @@ static bool has_pending_signal(const sigset_t *blocked) {
 mp_status mp_os_gate_wait(mp_os_gate *gate, uint32_t expected, uint64_t deadline) {
   if (MP_FAULT(SPURIOUS)) return MP_OK;
   if (MP_FAULT(INTERRUPTED)) return MP_INTERRUPTED;
-  uint64_t now = mp_os_now();
-  if (now >= deadline) return MP_TIMEOUT;
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  uint64_t most = has_open_signal(&before) ? SLICE_NS : FAR_AWAY;
+  uint64_t left = time_left(deadline);
+  if (left == 0) return MP_TIMEOUT;
+  sigset_t held = holdable_signals(), before;
+  int cancel = mp_os_cancel_off();
+  pthread_sigmask(SIG_BLOCK, &held, &before);
+  if (left > SLICE_NS && has_open_signal(&before)) left = SLICE_NS;
   pthread_mutex_lock(&gate->lock);
-  if (mp_load_seq(&gate->word) == expected)
-    sleep_locked(gate, deadline - now < most ? deadline - now : most);
+  if (mp_load_seq(&gate->word) == expected) sleep_locked(gate, left);
   pthread_mutex_unlock(&gate->lock);
   bool interrupted = has_pending_signal(&before);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
+  mp_os_cancel_restore(cancel);
   (void)MP_FAULT(LATE);
   if (interrupted) return MP_INTERRUPTED;
-  return mp_os_now() >= deadline ? MP_TIMEOUT : MP_OK;
+  return timed_out(deadline);
 }
 
 void mp_os_gate_wake_one(mp_os_gate *gate) { mp_os_gate_wake_all(gate); }
@@ -193,14 +281,15 @@ void mp_os_gate_wake_all(mp_os_gate *gate) {
 mp_status mp_os_thread_start(mp_os_thread *thread, size_t stack_size, void *(*entry)(void *),
                              void *arg) {
   pthread_attr_t attr;
-  sigset_t all, before;
+  sigset_t held = holdable_signals(), before;
   if (MP_FAULT(THREAD)) return MP_NOTHREAD;
   if (pthread_attr_init(&attr) != 0) return MP_NOTHREAD;
   mp_status status = MP_NOTHREAD;
   if (pthread_attr_setstacksize(&attr, stack_size) == 0) {
     /* the new thread inherits the mask: no signal can reach it before it would block them itself */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_sigmask(SIG_SETMASK, NULL, &before);
+    if (sigismember(&before, SIGPROF) == 0) sigdelset(&held, SIGPROF);
+    pthread_sigmask(SIG_SETMASK, &held, NULL);
     if (pthread_create(thread, &attr, entry, arg) == 0) status = MP_OK;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
   }
@@ -208,9 +297,59 @@ mp_status mp_os_thread_start(mp_os_thread *thread, size_t stack_size, void *(*en
   return status;
 }
 
-void mp_os_thread_join(mp_os_thread thread) { pthread_join(thread, NULL); }
+void mp_os_thread_join(mp_os_thread thread) {
+  int cancel = mp_os_cancel_off();
+  pthread_join(thread, NULL);
+  mp_os_cancel_restore(cancel);
+}
+
 void mp_os_thread_detach(mp_os_thread thread) { pthread_detach(thread); }
 mp_os_thread mp_os_thread_self(void) { return pthread_self(); }
+
+#if defined(MP_OS_LINUX)
+
+static bool stack_range(const char **low, const char **high) {
+  pthread_attr_t attr;
+  void *start = NULL;
+  size_t size = 0;
+  if (MP_FAULT(FILE)) return false; /* the first thread's is read from /proc */
+  int cancel = mp_os_cancel_off();
+  bool known = pthread_getattr_np(pthread_self(), &attr) == 0;
+  if (known) {
+    known = pthread_attr_getstack(&attr, &start, &size) == 0;
+    pthread_attr_destroy(&attr);
+  }
+  mp_os_cancel_restore(cancel);
+  *low = start;
+  *high = *low + size;
+  return known;
+}
+
+#elif defined(__APPLE__)
+
+static bool stack_range(const char **low, const char **high) {
+  *high = pthread_get_stackaddr_np(pthread_self());
+  *low = *high - pthread_get_stacksize_np(pthread_self());
+  return true;
+}
+
+#else
+
+static bool stack_range(const char **low, const char **high) {
+  *low = *high = NULL;
+  return false;
+}
+
+#endif
+
+bool mp_os_stack_bounds(const char **low, const char **high) {
+  const char *lowest, *highest, *here = __builtin_frame_address(0);
+  if (!stack_range(&lowest, &highest)) return false;
+  if (here < lowest || here >= highest) return false;
+  *low = lowest;
+  *high = highest;
+  return true;
+}
 
 int mp_os_cpu(void) {
 #if defined(MP_OS_LINUX)
@@ -220,20 +359,52 @@ int mp_os_cpu(void) {
 #endif
 }
 
-bool mp_os_leave_cpu(void) {
 #if defined(MP_OS_LINUX)
-  cpu_set_t all, others;
+
+/*
+** Does the mask hold every CPU that is online? The kernel lists them as ranges: "0-3,6". False, too,
+** if there is no telling.
+*/
+static bool holds_every_cpu(const cpu_set_t *mask) {
+  char text[512], *at = text;
+  if (!mp_os_read_file("/sys/devices/system/cpu/online", text, sizeof text)) return false;
+  do {
+    char *end;
+    unsigned long first = strtoul(at, &end, 10), last = first;
+    if (end == at) return false;
+    if (*end == '-') last = strtoul(at = end + 1, &end, 10);
+    if (end == at || last >= CPU_SETSIZE) return false;
+    for (; first <= last; first++)
+      if (!CPU_ISSET(first, mask)) return false;
+    at = end + 1;
+    if (*end != ',') return true;
+  } while (true);
+}
+
+/*
+** Each mask that is set here replaces one that the host may have set a moment ago from another
+** thread: between two system calls there is no telling. But a mask that is there when this begins,
+** or comes while the thread may use the others only, is left alone.
+*/
+bool mp_os_leave_cpu(void) {
+  cpu_set_t all, others, now;
   int cpu = sched_getcpu();
-  if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof all, &all) != 0) return false;
-  others = all;
+  if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof now, &now) != 0) return false;
+  if (!holds_every_cpu(&now)) return false;
+  others = now;
   CPU_CLR(cpu, &others);
   if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return false;
+  if (sched_getaffinity(0, sizeof now, &now) != 0 || !CPU_EQUAL(&now, &others)) return true;
+  memset(&all, -1, sizeof all);
   (void)!sched_setaffinity(0, sizeof all, &all);
   return true;
-#else
-  return false;
-#endif
 }
+
+#else
+
+bool mp_os_leave_cpu(void) { return false; }
+
+#endif
 
 void mp_os_thread_name(const char *name) {
   (void)MP_FAULT(LATE); /* the first that each thread of ours does */
@@ -413,20 +584,26 @@ mp_status mp_os_event_fd_open(mp_os_event_fd *event) {
 void mp_os_event_fd_signal(const mp_os_event_fd *event) {
   const uint64_t one = 1;
   ssize_t n;
+  int cancel = mp_os_cancel_off();
   do n = write(event->write_fd, &one, sizeof one);
   while (n < 0 && errno == EINTR); /* EAGAIN: already readable, which is all we want */
+  mp_os_cancel_restore(cancel);
 }
 
 void mp_os_event_fd_clear(const mp_os_event_fd *event) {
   char drain[512];
   ssize_t n;
+  int cancel = mp_os_cancel_off();
   do n = read(event->read_fd, drain, sizeof drain);
   while (n == (ssize_t)sizeof drain || (n < 0 && errno == EINTR));
+  mp_os_cancel_restore(cancel);
 }
 
 void mp_os_event_fd_close(mp_os_event_fd *event) {
+  int cancel = mp_os_cancel_off();
   if (event->read_fd >= 0) close(event->read_fd);
   if (event->write_fd >= 0 && event->write_fd != event->read_fd) close(event->write_fd);
+  mp_os_cancel_restore(cancel);
   event->read_fd = event->write_fd = -1;
 }
 
@@ -438,49 +615,30 @@ void mp_os_event_fd_close(mp_os_event_fd *event) {
 ** =======================================================
 */
 
+static bool read_open_file(int fd, char *text, size_t size) {
+  size_t have = 0;
+  ssize_t n = 0;
+  while (have < size - 1 && (n = read(fd, text + have, size - 1 - have)) != 0)
+    if (n > 0)
+      have += (size_t)n;
+    else if (errno != EINTR)
+      break;
+  text[have] = '\0';
+  return n >= 0 && have > 0;
+}
+
+bool mp_os_read_file(const char *path, char *text, size_t size) {
+  assert(size > 1);
+  if (MP_FAULT(FILE)) return false;
+  int cancel = mp_os_cancel_off();
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  bool good = fd >= 0 && read_open_file(fd, text, size);
+  if (fd >= 0) close(fd);
+  mp_os_cancel_restore(cancel);
+  return good;
+}
+
 #if defined(MP_OS_LINUX)
-
-/* Reads a small file as a string; 0 if it cannot. */
-static int read_file(const char *path, char *text, size_t size) {
-  int fd = MP_FAULT(FILE) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0;
-  ssize_t n = read(fd, text, size - 1);
-  close(fd);
-  if (n <= 0) return 0;
-  text[n] = '\0';
-  return 1;
-}
-
-/* The process's own cgroup v2 directory below the mount, else the mount itself. */
-static void cgroup_path(const char *file, char *path, size_t size) {
-  char text[4096];
-  const char *own = "";
-  if (read_file("/proc/self/cgroup", text, sizeof text)) {
-    char *line = strstr(text, "0::");
-    if (line != NULL) {
-      own = line + 3;
-      line = strchr(line, '\n');
-      if (line != NULL) *line = '\0';
-    }
-  }
-  snprintf(path, size, "/sys/fs/cgroup%.3000s/%s", own, file);
-  if (access(path, R_OK) != 0) snprintf(path, size, "/sys/fs/cgroup/%s", file);
-}
-
-/* CPUs the cgroup's quota pays for, rounded up; 0 for no quota. */
-static unsigned cgroup_cores(void) {
-  char path[3200], text[128];
-  long long quota = -1, period = 0;
-  cgroup_path("cpu.max", path, sizeof path);
-  if (read_file(path, text, sizeof text)) {
-    if (sscanf(text, "%lld %lld", &quota, &period) != 2) return 0; /* "max" */
-  } else if (read_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", text, sizeof text)) {
-    quota = atoll(text);
-    if (read_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us", text, sizeof text)) period = atoll(text);
-  }
-  if (quota <= 0 || period <= 0) return 0;
-  return (unsigned)((quota + period - 1) / period);
-}
 
 unsigned mp_os_cores(void) {
   cpu_set_t set;
@@ -490,7 +648,7 @@ unsigned mp_os_cores(void) {
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     cores = online > 0 ? (unsigned)online : 1;
   }
-  unsigned quota = cgroup_cores();
+  unsigned quota = mp_cgroup_cores("");
   if (quota != 0 && quota < cores) cores = quota;
   return cores < MP_WORKERS_MAX ? cores : MP_WORKERS_MAX;
 }
@@ -501,20 +659,13 @@ static uint64_t meminfo(const char *text, const char *key) {
 }
 
 void mp_os_memory(uint64_t *available, uint64_t *total) {
-  char path[3200], text[8192];
+  char text[1024]; /* what is looked for comes first */
   *available = *total = 0;
-  if (read_file("/proc/meminfo", text, sizeof text)) {
-    *available = meminfo(text, "MemAvailable:");
-    *total = meminfo(text, "MemTotal:");
-  }
-  cgroup_path("memory.max", path, sizeof path);
-  if (!read_file(path, text, sizeof text) || text[0] == 'm') return;
-  uint64_t limit = strtoull(text, NULL, 10);
-  cgroup_path("memory.current", path, sizeof path);
-  uint64_t used = read_file(path, text, sizeof text) ? strtoull(text, NULL, 10) : 0;
-  uint64_t left = used < limit ? limit - used : 0;
-  if (limit < *total) *total = limit;
-  if (left < *available) *available = left;
+  if (!mp_os_read_file("/proc/meminfo", text, sizeof text)) return;
+  *total = meminfo(text, "MemTotal:");
+  *available = meminfo(text, "MemAvailable:");
+  if (*available > *total) *available = *total;
+  mp_cgroup_memory("", available, total);
 }
 
 #else
@@ -563,8 +714,10 @@ void mp_os_fence_all(void) {
     ** this
     */
     const struct timespec moment = {0, 1000000};
+    int cancel = mp_os_cancel_off();
     atomic_thread_fence(memory_order_seq_cst);
     nanosleep(&moment, NULL);
+    mp_os_cancel_restore(cancel);
     atomic_thread_fence(memory_order_seq_cst);
   }
   errno = before;
@@ -637,6 +790,8 @@ void mp_os_pages_free(void *pages, size_t size) { munmap(pages, size); }
 void mp_os_pin(void) {
   static const char here = 0;
   Dl_info info;
+  int cancel = mp_os_cancel_off();
   if (dladdr(&here, &info) != 0 && info.dli_fname != NULL)
     (void)!dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+  mp_os_cancel_restore(cancel);
 }

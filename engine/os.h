@@ -26,7 +26,11 @@
 
 /* Monotonic nanoseconds; never 0. */
 uint64_t mp_os_now(void);
-/* now + duration_ns, without overflow; MP_FOREVER stays MP_FOREVER. */
+/* `duration_ns` after `time`: MP_FOREVER if it is, or if there is no such time. */
+static inline uint64_t mp_os_later(uint64_t time, uint64_t duration_ns) {
+  return duration_ns >= MP_FOREVER - time ? MP_FOREVER : time + duration_ns;
+}
+/* The same after now. */
 uint64_t mp_os_deadline(uint64_t duration_ns);
 
 /*
@@ -44,7 +48,7 @@ typedef struct mp_os_gate {
 
 MP_CHECKED mp_status mp_os_gate_init(mp_os_gate *gate);
 void mp_os_gate_close(mp_os_gate *gate);
-/* MP_OK, MP_TIMEOUT or MP_INTERRUPTED. deadline is absolute. */
+/* MP_OK, MP_TIMEOUT or MP_INTERRUPTED. The deadline is a time of mp_os_now. */
 MP_CHECKED mp_status mp_os_gate_wait(mp_os_gate *gate, uint32_t expected, uint64_t deadline);
 /*
 ** May a thread be woken through a gate that is gone already? On Linux the kernel gets an address and
@@ -70,13 +74,25 @@ void mp_os_gate_wake_all(mp_os_gate *gate);
 #define MP_THREAD_LOCAL _Thread_local
 #endif
 
-/* Threads: started with every signal blocked. */
+/*
+** Threads of ours take no signal that is meant for the process: they start with all blocked that a
+** host may be waiting for elsewhere. What a thread's own fault raises (SIGSEGV and its like,
+** SIGABRT) stays open, for the host's crash handler; so does SIGPROF, for its profiler, unless the
+** thread that starts them blocks it.
+*/
 typedef pthread_t mp_os_thread;
 MP_CHECKED mp_status mp_os_thread_start(mp_os_thread *thread, size_t stack_size,
                                         void *(*entry)(void *), void *arg);
 void mp_os_thread_join(mp_os_thread thread);
 void mp_os_thread_detach(mp_os_thread thread);
 mp_os_thread mp_os_thread_self(void);
+/*
+** Where the calling thread's stack lies: from *low (what guards its end not included) to *high,
+** below which the C library may keep the thread's local data. False where the platform does not
+** tell, or the caller runs on a stack that the host has made itself. Takes some system calls, so ask
+** once for each thread; not in a signal handler.
+*/
+MP_CHECKED bool mp_os_stack_bounds(const char **low, const char **high);
 void mp_os_thread_name(const char *name); /* names the calling thread, where the platform can */
 extern MP_THREAD_LOCAL char mp_os_tag;
 /*
@@ -84,6 +100,15 @@ extern MP_THREAD_LOCAL char mp_os_tag;
 ** register read.
 */
 static inline void *mp_os_thread_tag(void) { return &mp_os_tag; }
+
+/*
+** A host may cancel (pthread_cancel) a thread that is inside a call of ours. It must not end there
+** and leave a lock held or work half done: between these two it does not. Whoever calls what the
+** system may cancel at brackets it with them; what stands in this header does so itself. May be
+** nested.
+*/
+MP_CHECKED int mp_os_cancel_off(void);
+void mp_os_cancel_restore(int before); /* what mp_os_cancel_off returned */
 
 /*
 ** Interrupts: a signal sent to one thread of ours, to make it look up from what it does. A
@@ -135,20 +160,31 @@ void mp_os_event_fd_clear(const mp_os_event_fd *event);
 void mp_os_event_fd_close(mp_os_event_fd *event);
 
 /*
+** Reads a small file as a string: what of it fits into `size` bytes with the closing zero. False:
+** there is no such file, or nothing in it.
+*/
+bool mp_os_read_file(const char *path, char *text, size_t size);
+
+/*
 ** The CPU that the calling thread runs on just now, or -1; costs no system call where the C library
 ** can do without.
 */
 int mp_os_cpu(void);
 /*
-** Lets the calling thread go on on another CPU; which ones it may use stays as it was. Takes some
-** 35 us. False: there is no other.
+** Lets the calling thread go on on another CPU. Does so only while the thread may use every CPU that
+** is online: a mask that the host, or a cpuset, has put on it is not touched. False: it stays where
+** it is. Costs a few system calls.
+**
+** Afterwards the thread may use all CPUs again, also those that come later. What remains: to the
+** kernel its mask is one that was set; and a mask that the host sets from another thread during the
+** call may be lost.
 */
 bool mp_os_leave_cpu(void);
-/* Cores by affinity and cgroup quota (v2, then v1), at least 1. */
+/* Cores by affinity and the control groups' quotas, at least 1. */
 unsigned mp_os_cores(void);
 /*
-** Bytes the process may still use and may use at all: the lesser of system and cgroup. 0 where
-** unknown.
+** Bytes the process may still use and may use at all: the lesser of what the system has and what
+** the control groups leave. available <= total; both are 0 where unknown.
 */
 void mp_os_memory(uint64_t *available, uint64_t *total);
 

@@ -50,11 +50,6 @@ uint64_t mp_fault_clock(uint64_t ns) {
   return before < now ? now : before;
 }
 
-uint64_t mp_fault_true_time(uint64_t deadline) {
-  uint64_t ahead = atomic_load(&jumped);
-  return deadline > ahead ? deadline - ahead : 0;
-}
-
 const char *fault_text(mp_fault_point point) {
   static const char *const texts[] = {
 #define FAULT_TEXT(name, text) text,

@@ -2,6 +2,7 @@
 #include "log.h"
 #include "unit.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -89,6 +90,31 @@ static void test_log_write_several_threads_one_line_at_a_time(void **state) {
   mp_log_close(&log);
 }
 
+static void write_to_a_file(void *ud, mp_log_level level, const char *area, const char *line) {
+  (void)ud, (void)level, (void)area;
+  (void)!write(2, line, strlen(line));
+}
+
+static void *cancelled_writer_main(void *arg) {
+  pthread_cancel(pthread_self());
+  mp_log_write(arg, MP_LOG_INFO, "thread", "%s", "from a thread that is cancelled\n");
+  pthread_testcancel();
+  return NULL;
+}
+
+static void test_log_write_cancelled_thread_leaves_the_log_usable(void **state) {
+  mp_log log;
+  pthread_t thread;
+  void *result;
+  (void)state;
+  assert_ok(mp_log_init(&log, write_to_a_file, NULL, MP_LOG_INFO));
+  assert_int_equal(pthread_create(&thread, NULL, cancelled_writer_main, &log), 0);
+  pthread_join(thread, &result);
+  assert_ptr_equal(result, PTHREAD_CANCELED);
+  mp_log_write(&log, MP_LOG_INFO, "thread", "%s", "from another\n"); /* hangs if the lock is held */
+  mp_log_close(&log);
+}
+
 static void test_pool_log_reaches_the_configured_sink(void **state) {
   world w;
   sink s = {0};
@@ -113,6 +139,7 @@ int main(void) {
       cmocka_unit_test(test_log_write_without_sink_is_silent),
       cmocka_unit_test(test_log_write_long_line_is_cut),
       cmocka_unit_test(test_log_write_several_threads_one_line_at_a_time),
+      cmocka_unit_test(test_log_write_cancelled_thread_leaves_the_log_usable),
       cmocka_unit_test(test_pool_log_reaches_the_configured_sink),
   };
   return unit_main(tests);
