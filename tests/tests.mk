@@ -45,8 +45,9 @@ check: deps ## install what is missing and run every test: gcc, clang, sanitizer
 	@echo "== as it is installed" && $(MAKE) --no-print-directory check-amalgamation check-install check-rock
 	@echo "all tests passed"
 
-layers: module ## check that dependencies point one way
-	@sh tests/support/layers.sh $(MODULE)
+layers: module ## check that dependencies point one way, down the floors of each folder's README: CIRCLES=1 tells what bindings/ has
+	@CC=$(CC) LUA=$(LUA) sh tests/support/layers_test.sh
+	@LUA=$(LUA) sh tests/support/layers.sh $(MODULE) $(BUILD)
 
 C_SOURCES = $(shell find engine bindings tests examples -name '*.[ch]' -o -name '*.cpp')
 
