@@ -1,7 +1,7 @@
 # What tests need and how they run; included by the top Makefile.
 
 PACKAGES_BUILD := gcc make pkg-config lua5.4 liblua5.4-dev
-PACKAGES_CHECK := clang clang-format libclang-rt-14-dev lua-busted lua-check libcmocka-dev lua-argparse lua-penlight lua-cjson lua-lpeg lua-filesystem \
+PACKAGES_CHECK := clang clang-format clang-tidy libclang-rt-14-dev lua-busted lua-check libcmocka-dev lua-argparse lua-penlight lua-cjson lua-lpeg lua-filesystem \
   lua-luv lua-cqueues lua-copas lua-socket
 
 # $(call install,PACKAGES): names and installs what is missing (Debian; elsewhere it says what is needed).
@@ -56,11 +56,20 @@ layers: module ## check that dependencies point one way, down the floors of each
 
 C_SOURCES = $(shell find engine bindings tests examples -name '*.[ch]' -o -name '*.cpp')
 
-lint: ## luacheck over everything in Lua; C as clang-format has it, 100 columns
+# Files whose locks clang's analysis cannot follow yet: it is silent there. Whoever annotates one (engine/annotate.h) takes it out.
+UNANNOTATED := engine/deadline.c engine/wait.c
+
+# Lua's own library calls strerror in every state that opens it, so the bindings may too.
+TIDY = clang-tidy --quiet $(ENGINE) -- -std=c11 && clang-tidy --quiet --checks=-concurrency-mt-unsafe $(BINDINGS) -- -std=c11 -Iengine $(LUA_CFLAGS)
+
+lint: ## luacheck over everything in Lua; C as clang-format has it, 100 columns; clang-tidy, the locks of the engine; counts asserts
 	@luacheck -q .
 	@clang-format --dry-run -Werror $(C_SOURCES)
 	@awk 'length($$0) > 100 { print FILENAME ":" FNR ": more than 100 columns"; bad = 1 } END { exit bad }' \
 	  $(C_SOURCES)
+	@mkdir -p $(BUILD) && { $(TIDY); } >$(BUILD)/clang-tidy.log 2>&1 || { cat $(BUILD)/clang-tidy.log; exit 1; }
+	@for file in $(filter-out $(UNANNOTATED),$(ENGINE)); do clang -fsyntax-only -std=c11 $(WARN) -Wthread-safety $$file || exit 1; done
+	@sh tests/support/asserts.sh engine bindings
 
 format: ## clang-format over everything in C
 	@clang-format -i $(C_SOURCES)
