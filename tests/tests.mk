@@ -1,7 +1,7 @@
 # What tests need and how they run; included by the top Makefile.
 
 PACKAGES_BUILD := gcc make pkg-config lua5.4 liblua5.4-dev
-PACKAGES_CHECK := clang clang-format libclang-rt-14-dev lua-busted lua-check libcmocka-dev lua-argparse lua-penlight lua-cjson lua-lpeg lua-filesystem \
+PACKAGES_CHECK := clang clang-format clang-tidy libclang-rt-14-dev lua-busted lua-check libcmocka-dev lua-argparse lua-penlight lua-cjson lua-lpeg lua-filesystem \
   lua-luv lua-cqueues lua-copas lua-socket
 
 # $(call install,PACKAGES): names and installs what is missing (Debian; elsewhere it says what is needed).
@@ -27,7 +27,7 @@ $(BUILD)/tests/lua: tests/support/lua.c $(LUA_SAN_SOURCES)
 	@echo "  CC  $@"
 	@$(CC) $(CFLAGS) $(LUA_CFLAGS) $^ -o $@ $(LDFLAGS) -Wl,-E $(LUA_LIBS) -lm -ldl
 
--include tests/unit/unit.mk tests/unit_lua/unit_lua.mk tests/spec/spec.mk tests/models/models.mk tests/ports/ports.mk tests/packaging/packaging.mk tests/faults/faults.mk tests/bugs/bugs.mk tests/valgrind/valgrind.mk
+-include tests/unit/unit.mk tests/unit_lua/unit_lua.mk tests/spec/spec.mk tests/models/models.mk tests/ports/ports.mk tests/packaging/packaging.mk tests/faults/faults.mk tests/bugs/bugs.mk tests/valgrind/valgrind.mk tests/mutants/mutants.mk
 
 # One build, everything that runs on it.
 check-build: module unit unit-lua spec stress stress-lua
@@ -45,16 +45,31 @@ check: deps ## install what is missing and run every test: gcc, clang, sanitizer
 	@echo "== as it is installed" && $(MAKE) --no-print-directory check-amalgamation check-install check-rock
 	@echo "all tests passed"
 
-layers: module ## check that dependencies point one way
-	@sh tests/support/layers.sh $(MODULE)
+# For the minutes between two changes: one compiler, no sanitizer, every fifth allocation that fails instead of each.
+quick: ## most of what `make check` tests, with gcc alone, in a minute or two: unit tests, specs, small stress programs
+	@$(MAKE) --no-print-directory -j2 module lib unit-programs $(UNIT_LUA)
+	@$(MAKE) --no-print-directory SWEEP_STRIDE=5 unit unit-lua stress stress-lua spec
+
+layers: module ## check that dependencies point one way, down the floors of each folder's README: CIRCLES=1 tells what bindings/ has
+	@CC=$(CC) LUA=$(LUA) sh tests/support/layers_test.sh
+	@LUA=$(LUA) sh tests/support/layers.sh $(MODULE) $(BUILD)
 
 C_SOURCES = $(shell find engine bindings tests examples -name '*.[ch]' -o -name '*.cpp')
 
-lint: ## luacheck over everything in Lua; C as clang-format has it, 100 columns
+# Files whose locks clang's analysis cannot follow yet: it is silent there. Whoever annotates one (engine/annotate.h) takes it out.
+UNANNOTATED := engine/deadline.c engine/wait.c
+
+# Lua's own library calls strerror in every state that opens it, so the bindings may too.
+TIDY = clang-tidy --quiet $(ENGINE) -- -std=c11 && clang-tidy --quiet --checks=-concurrency-mt-unsafe $(BINDINGS) -- -std=c11 -Iengine $(LUA_CFLAGS)
+
+lint: ## luacheck over everything in Lua; C as clang-format has it, 100 columns; clang-tidy, the locks of the engine; counts asserts
 	@luacheck -q .
 	@clang-format --dry-run -Werror $(C_SOURCES)
 	@awk 'length($$0) > 100 { print FILENAME ":" FNR ": more than 100 columns"; bad = 1 } END { exit bad }' \
 	  $(C_SOURCES)
+	@mkdir -p $(BUILD) && { $(TIDY); } >$(BUILD)/clang-tidy.log 2>&1 || { cat $(BUILD)/clang-tidy.log; exit 1; }
+	@for file in $(filter-out $(UNANNOTATED),$(ENGINE)); do clang -fsyntax-only -std=c11 $(WARN) -Wthread-safety $$file || exit 1; done
+	@sh tests/support/asserts.sh engine bindings
 
 format: ## clang-format over everything in C
 	@clang-format -i $(C_SOURCES)
@@ -75,4 +90,4 @@ EXAMPLES := frame embed/smallest embed/game
 examples: module $(EXAMPLES:%=$(BUILD)/examples/%) ## run the examples on small input and check what they print
 	@eval "$$($(MAKE) -s env)"; sh tests/support/examples.sh $(LUA) $(BUILD)/examples
 
-.PHONY: deps deps-build check check-build layers lint format examples
+.PHONY: deps deps-build check check-build quick layers lint format examples
