@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "pool.h"
+#include "parts.h"
 
 struct mp_bytes {
   mp_pool *pool; /* a reference, unless weak */

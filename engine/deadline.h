@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 
+#include "atomic.h"
 #include "os.h"
 #include "timers.h"
 

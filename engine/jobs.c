@@ -157,7 +157,7 @@ mp_status mp_visit(mp_pool *pool, void (*body)(mp_worker *worker, void *arg), vo
 #define PIECES 4  /* pieces a thread is given of what remains, about */
 #define LEVELS 11 /* halvings until one of MP_WORKERS_MAX + 1 threads is left */
 
-_Static_assert(MP_WORKERS_MAX < 1 << (LEVELS - 1), "a part forks no more children than LEVELS");
+_Static_assert(MP_WORKERS_MAX <= 1 << (LEVELS - 1), "a part forks no more children than LEVELS");
 
 typedef struct loop {
   _Alignas(MP_CACHE_LINE) _Atomic size_t next;

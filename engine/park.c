@@ -33,14 +33,14 @@ static void unlist_locked(mp_park *park, mp_parker *parker) MP_HOLDS(park->lock)
   else
     park->newest = parker->next;
   if (parker->next != NULL) parker->next->prev = parker->prev;
-  mp_store_relaxed(&parker->listed, false);
+  mp_store_release(&parker->listed, false); /* pairs with retract: it counts as a searcher */
   mp_sub_seq(&park->sleepers, 1);
 }
 
 /* Claims a sleeper: from here on it counts as a searcher. */
 static void claim_locked(mp_park *park, mp_parker *parker) MP_HOLDS(park->lock) {
-  unlist_locked(park, parker);
   mp_add_seq(&park->searchers, 1);
+  unlist_locked(park, parker);
 }
 
 static void post(mp_park *park, mp_parker *parker) {
@@ -98,7 +98,7 @@ static void announce(mp_park *park, mp_parker *parker) {
 
 /* After a sleep, or instead of one: the caller is no sleeper any more, but a searcher. */
 static void retract(mp_park *park, mp_parker *parker) {
-  if (!mp_load_relaxed(&parker->listed)) return; /* a waker has claimed it */
+  if (!mp_load_acquire(&parker->listed)) return; /* a waker has claimed it */
   mp_lock_take(&park->lock);
   if (mp_load_relaxed(&parker->listed)) {
     if (MP_BUGGY(RETRACT_FORGETS))

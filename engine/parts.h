@@ -27,8 +27,8 @@
 
 typedef enum mp_closing {
   MP_CLOSING_NOT,
-  MP_CLOSING_FINISH, /* nothing new from outside; what was accepted runs, and what that submits */
-  MP_CLOSING_CANCEL, /* nothing new at all, and what has not started is cancelled */
+  MP_CLOSING_REFUSE, /* no new tasks; what was accepted runs, with its loops, graphs and jobs */
+  MP_CLOSING_CANCEL, /* and what has not started is cancelled */
   MP_CLOSING_STOP    /* and what runs is asked to stop */
 } mp_closing;
 
@@ -77,7 +77,7 @@ struct mp_pool {
       mp_os_mutex running_lock; /* held while somebody looks at what workers run: see stop.c */
   /* shutting down */
   mp_os_mutex shutdown_lock;
-  _Atomic uint32_t ending;        /* mp_ending; atomic, written under shutdown_lock */
+  _Atomic uint32_t ending; /* mp_ending; atomic, written under shutdown_lock */
   /* until when the least patient waits for the threads; written likewise */
   _Atomic uint64_t join_deadline;
   _Atomic uint64_t join_awaited; /* what it was when whoever waits for them looked at it last */

@@ -44,23 +44,23 @@ typedef struct chain {
   size_t n;
 } chain;
 
-static void put_first(chain *chain, mp_entry *entry) {
-  entry->next = chain->first;
-  chain->first = entry;
-  if (chain->n++ == 0) chain->last = entry;
+static void put_first(chain *c, mp_entry *entry) {
+  entry->next = c->first;
+  c->first = entry;
+  if (c->n++ == 0) c->last = entry;
 }
 
-static void put_last(chain *chain, mp_entry *entry) {
-  if (chain->n++ == 0)
-    chain->first = entry;
+static void put_last(chain *c, mp_entry *entry) {
+  if (c->n++ == 0)
+    c->first = entry;
   else
-    chain->last->next = entry;
-  chain->last = entry;
+    c->last->next = entry;
+  c->last = entry;
 }
 
-static void queue_again(mp_scheduler *scheduler, const chain *chain) {
-  if (chain->n == 0) return;
-  mp_inbox_push_front(&scheduler->inbox, chain->first, chain->last, chain->n);
+static void queue_again(mp_scheduler *scheduler, const chain *c) {
+  if (c->n == 0) return;
+  mp_inbox_push_front(&scheduler->inbox, c->first, c->last, c->n);
   mp_park_notify(&scheduler->park);
 }
 
@@ -128,18 +128,14 @@ static mp_entry *steal(mp_worker *worker, uintptr_t group) {
   return NULL;
 }
 
-/* The pick out of turn; NULL: there is nothing of the kind whose turn it is. */
-static mp_entry *pick_fair(mp_worker *worker) {
-  mp_inbox *inbox = &worker->scheduler->inbox;
-  switch ((worker->picks.count + 1) / MP_FAIR_EVERY % 4) {
-    case 0:
-      return MP_BUGGY(LOW_STARVES) ? NULL : mp_inbox_pop_ordered(inbox, MP_LEVEL_LOW, INT_MIN);
-    case 1: /* by stealing from itself: what it pushed itself may go on for ever */
-      return has_own(worker) && !MP_BUGGY(OWN_STARVES) ? mp_deque_steal(&worker->deque) : NULL;
-    case 2: /* a share taken from the inbox comes before the rest of the inbox */
-      return has_own(worker) ? grab(worker, 1) : NULL;
-    default: return steal(worker, 0);
-  }
+/* By stealing from itself: what it has pushed may go on for ever. */
+static mp_entry *pick_own_oldest(mp_worker *worker) {
+  return has_own(worker) && !MP_BUGGY(OWN_STARVES) ? mp_deque_steal(&worker->deque) : NULL;
+}
+
+/* A share taken from the inbox comes before the rest of it. */
+static mp_entry *pick_inbox_oldest(mp_worker *worker) {
+  return has_own(worker) ? grab(worker, 1) : NULL;
 }
 
 static mp_entry *pick_normal(mp_worker *worker) {
@@ -147,17 +143,34 @@ static mp_entry *pick_normal(mp_worker *worker) {
   return entry != NULL ? entry : grab(worker, SHARE_MAX);
 }
 
-static mp_entry *pick_local(mp_worker *worker) {
+/* The normal level's turn beside the high one. */
+static mp_entry *pick_normal_fair(mp_worker *worker, bool high_waits, uint32_t round) {
+  mp_entry *entry = NULL;
+  if (!high_waits || round % 3 == 0) entry = pick_inbox_oldest(worker);
+  if (high_waits && round % 3 == 1) entry = pick_own_oldest(worker);
+  if (high_waits && round % 3 == 2) entry = steal(worker, 0);
+  return entry != NULL ? entry : pick_normal(worker);
+}
+
+/* The pick out of turn; NULL: there is nothing of the kind whose turn it is. */
+static mp_entry *pick_fair(mp_worker *worker) {
   mp_inbox *inbox = &worker->scheduler->inbox;
-  mp_entry *entry;
-  if (!mp_pick_is_fair_next(worker)) {
-    entry = mp_inbox_pop_ordered(inbox, MP_LEVEL_HIGH, INT_MIN);
-    return entry != NULL ? entry : pick_normal(worker);
+  uint32_t turn = (worker->picks.count + 1) / MP_FAIR_EVERY;
+  bool high_waits = !mp_inbox_seems_empty(inbox, MP_LEVEL_HIGH);
+  switch (turn % 4) {
+    case 0:
+      return MP_BUGGY(LOW_STARVES) ? NULL : mp_inbox_pop_ordered(inbox, MP_LEVEL_LOW, INT_MIN);
+    case 1: return high_waits ? NULL : pick_own_oldest(worker);
+    case 2: return pick_normal_fair(worker, high_waits, turn / 4);
+    default: return high_waits ? NULL : steal(worker, 0);
   }
-  if ((entry = pick_fair(worker)) != NULL) return entry;
-  /* the normal level has its turns too, beside endless work on both others */
-  if ((entry = pick_normal(worker)) != NULL) return entry;
-  return mp_inbox_pop_ordered(inbox, MP_LEVEL_HIGH, INT_MIN);
+}
+
+static mp_entry *pick_local(mp_worker *worker) {
+  mp_entry *entry = mp_pick_is_fair_next(worker) ? pick_fair(worker) : NULL;
+  if (entry == NULL)
+    entry = mp_inbox_pop_ordered(&worker->scheduler->inbox, MP_LEVEL_HIGH, INT_MIN);
+  return entry != NULL ? entry : pick_normal(worker);
 }
 
 /* Only what was found counts, not how often one looked. */

@@ -4,9 +4,16 @@
 ** Entries of priority 0 wait in the deque of the worker that queued them, or in the inbox, others in
 ** the inbox's two heaps. A worker looks, in this order: at the high level; at its own deque, newest
 ** first; for a share of the inbox; at another worker's deque, oldest first; at the low level. Every
-** MP_FAIR_EVERY-th entry is picked out of turn, by a rota: from the low level; the oldest of its own
-** deque; the oldest of the inbox; the oldest of another deque. So nothing starves, whatever the
-** others do, and among equals the older runs before long, also where a worker feeds itself.
+** MP_FAIR_EVERY-th entry is picked out of turn, by a rota of four:
+**
+**   1. from the low level
+**   2. the oldest of its own deque, unless something waits at the high level
+**   3. from the normal level, whatever waits at the high one: the oldest of the inbox; and beside
+**      endless work there, by turns that or the oldest of a deque
+**   4. the oldest of another worker's deque, unless something waits at the high level
+**
+** So no level starves, whatever the others do, and among equals the older runs before long, also
+** where a worker feeds itself.
 */
 #ifndef MP_PICK_H
 #define MP_PICK_H

@@ -68,13 +68,10 @@ static void release_many_ud(void *ud, uint32_t releases) { mp_pool_release_many(
 */
 static void on_idle(void *ud) {
   mp_pool *pool = ud;
-  if (mp_add_seq(&pool->drainers, 0) != 0)
-    mp_waitlist_signal(&pool->waitlist, mp_quiet_key(pool));
+  if (mp_add_seq(&pool->drainers, 0) != 0) mp_waitlist_signal(&pool->waitlist, mp_quiet_key(pool));
 }
 
-static bool somebody_drains(void *ud) {
-  return mp_load_relaxed(&((mp_pool *)ud)->drainers) != 0;
-}
+static bool somebody_drains(void *ud) { return mp_load_relaxed(&((mp_pool *)ud)->drainers) != 0; }
 
 static void on_thread_ended(void *ud) {
   mp_pool *pool = ud;
@@ -90,28 +87,28 @@ static void on_tidied(mp_worker *worker, void *ud) {
 
 static mp_scheduler_config scheduler_config(mp_pool *pool) {
   const mp_pool_config *c = &pool->config;
-  return (mp_scheduler_config){
-      .workers = c->workers,
-      .workers_extra = c->workers_extra,
-      .stuck_max = c->stuck_max,
-      .stack_size = c->stack_size,
-      .spin_ns = c->spin_ns,
-      .spin_free_ns = c->spin_free_ns,
-      .cores = mp_os_cores(),
-      .owner_works = c->owner_works != 0 || c->caller_runs != 0,
-      .worker_start = c->worker_start,
-      .worker_stop = c->worker_stop,
-      .worker_ud = c->worker_ud,
-      .worker_idle = c->worker_idle,
-      .tidied = on_tidied,
-      .idle_after_ns = c->idle_after_ns,
-      .interrupt_signal = c->worker_interrupt != NULL ? c->interrupt_signal : 0,
-      .idle = on_idle,
-      .hurried = somebody_drains,
-      .thread_comes = retain_ud,
-      .thread_gone = release_many_ud,
-      .thread_ended = on_thread_ended,
-      .ud = pool};
+  return (mp_scheduler_config){.workers = c->workers,
+                               .workers_extra = c->workers_extra,
+                               .stuck_max = c->stuck_max,
+                               .stack_size = c->stack_size,
+                               .spin_ns = c->spin_ns,
+                               .spin_free_ns = c->spin_free_ns,
+                               .cores = mp_os_cores(),
+                               .owner_works = c->owner_works != 0 || c->caller_runs != 0,
+                               .worker_start = c->worker_start,
+                               .worker_stop = c->worker_stop,
+                               .worker_ud = c->worker_ud,
+                               .worker_idle = c->worker_idle,
+                               .tidied = on_tidied,
+                               .idle_after_ns = c->idle_after_ns,
+                               .interrupt_signal =
+                                   c->worker_interrupt != NULL ? c->interrupt_signal : 0,
+                               .idle = on_idle,
+                               .hurried = somebody_drains,
+                               .thread_comes = retain_ud,
+                               .thread_gone = release_many_ud,
+                               .thread_ended = on_thread_ended,
+                               .ud = pool};
 }
 
 /* The parts, each opened when those above it are open, and closed in reverse order. */
@@ -179,8 +176,7 @@ static mp_status open_scheduler(mp_pool *pool) {
   mp_scheduler *scheduler = &pool->scheduler;
   mp_scheduler_config config = scheduler_config(pool);
   mp_status fewer;
-  mp_status status =
-      mp_scheduler_init(scheduler, &pool->alloc, &pool->log, &config, &fewer);
+  mp_status status = mp_scheduler_init(scheduler, &pool->alloc, &pool->log, &config, &fewer);
   if (status != MP_OK) return status;
   if (fewer == MP_NOTHREAD && mp_scheduler_dismiss_one(scheduler))
     (void)!mp_deadlines_start(&pool->deadlines);
@@ -351,7 +347,8 @@ static uint64_t minus(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 
 void mp_pool_get_info(mp_pool *pool, mp_pool_info *info) {
   totals sum = sum_counters(pool);
-  unsigned workers = pool->scheduler.config.workers, alive = mp_load_relaxed(&pool->scheduler.seats.alive);
+  unsigned workers = pool->scheduler.config.workers,
+           alive = mp_load_relaxed(&pool->scheduler.seats.alive);
   info->workers = workers;
   info->workers_extra = alive > workers ? alive - workers : 0;
   info->submitted = sum.submitted;
@@ -451,7 +448,8 @@ static void join_threads(mp_pool *pool, mp_shutdown_report *report) {
   totals sum = sum_counters(pool);
   uint64_t grace = mp_os_deadline(GRACE_NS);
   mp_scheduler_stop(&pool->scheduler);
-  mp_waitlist_signal(&pool->waitlist, NULL); /* who waits on a worker may have to run what is left */
+  mp_waitlist_signal(&pool->waitlist,
+                     NULL); /* who waits on a worker may have to run what is left */
   /* a body can still run though its task is over: one that its deadline has ended */
   bool idle = sum.submitted == sum.settled && sum.started == sum.returned &&
               mp_load_seq(&pool->visits) == 0;
@@ -493,7 +491,7 @@ static void end(mp_pool *pool, uint64_t deadline) {
 }
 
 static void shut_down(mp_pool *pool, uint64_t deadline, mp_shutdown_mode mode) {
-  const mp_closing closing[] = {[MP_SHUTDOWN_FINISH] = MP_CLOSING_FINISH,
+  const mp_closing closing[] = {[MP_SHUTDOWN_FINISH] = MP_CLOSING_REFUSE,
                                 [MP_SHUTDOWN_CANCEL_PENDING] = MP_CLOSING_CANCEL,
                                 [MP_SHUTDOWN_CANCEL_ALL] = MP_CLOSING_STOP};
   close_to(pool, closing[mode]);

@@ -207,8 +207,10 @@ void mp_seats_open(mp_scheduler *scheduler) {
 
 void mp_seats_dismiss_last(mp_scheduler *scheduler) {
   mp_seats *seats = &scheduler->seats;
-  mp_worker *last = mp_load_relaxed(&seats->slot[mp_load_relaxed(&seats->slots) - 1]);
-  mp_store_release(&last->seat_gate.word, MP_SEAT_DISMISSED); /* pairs with begin */
+  uint32_t at = mp_load_relaxed(&seats->slots) - 1;
+  mp_worker *last = mp_load_relaxed(&seats->slot[at]);
+  while (!last->started) last = mp_load_relaxed(&seats->slot[--at]); /* one that could not start */
+  mp_store_release(&last->seat_gate.word, MP_SEAT_DISMISSED);        /* pairs with begin */
   mp_os_gate_wake_one(&last->seat_gate);
   mp_os_thread_join(last->thread);
   mp_os_mutex_take(&seats->lock);

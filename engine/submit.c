@@ -35,10 +35,7 @@ static mp_status enter(mp_pool *pool, mp_worker *self, uint64_t n) {
     mp_pool_store_first(pool, submitted, mp_load_relaxed(submitted) + n);
   else
     mp_add_seq(submitted, n);
-  mp_closing closing = (mp_closing)mp_load_seq(&pool->closing);
-  if (closing == MP_CLOSING_NOT) return MP_OK;
-  /* what was accepted runs, so what it needs for that is accepted too */
-  if (closing == MP_CLOSING_FINISH && self != NULL && mp_worker_frame(self) != NULL) return MP_OK;
+  if (mp_load_seq(&pool->closing) == MP_CLOSING_NOT) return MP_OK;
   withdraw(pool, self, n);
   return MP_SHUTDOWN;
 }

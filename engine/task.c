@@ -130,6 +130,10 @@ static bool init_extra(mp_task *task, const mp_task_desc *desc, size_t bytes, si
   mp_store_relaxed(&extra->counted,
                    bytes == 0 ? 0 : MP_COUNTED_TASK | (desc->done != NULL ? MP_COUNTED_NEWS : 0));
   extra->priority = desc->priority;
+  if (has_places(desc)) {
+    mp_task_places(task)->deadline.armed = false;
+    mp_task_places(task)->order.entry = NULL;
+  }
   if (desc->arg_size > 0) {
     task->arg = (char *)task + arg_at(has_places(desc));
     memcpy(task->arg, desc->arg, desc->arg_size);

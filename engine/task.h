@@ -79,6 +79,11 @@ enum {                   /* mp_task.own */
        MP_OWN_RESULT = 8 /* by.result is set */
 };
 
+enum {                      /* mp_extra.counted */
+       MP_COUNTED_TASK = 1, /* it has not ended */
+       MP_COUNTED_NEWS = 2  /* its `done` has not been called */
+};
+
 /*
 ** Behind a task with a priority, a deadline, timing, `done`, an argument inside, limits, or more
 ** than MP_LINKS_INLINE dependencies.

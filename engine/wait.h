@@ -30,7 +30,7 @@ typedef struct mp_wait_for {
   mp_pool *room;       /* it has room for a task of room_bytes, or closes */
   size_t room_bytes;
   bool (*check)(mp_pool *pool); /* it says so; a change is signalled at mp_quiet_key */
-  bool stoppable;        /* `cancellable`, or everything if NULL, is asked to stop: MP_CANCELLED */
+  bool stoppable;       /* `cancellable`, or everything if NULL, is asked to stop: MP_CANCELLED */
   mp_task *cancellable; /* it is asked to stop: MP_CANCELLED */
   bool works;           /* the owner works meanwhile though owner_works is 0 */
   bool everything;      /* any work of the pool may run on the owner's stack, if it works */

@@ -41,7 +41,8 @@ static void test_threads_fewer_than_asked_for_make_a_smaller_pool_that_works(voi
     memset(probes, 0, sizeof probes);
     allow(n);
     world_open(&w, WORKERS);
-    assert_int_equal(world_info(&w).workers, n);
+    /* one of several that are fewer than wanted is left for deadlines */
+    assert_int_equal(world_info(&w).workers, n == 1 || n == WORKERS ? n : n - 1);
     mp_task_desc desc = probe_desc(probes);
     assert_ok(mp_submit_batch(w.pool, &desc, N, sizeof *probes, NULL));
     world_drain(&w);

@@ -20,25 +20,49 @@ static void close_fixture(fixture *f) {
   mp_park_close(&f->park);
 }
 
-static void announce(fixture *f, int i) {
-  mp_park_search_begin(&f->park);
-  mp_park_announce(&f->park, &f->parkers[i]);
+/* Sleeps in another thread, so that the test can look at it, until a token or the deadline. */
+typedef struct slumber {
+  fixture *f;
+  int index;
+  uint64_t deadline;
+  bool (*called_off)(void *ud);
+  mp_status status;
+  pthread_t thread;
+} slumber;
+
+static bool never(void *ud) { return (void)ud, false; }
+static bool at_once(void *ud) { return (void)ud, true; }
+
+static void *slumber_main(void *arg) {
+  slumber *s = arg;
+  mp_park_search_begin(&s->f->park);
+  s->status =
+      mp_park_sleep_unless(&s->f->park, &s->f->parkers[s->index], s->deadline, s->called_off, NULL);
+  return NULL;
+}
+
+/* Returns when it is among the sleepers. */
+static void fall_asleep(slumber *s, fixture *f, int index, uint64_t deadline) {
+  *s = (slumber){f, index, deadline, never, MP_FAILED, 0};
+  uint32_t before = mp_load_seq(&f->park.sleepers);
+  assert_int_equal(pthread_create(&s->thread, NULL, slumber_main, s), 0);
+  while (mp_load_seq(&f->park.sleepers) == before) usleep(100);
+}
+
+static mp_status awake(slumber *s) {
+  pthread_join(s->thread, NULL);
+  return s->status;
 }
 
 static uint32_t sleepers(fixture *f) { return mp_load_relaxed(&f->park.sleepers); }
 static uint32_t searchers(fixture *f) { return mp_load_relaxed(&f->park.searchers); }
-static uint32_t token(fixture *f, int i) { return mp_load_relaxed(&f->parkers[i].gate.word); }
-
-static void test_park_announce_a_searcher_becomes_a_sleeper(void **state) {
+static void test_park_sleep_called_off_is_a_searcher_again(void **state) {
   fixture f;
   (void)state;
   open_fixture(&f);
   mp_park_search_begin(&f.park);
   assert_int_equal(searchers(&f), 1);
-  mp_park_announce(&f.park, &f.parkers[0]);
-  assert_int_equal(searchers(&f), 0);
-  assert_int_equal(sleepers(&f), 1);
-  mp_park_retract(&f.park, &f.parkers[0]);
+  assert_ok(mp_park_sleep_unless(&f.park, &f.parkers[0], MP_FOREVER, at_once, NULL));
   assert_int_equal(searchers(&f), 1);
   assert_int_equal(sleepers(&f), 0);
   assert_true(mp_park_search_end(&f.park));
@@ -47,31 +71,34 @@ static void test_park_announce_a_searcher_becomes_a_sleeper(void **state) {
 
 static void test_park_notify_wakes_only_the_latest_sleeper(void **state) {
   fixture f;
+  slumber s[3];
   (void)state;
   open_fixture(&f);
-  for (int i = 0; i < 3; i++) announce(&f, i);
+  for (int i = 0; i < 3; i++) fall_asleep(&s[i], &f, i, MP_FOREVER);
+  assert_int_equal(searchers(&f), 0);
   mp_park_notify(&f.park);
-  assert_int_equal(token(&f, 2), 1);
-  assert_int_equal(token(&f, 0) + token(&f, 1), 0);
+  assert_ok(awake(&s[2]));
   assert_int_equal(sleepers(&f), 2);
   assert_int_equal(searchers(&f), 1);
-  assert_ok(mp_park_sleep(&f.park, &f.parkers[2], MP_FOREVER));
-  assert_int_equal(token(&f, 2), 0);
+  mp_park_wake_all(&f.park);
+  for (int i = 0; i < 2; i++) assert_ok(awake(&s[i]));
+  assert_int_equal(sleepers(&f), 0);
+  assert_int_equal(searchers(&f), 3);
   close_fixture(&f);
 }
 
 static void test_park_notify_somebody_searches_wakes_nobody(void **state) {
   fixture f;
+  slumber s;
   (void)state;
   open_fixture(&f);
-  announce(&f, 0);
+  fall_asleep(&s, &f, 0, MP_FOREVER);
   mp_park_search_begin(&f.park);
   mp_park_notify(&f.park);
-  assert_int_equal(token(&f, 0), 0);
   assert_int_equal(sleepers(&f), 1);
   assert_true(mp_park_search_end(&f.park)); /* the last searcher is told to make up for it */
   mp_park_notify(&f.park);
-  assert_int_equal(token(&f, 0), 1);
+  assert_ok(awake(&s));
   close_fixture(&f);
 }
 
@@ -86,53 +113,59 @@ static void test_park_search_end_only_the_last_is_told(void **state) {
   close_fixture(&f);
 }
 
-static void test_park_poke_wakes_this_one_whatever_the_searchers(void **state) {
-  fixture f;
-  (void)state;
-  open_fixture(&f);
-  for (int i = 0; i < 3; i++) announce(&f, i);
-  mp_park_search_begin(&f.park);
-  mp_park_poke(&f.park, &f.parkers[1]);
-  assert_int_equal(token(&f, 1), 1);
-  assert_int_equal(sleepers(&f), 2);
-  mp_park_poke(&f.park, &f.parkers[1]); /* no sleeper any more: nothing happens */
-  assert_int_equal(sleepers(&f), 2);
-  assert_int_equal(searchers(&f), 2);
-  close_fixture(&f);
+static void post_token(fixture *f, int index) {
+  mp_store_release(&f->parkers[index].gate.word, 1);
+  mp_os_gate_wake_one(&f->parkers[index].gate);
 }
 
-static void test_park_wake_all_wakes_each(void **state) {
+static void test_park_token_wakes_this_one_whatever_the_searchers(void **state) {
   fixture f;
+  slumber s[3];
   (void)state;
   open_fixture(&f);
-  for (int i = 0; i < 3; i++) announce(&f, i);
+  for (int i = 0; i < 3; i++) fall_asleep(&s[i], &f, i, MP_FOREVER);
+  mp_park_search_begin(&f.park);
+  post_token(&f, 1);
+  assert_ok(awake(&s[1]));
+  assert_int_equal(sleepers(&f), 2);
+  assert_int_equal(searchers(&f), 2);
   mp_park_wake_all(&f.park);
-  for (int i = 0; i < 3; i++) assert_ok(mp_park_sleep(&f.park, &f.parkers[i], MP_FOREVER));
-  assert_int_equal(sleepers(&f), 0);
-  assert_int_equal(searchers(&f), 3);
+  assert_ok(awake(&s[0]));
+  assert_ok(awake(&s[2]));
   close_fixture(&f);
 }
 
 static void test_park_sleep_deadline_passed_is_no_sleeper_any_more(void **state) {
   fixture f;
+  slumber s;
   (void)state;
   open_fixture(&f);
-  announce(&f, 0);
-  assert_status(mp_park_sleep(&f.park, &f.parkers[0], mp_os_now() + MILLISECOND), MP_TIMEOUT);
+  fall_asleep(&s, &f, 0, mp_os_now() + 20 * MILLISECOND);
+  assert_status(awake(&s), MP_TIMEOUT);
   assert_int_equal(sleepers(&f), 0);
   assert_int_equal(searchers(&f), 1);
   close_fixture(&f);
 }
 
-static void test_park_retract_after_a_claim_takes_the_token(void **state) {
+static void test_park_sleep_outside_the_list_only_a_token_wakes(void **state) {
   fixture f;
   (void)state;
   open_fixture(&f);
-  announce(&f, 0);
-  mp_park_notify(&f.park);
-  mp_park_retract(&f.park, &f.parkers[0]);
-  assert_int_equal(token(&f, 0), 0);
-  assert_int_equal(searchers(&f), 1);
+  assert_status(mp_park_sleep_unless(NULL, &f.parkers[0], mp_os_now() + MILLISECOND, never, NULL),
+                MP_TIMEOUT);
+  assert_int_equal(sleepers(&f) + searchers(&f), 0);
+  assert_ok(mp_park_sleep_unless(NULL, &f.parkers[0], MP_FOREVER, at_once, NULL));
+  close_fixture(&f);
+}
+
+/* A token that came before the last look is not a reason to wake: what it was for was seen. */
+static void test_park_sleep_token_from_before_is_taken(void **state) {
+  fixture f;
+  (void)state;
+  open_fixture(&f);
+  post_token(&f, 0);
+  assert_status(mp_park_sleep_unless(NULL, &f.parkers[0], mp_os_now() + MILLISECOND, never, NULL),
+                MP_TIMEOUT);
   close_fixture(&f);
 }
 
@@ -156,6 +189,11 @@ static bool take_item(relay *r) {
   return false;
 }
 
+static bool has_item_or_ends(void *arg) {
+  relay *r = arg;
+  return mp_load_seq(&r->queued) > 0 || mp_load_seq(&r->taken) >= ITEMS;
+}
+
 static void *sleeper_main(void *arg) {
   sleeper *s = arg;
   relay *r = s->r;
@@ -168,11 +206,7 @@ static void *sleeper_main(void *arg) {
       mp_park_search_begin(&r->f.park);
       continue;
     }
-    mp_park_announce(&r->f.park, parker);
-    if (mp_load_seq(&r->queued) > 0 || mp_load_seq(&r->taken) >= ITEMS)
-      mp_park_retract(&r->f.park, parker);
-    else
-      (void)!mp_park_sleep(&r->f.park, parker, MP_FOREVER);
+    (void)!mp_park_sleep_unless(&r->f.park, parker, MP_FOREVER, has_item_or_ends, r);
   }
   (void)!mp_park_search_end(&r->f.park);
   return NULL;
@@ -199,14 +233,14 @@ static void test_park_submitter_beside_sleepers_no_item_is_left_lying(void **sta
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_park_announce_a_searcher_becomes_a_sleeper),
+      cmocka_unit_test(test_park_sleep_called_off_is_a_searcher_again),
       cmocka_unit_test(test_park_notify_wakes_only_the_latest_sleeper),
       cmocka_unit_test(test_park_notify_somebody_searches_wakes_nobody),
       cmocka_unit_test(test_park_search_end_only_the_last_is_told),
-      cmocka_unit_test(test_park_poke_wakes_this_one_whatever_the_searchers),
-      cmocka_unit_test(test_park_wake_all_wakes_each),
+      cmocka_unit_test(test_park_token_wakes_this_one_whatever_the_searchers),
       cmocka_unit_test(test_park_sleep_deadline_passed_is_no_sleeper_any_more),
-      cmocka_unit_test(test_park_retract_after_a_claim_takes_the_token),
+      cmocka_unit_test(test_park_sleep_outside_the_list_only_a_token_wakes),
+      cmocka_unit_test(test_park_sleep_token_from_before_is_taken),
       cmocka_unit_test(test_park_submitter_beside_sleepers_no_item_is_left_lying),
   };
   return unit_main(tests);

@@ -240,71 +240,6 @@ static void test_worker_accessors_inside_a_task(void **state) {
   world_close(&w);
 }
 
-/*
-** Looks that find what `found` says, until one is a probe: how many there were, the probe included.
-*/
-static unsigned looks_to_probe(const mp_scheduler *scheduler, mp_patience *patience, bool found) {
-  for (unsigned n = 1;; n++) {
-    mp_look look = mp_look_begin(scheduler, patience);
-    mp_look_end(&look, found);
-    if (look.probe) return n;
-  }
-}
-
-static void test_look_that_fails_shortens_the_next_and_probes_grow_rare(void **state) {
-  static mp_scheduler scheduler; /* of which only this is looked at */
-  mp_patience patience;
-  (void)state;
-  scheduler.config.spin_ns = 1000;
-  scheduler.config.spin_free_ns = 8000;
-  mp_patience_init(&patience, 8000);
-  for (unsigned want = 8000; want > 1000; want /= 2) {
-    mp_look look = mp_look_begin(&scheduler, &patience);
-    assert_int_equal(look.free_ns, want);
-    mp_look_end(&look, false);
-  }
-  unsigned before = looks_to_probe(&scheduler, &patience, false), now;
-  while ((now = looks_to_probe(&scheduler, &patience, false)) > before) before = now;
-  assert_true(now > 100 && now == before); /* rare, but not ever rarer */
-  mp_look look = mp_look_begin(&scheduler, &patience);
-  assert_int_equal(look.free_ns, 1000); /* a probe that fails teaches nothing else */
-  mp_look_end(&look, true);
-  look = mp_look_begin(&scheduler, &patience);
-  assert_int_equal(look.free_ns, 4000);
-  (void)looks_to_probe(&scheduler, &patience, true);
-  assert_true(looks_to_probe(&scheduler, &patience, true) < 100);
-}
-
-static void test_settle_worker_leaves_its_wakers_cpu_after_a_long_job(void **state) {
-  static mp_scheduler scheduler; /* of which only this is looked at */
-  static mp_worker worker = {.scheduler = &scheduler};
-  (void)state;
-  if (mp_os_cores() < 2 || mp_os_cpu() < 0) skip();
-  scheduler.config.cores = 2;
-  mp_store_relaxed(&scheduler.running, 1);
-  for (int i = 0; i < 100; i++) {
-    mp_store_relaxed(&scheduler.park.waker_cpu, mp_os_cpu());
-    worker.beside_ns = mp_os_now(); /* it has come just now: nothing happens */
-    mp_scheduler_settle(&worker);
-    if (worker.beside_ns != 0) break; /* else this thread has slept for long in between */
-  }
-  assert_true(worker.beside_ns != 0);
-  int moved = 0;
-  for (int i = 0; i < 10; i++) { /* the kernel may bring it back, but not each time */
-    int before = mp_os_cpu();
-    worker.beside_ns = mp_os_now() - SECOND;
-    mp_store_relaxed(&scheduler.park.waker_cpu, before);
-    mp_scheduler_settle(&worker);
-    assert_true(worker.beside_ns == 0);
-    moved += mp_os_cpu() != before;
-  }
-  assert_true(moved > 0);
-  mp_store_relaxed(&scheduler.park.waker_cpu, -1);
-  worker.beside_ns = mp_os_now() - SECOND; /* beside nobody: it stays, and is not asked again */
-  mp_scheduler_settle(&worker);
-  assert_true(worker.beside_ns == 0);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_finish_host_waits_inside_no_continuation_is_lost),
@@ -314,8 +249,6 @@ int main(void) {
       cmocka_unit_test(test_idle_workers_wake_for_each_task),
       cmocka_unit_test(test_worker_lock_excludes_and_recurses),
       cmocka_unit_test(test_worker_accessors_inside_a_task),
-      cmocka_unit_test(test_settle_worker_leaves_its_wakers_cpu_after_a_long_job),
-      cmocka_unit_test(test_look_that_fails_shortens_the_next_and_probes_grow_rare),
   };
   return unit_main(tests);
 }

@@ -303,8 +303,8 @@ static void *slow_main(void *arg) {
   return NULL;
 }
 
-/* One worker is busy, so the helpers of the loop stay in the queue when the deadline passes. */
-static void test_shutdown_while_a_loop_runs_the_loop_still_ends(void **state) {
+/* One worker is busy, so a part of the loop stays in the queue when the deadline passes. */
+static void test_shutdown_while_a_loop_runs_the_loop_ends_and_says_what_was_left_out(void **state) {
   world w;
   slow_for s = {&w, TALLY_INIT, TALLY_INIT, 0, MP_FAILED};
   blockade b;
@@ -318,8 +318,8 @@ static void test_shutdown_while_a_loop_runs_the_loop_still_ends(void **state) {
   blockade_lift(&b);
   tally_add(&s.hold);
   pthread_join(thread, NULL);
-  assert_ok(s.status);
-  assert_int_equal(s.covered, 1000);
+  assert_status(s.status, MP_SHUTDOWN);
+  assert_in_range(s.covered, 1, 999);
   mp_pool_destroy(w.pool);
   while (!fault_is_clean(&w.memory)) usleep(1000);
 }
@@ -381,7 +381,7 @@ int main(void) {
       cmocka_unit_test(test_shutdown_afterwards_everything_is_refused),
       cmocka_unit_test(test_shutdown_a_running_task_cannot_submit_any_more),
       cmocka_unit_test(test_destroy_with_live_handles_keeps_them_readable),
-      cmocka_unit_test(test_shutdown_while_a_loop_runs_the_loop_still_ends),
+      cmocka_unit_test(test_shutdown_while_a_loop_runs_the_loop_ends_and_says_what_was_left_out),
       cmocka_unit_test(test_shutdown_while_jobs_are_forked_they_still_run),
   };
   return unit_main(tests);
