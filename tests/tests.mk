@@ -27,7 +27,7 @@ $(BUILD)/tests/lua: tests/support/lua.c $(LUA_SAN_SOURCES)
 	@echo "  CC  $@"
 	@$(CC) $(CFLAGS) $(LUA_CFLAGS) $^ -o $@ $(LDFLAGS) -Wl,-E $(LUA_LIBS) -lm -ldl
 
--include tests/unit/unit.mk tests/unit_lua/unit_lua.mk tests/spec/spec.mk tests/models/models.mk tests/ports/ports.mk tests/packaging/packaging.mk tests/faults/faults.mk tests/bugs/bugs.mk tests/valgrind/valgrind.mk
+-include tests/unit/unit.mk tests/unit_lua/unit_lua.mk tests/spec/spec.mk tests/models/models.mk tests/ports/ports.mk tests/packaging/packaging.mk tests/faults/faults.mk tests/bugs/bugs.mk tests/valgrind/valgrind.mk tests/mutants/mutants.mk
 
 # One build, everything that runs on it.
 check-build: module unit unit-lua spec stress stress-lua
