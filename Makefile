@@ -17,6 +17,9 @@ SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 SANFLAGS += $(if $(findstring thread,$(SAN)),-ftls-model=initial-exec)
 CFLAGS := -std=c11 $(OPT) $(WARN) -fPIC -fvisibility=hidden $(SANFLAGS) $(EXTRA_CFLAGS)
 LDFLAGS := -pthread $(SANFLAGS)
+# Asserts are for the tests: DEBUG=1 has them, and so has every sanitizer; what is shipped has none.
+DEBUG ?=
+ASSERTS := $(if $(DEBUG)$(SAN),,-DNDEBUG)
 # A worker that is stuck may outlive whoever loaded the module. The engine also pins itself (mp_os_pin) where the linker has no such flag.
 NODELETE ?= -Wl,-z,nodelete
 
@@ -56,12 +59,12 @@ $(MODULE): $(BINDINGS_OBJ) $(ENGINE_OBJ)
 $(BUILD)/engine/%.o: engine/%.c
 	@mkdir -p $(@D)
 	@echo "  CC  $@"
-	@$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+	@$(CC) $(CFLAGS) $(ASSERTS) -MMD -MP -c $< -o $@
 
 $(BUILD)/bindings/%.o: bindings/%.c
 	@mkdir -p $(@D)
 	@echo "  CC  $@"
-	@$(CC) $(CFLAGS) $(LUA_CFLAGS) -Iengine -MMD -MP -c $< -o $@
+	@$(CC) $(CFLAGS) $(ASSERTS) $(LUA_CFLAGS) -Iengine -MMD -MP -c $< -o $@
 
 -include $(ENGINE_OBJ:.o=.d) $(BINDINGS_OBJ:.o=.d)
 

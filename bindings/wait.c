@@ -6,6 +6,8 @@
 
 /* how long the main state sleeps without a look for Ctrl-C and other pools' news */
 #define SLICE_NS ((uint64_t)50 * 1000000)
+/* and whoever waits for tasks of several pools, between two looks at those of the others */
+#define MIXED_SLICE_NS ((uint64_t)5 * 1000000)
 
 typedef struct wait {
   lua_State *L;
@@ -73,9 +75,34 @@ static void hear(wait *w) {
     lmp_raise_cancelled(w->L, context->vm->run);
 }
 
+/*
+** The tasks that are the pool's, where some are not, in a userdata that is left on the stack; those
+** of others are NULL. A wait listens to one pool: the others' are looked at between its slices.
+*/
+static mp_task *const *own_tasks(lua_State *L, const mp_pool *pool, mp_task *const *tasks,
+                                 size_t n) {
+  size_t own = 0;
+  while (own < n && (tasks[own] == NULL || mp_task_pool(tasks[own]) == pool)) own++;
+  if (own == n) return tasks;
+  mp_task **copy = lua_newuserdatauv(L, n * sizeof *copy, 0);
+  for (size_t i = 0; i < n; i++)
+    copy[i] = tasks[i] != NULL && mp_task_pool(tasks[i]) == pool ? tasks[i] : NULL;
+  return copy;
+}
+
+static bool has_ended(mp_task *const *tasks, size_t n, size_t *index) {
+  for (size_t i = 0; i < n; i++) {
+    if (tasks[i] == NULL || !mp_state_is_terminal(mp_task_state(tasks[i]))) continue;
+    *index = i;
+    return true;
+  }
+  return false;
+}
+
 bool lmp_wait(lua_State *L, lmp_context *context, mp_pool *pool, mp_task *const *tasks, size_t n,
               bool for_mail, double deadline, size_t *index) {
   wait w = begin_wait(L, context);
+  mp_task *const *own = own_tasks(L, pool, tasks, n);
   lua_Integer delivered = context->delivered;
   const lmp_run *run = waiting_run(context, pool);
   for (;;) {
@@ -89,9 +116,11 @@ bool lmp_wait(lua_State *L, lmp_context *context, mp_pool *pool, mp_task *const 
     mp_mailbox *mailbox = object == NULL ? NULL : object->mailbox;
     uint64_t timeout = slice(run, deadline);
     size_t found;
+    if (own != tasks && timeout > MIXED_SLICE_NS) timeout = MIXED_SLICE_NS;
     mp_status status = run != NULL
-                           ? mp_worker_wait_any(run->worker, tasks, n, mailbox, timeout, &found)
-                           : mp_wait_any(pool, tasks, n, mailbox, timeout, &found);
+                           ? mp_worker_wait_any(run->worker, own, n, mailbox, timeout, &found)
+                           : mp_wait_any(pool, own, n, mailbox, timeout, &found);
+    if (own != tasks && has_ended(tasks, n, &found)) status = MP_OK;
     if (status == MP_OK && found < n) {
       if (has_mail(context)) lmp_poll(L, context, MP_FOREVER, NULL);
       *index = found;

@@ -36,7 +36,7 @@ void mp_await_watcher(mp_pool *pool) {
 void mp_come_back(mp_pool *pool, mp_worker *worker) {
   if (MP_BUGGY(NEVER_BACK)) return;
   mp_seats_unmark_stuck(worker);
-  mp_log_write(&pool->log, MP_LOG_INFO, "pool", "worker %u, marked stuck before, is back",
+  mp_log_write(&pool->log, MP_LOG_INFO, "pool", "worker %u, set aside before, is back",
                worker->index);
 }
 
@@ -145,7 +145,7 @@ static uint64_t tick(mp_pool *pool) {
   for (int i = 0; i < stuck.vacant; i++) (void)mp_seats_fill(&pool->scheduler);
   for (int i = 0; i < stuck.n; i++)
     mp_log_write(&pool->log, MP_LOG_WARN, "pool",
-                 "worker %u is marked stuck: its task #%llu is over but does not return",
+                 "worker %u is set aside: its task #%llu is over but does not return",
                  stuck.of[i].worker, (unsigned long long)stuck.of[i].task);
   return pause == MP_FOREVER ? MP_FOREVER : now + pause;
 }

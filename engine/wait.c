@@ -157,8 +157,7 @@ static void set_rule(waiting *w) {
   bool inside = w->self != NULL && mp_worker_frame(w->self) != NULL;
   bool for_work = what->n > 0 || what->word != NULL;
   w->interruptible = !what->through_signals && (w->self == NULL || (owner && !inside));
-  w->seated =
-      w->self != NULL && !owner && (for_work || what->mailbox != NULL || what->room != NULL);
+  w->seated = w->self != NULL && !owner && !what->keeps_seat;
   w->runs = w->self != NULL && patient && (for_work || what->everything);
   w->others = w->runs && owner && !inside && what->word == NULL;
   w->floor = what->everything ? INT_MIN : floor_of(what);
@@ -460,8 +459,10 @@ mp_status mp_wait_room(mp_pool *pool, size_t bytes, mp_mailbox *mailbox, uint64_
 }
 
 mp_status mp_worker_sleep(mp_worker *worker, uint64_t duration_ns) {
-  const mp_wait_for what = {
-      .stoppable = true, .cancellable = current_task(worker), .through_signals = true};
+  const mp_wait_for what = {.stoppable = true,
+                            .cancellable = current_task(worker),
+                            .keeps_seat = true,
+                            .through_signals = true};
   mp_pool *pool = mp_pool_of(worker);
   size_t index;
   if (mp_is_asked(pool, what.cancellable)) return MP_CANCELLED;

@@ -33,6 +33,7 @@ typedef struct mp_wait_for {
   bool stoppable;       /* `cancellable`, or everything if NULL, is asked to stop: MP_CANCELLED */
   mp_task *cancellable; /* it is asked to stop: MP_CANCELLED */
   bool works;           /* the owner works meanwhile though owner_works is 0 */
+  bool keeps_seat;      /* a worker sleeps in its seat */
   bool everything;      /* any work of the pool may run on the owner's stack, if it works */
   bool through_signals; /* a signal handler that runs does not end the wait */
 } mp_wait_for;

@@ -35,7 +35,7 @@ check-build: module unit unit-lua spec stress stress-lua
 check: deps ## install what is missing and run every test: gcc, clang, sanitizers, fuzzing, examples, lint
 	@$(MAKE) --no-print-directory layers lint check-rockspecs models
 	@echo "== gcc" && $(MAKE) --no-print-directory CC=gcc check-build examples
-	@echo "== clang, small capacities" && $(MAKE) --no-print-directory BUILD=build/clang CC=clang EXTRA_CFLAGS="-O1 -DMP_DEQUE_CAPACITY=2" SWEEP_STRIDE=3 check-build
+	@echo "== clang, small capacities" && $(MAKE) --no-print-directory BUILD=build/clang CC=clang DEBUG=1 EXTRA_CFLAGS="-O1 -DMP_DEQUE_CAPACITY=2" SWEEP_STRIDE=3 check-build
 	@echo "== address, leaks, undefined behaviour" && $(MAKE) --no-print-directory BUILD=build/asan CC=clang SAN=address,undefined check-build
 	@echo "== threads" && $(MAKE) --no-print-directory BUILD=build/tsan CC=clang SAN=thread check-build
 	@echo "== a system that fails" && $(MAKE) --no-print-directory faults bugs-quick

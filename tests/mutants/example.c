@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-/* What mutants.lua finds here is in example.txt. Nothing is to be found before main: not here either, 1 < 2. */
-=======
 /* What mutants.lua finds here is in example.txt: nothing before main, nor here: 1 < 2. */
->>>>>>> b55d983f41809388832154bdd1710ce0f3d738df
 #include <assert.h>
 #define TWICE(x) ((x) + (x))
 

@@ -7,11 +7,7 @@ ORDERS ?=
 FILES ?= $(ENGINE) $(BINDINGS)
 
 mutants: ## change N places of the C sources, chosen by SEED, one at a time, and see which test notices: FILES=, JOBS=, ONLY=file:line:from:to, ORDERS=1
-<<<<<<< HEAD
-	@$(LUA) tests/mutants/mutants.lua list all 1 tests/mutants/example.c | cut -f 2,5,6 | diff tests/mutants/example.txt -
-=======
 	@ORDERS= $(LUA) tests/mutants/mutants.lua list all 1 tests/mutants/example.c | cut -f 2,5,6 | diff tests/mutants/example.txt -
->>>>>>> b55d983f41809388832154bdd1710ce0f3d738df
 	@LUA=$(LUA) N=$(N) SEED=$(SEED) JOBS=$(JOBS) ONLY='$(ONLY)' ORDERS=$(ORDERS) sh tests/mutants/run.sh $(BUILD)/mutants $(FILES)
 
 .PHONY: mutants
