@@ -105,6 +105,14 @@ static inline mp_entry *mp_deque_pop_owner(mp_deque *deque) {
   return entry;
 }
 
+/* Pops this entry, if it is the newest and no thief is quicker. */
+static inline bool mp_deque_pop_this_owner(mp_deque *deque, const mp_entry *entry) {
+  int64_t newest = mp_load_relaxed(&deque->bottom) - 1;
+  /* in an empty deque the slot is an old one; then there is nothing to pop either */
+  if (mp_load_relaxed(&deque->slot[newest & (MP_DEQUE_CAPACITY - 1)].entry) != entry) return false;
+  return mp_deque_pop_owner(deque) != NULL;
+}
+
 /* What a pop would take, unless a thief is quicker; NULL: it is empty. The entry itself may be gone
    already: compare it, do not look into it. */
 static inline const mp_entry *mp_deque_newest_owner(mp_deque *deque) {

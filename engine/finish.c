@@ -25,10 +25,8 @@ void mp_queue_task(mp_pool *pool, mp_worker *self, mp_task *task, bool tail) {
     mp_pick_push(&pool->scheduler, self, &task->as.entry, 0);
 }
 
-void mp_leave_queue(mp_pool *pool, const mp_task *task) {
-  const mp_extra *extra = mp_task_extra(task);
-  if (extra == NULL || extra->bytes == 0) return;
-  if (mp_admission_leave_queue(&pool->admission, 1, extra->bytes))
+void mp_leave_queue_counted(mp_pool *pool, const mp_task *task) {
+  if (mp_admission_leave_queue(&pool->admission, 1, mp_task_extra(task)->bytes))
     mp_waitlist_signal(&pool->waitlist, mp_room_key(pool));
 }
 

@@ -35,7 +35,11 @@ void mp_queue_task(mp_pool *pool, mp_worker *self, mp_task *task, bool tail);
 */
 void mp_unqueue_task(mp_pool *pool, mp_task *task);
 /* A task that counts in the limits leaves its queue: once, with the engine's reference. */
-void mp_leave_queue(mp_pool *pool, const mp_task *task);
+void mp_leave_queue_counted(mp_pool *pool, const mp_task *task);
+static inline void mp_leave_queue(mp_pool *pool, const mp_task *task) {
+  const mp_extra *extra = mp_task_extra(task);
+  if (extra != NULL && extra->bytes != 0) mp_leave_queue_counted(pool, task);
+}
 /* Ends all that is queued, for a shutdown; jobs and loops from outside too. */
 void mp_cancel_queued(mp_pool *pool);
 

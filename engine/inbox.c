@@ -14,12 +14,15 @@ void mp_inbox_close(mp_inbox *inbox) {
   mp_lock_close(&inbox->lock);
 }
 
-/* Puts a chain, linked by `next` only, into the ring behind `before`. */
+/* Gives the entries of a chain their way back, but for the first. */
+static void link_back(mp_entry *first, const mp_entry *last) {
+  for (mp_entry *entry = first; entry != last; entry = entry->next) entry->next->prev = entry;
+}
+
+/* Puts a chain into the ring behind `before`. */
 static void splice_locked(mp_inbox *inbox, mp_entry *before, mp_entry *first, mp_entry *last,
                           size_t n) MP_HOLDS(inbox->lock) {
   mp_entry *after = before->next;
-  /* under the lock: an entry with a `prev` may be taken out */
-  for (mp_entry *entry = first; entry != last; entry = entry->next) entry->next->prev = entry;
   first->prev = before;
   before->next = first;
   last->next = after;
@@ -28,6 +31,7 @@ static void splice_locked(mp_inbox *inbox, mp_entry *before, mp_entry *first, mp
 }
 
 void mp_inbox_push(mp_inbox *inbox, mp_entry *first, mp_entry *last, size_t n) {
+  link_back(first, last); /* before the lock: nobody else knows them yet */
   mp_lock_take(&inbox->lock);
   splice_locked(inbox, inbox->ring.prev, first, last, n);
   mp_lock_give(&inbox->lock);
@@ -35,6 +39,7 @@ void mp_inbox_push(mp_inbox *inbox, mp_entry *first, mp_entry *last, size_t n) {
 
 void mp_inbox_push_front(mp_inbox *inbox, mp_entry *first, mp_entry *last, size_t n) {
   mp_lock_take(&inbox->lock);
+  link_back(first, last); /* under it: whoever cancels one of them takes it out by its `prev` */
   splice_locked(inbox, &inbox->ring, first, last, n);
   mp_lock_give(&inbox->lock);
 }

@@ -36,17 +36,18 @@ static void run_forked(mp_worker *worker, mp_entry *entry) {
 void mp_fork(mp_worker *worker, mp_job *job, void (*body)(mp_worker *worker, mp_job *job)) {
   assert(mp_worker_self() == worker);
   job->entry.run = run_forked;
-  job->entry.prev = NULL;
   job->body = body;
   job->group = current_group(worker);
   mp_store_relaxed(&job->done, MP_JOB_PENDING);
-  mp_pick_push(worker->scheduler, worker, &job->entry, job->group);
+  mp_scheduler *scheduler = worker->scheduler;
+  if (!mp_deque_push_owner(&worker->deque, &job->entry, job->group))
+    mp_inbox_push(&scheduler->inbox, &job->entry, &job->entry, 1);
+  mp_park_notify(&scheduler->park);
 }
 
 void mp_join(mp_worker *worker, mp_job *job) {
   assert(mp_worker_self() == worker && job->group == current_group(worker));
-  if (mp_deque_newest_owner(&worker->deque) == &job->entry &&
-      mp_deque_pop_owner(&worker->deque) != NULL) {
+  if (mp_deque_pop_this_owner(&worker->deque, &job->entry)) {
     job->body(worker, job); /* nobody stole it: a plain call */
     return;
   }

@@ -24,12 +24,8 @@ void mp_pick_push_ordered(mp_scheduler *scheduler, mp_entry *entry, mp_order *or
 void mp_pick_push(mp_scheduler *scheduler, mp_worker *self, mp_entry *entry, uintptr_t group) {
   if (MP_BUGGY(NOTIFY_FIRST)) mp_park_notify(&scheduler->park);
   MP_BUG_GAP(NOTIFY_FIRST);
-  if (self != NULL && mp_deque_push_owner(&self->deque, entry, group)) {
-    int64_t at = mp_deque_bottom(&self->deque) - 1;
-    if (at < self->picks.own_from) self->picks.own_from = at;
-  } else {
+  if (self == NULL || !mp_deque_push_owner(&self->deque, entry, group))
     mp_inbox_push(&scheduler->inbox, entry, entry, 1);
-  }
   if (!MP_BUGGY(NOTIFY_FIRST)) mp_park_notify(&scheduler->park);
 }
 
@@ -64,13 +60,6 @@ static void queue_again(mp_scheduler *scheduler, const chain *c) {
   mp_park_notify(&scheduler->park);
 }
 
-void mp_pick_give_up_deque(mp_worker *worker) {
-  chain back = {NULL, NULL, 0};
-  for (mp_entry *entry; (entry = mp_deque_pop_owner(&worker->deque)) != NULL;)
-    put_first(&back, entry);
-  queue_again(worker->scheduler, &back);
-}
-
 /* }====================================================== */
 
 /*
@@ -96,6 +85,20 @@ static mp_entry *grab(mp_worker *worker, size_t max) {
   /* while they were in no queue, a searcher may have gone to sleep */
   if (n > 1) mp_park_notify(&scheduler->park);
   return entries[0];
+}
+
+/* Pops from its own deque: what it pushes from here on lies above what is left. */
+static mp_entry *pop_own(mp_worker *worker) {
+  mp_entry *entry = mp_deque_pop_owner(&worker->deque);
+  int64_t bottom = mp_deque_bottom(&worker->deque);
+  if (bottom < worker->picks.own_from) worker->picks.own_from = bottom;
+  return entry;
+}
+
+void mp_pick_give_up_deque(mp_worker *worker) {
+  chain back = {NULL, NULL, 0};
+  for (mp_entry *entry; (entry = pop_own(worker)) != NULL;) put_first(&back, entry);
+  queue_again(worker->scheduler, &back);
 }
 
 /* Has it entries of its own, above shares of the inbox, which are in the right order anyhow? */
@@ -128,6 +131,27 @@ static mp_entry *steal(mp_worker *worker, uintptr_t group) {
   return NULL;
 }
 
+/*
+** From a worker that is inside one long entry. Those that get on see to their own deques; to steal
+** from them too would only move what they do from one cache to another.
+*/
+static mp_entry *steal_from_the_slow(mp_worker *worker) {
+  mp_seats *seats = &worker->scheduler->seats;
+  uint32_t n = mp_load_seq(&seats->active_count);
+  for (uint32_t i = 0; i < n; i++) {
+    mp_worker *victim = mp_load_relaxed(&seats->active[i]);
+    if (victim == worker || mp_deque_empty(&victim->deque)) continue;
+    uint32_t picked = mp_load_relaxed(&victim->picked);
+    bool slow = picked == mp_load_relaxed(&victim->picked_seen);
+    mp_store_relaxed(&victim->picked_seen, picked);
+    mp_entry *entry = slow ? mp_deque_steal(&victim->deque) : NULL;
+    if (entry == NULL) continue;
+    mp_bump(&worker->counters.steals);
+    return entry;
+  }
+  return NULL;
+}
+
 /* By stealing from itself: what it has pushed may go on for ever. */
 static mp_entry *pick_own_oldest(mp_worker *worker) {
   return has_own(worker) && !MP_BUGGY(OWN_STARVES) ? mp_deque_steal(&worker->deque) : NULL;
@@ -139,7 +163,7 @@ static mp_entry *pick_inbox_oldest(mp_worker *worker) {
 }
 
 static mp_entry *pick_normal(mp_worker *worker) {
-  mp_entry *entry = mp_deque_pop_owner(&worker->deque);
+  mp_entry *entry = pop_own(worker);
   return entry != NULL ? entry : grab(worker, SHARE_MAX);
 }
 
@@ -148,21 +172,21 @@ static mp_entry *pick_normal_fair(mp_worker *worker, bool high_waits, uint32_t r
   mp_entry *entry = NULL;
   if (!high_waits || round % 3 == 0) entry = pick_inbox_oldest(worker);
   if (high_waits && round % 3 == 1) entry = pick_own_oldest(worker);
-  if (high_waits && round % 3 == 2) entry = steal(worker, 0);
+  if (high_waits && round % 3 == 2) entry = steal_from_the_slow(worker);
   return entry != NULL ? entry : pick_normal(worker);
 }
 
 /* The pick out of turn; NULL: there is nothing of the kind whose turn it is. */
 static mp_entry *pick_fair(mp_worker *worker) {
   mp_inbox *inbox = &worker->scheduler->inbox;
-  uint32_t turn = (worker->picks.count + 1) / MP_FAIR_EVERY;
+  uint32_t turn = (mp_load_relaxed(&worker->picked) + 1) / MP_FAIR_EVERY;
   bool high_waits = !mp_inbox_seems_empty(inbox, MP_LEVEL_HIGH);
   switch (turn % 4) {
     case 0:
       return MP_BUGGY(LOW_STARVES) ? NULL : mp_inbox_pop_ordered(inbox, MP_LEVEL_LOW, INT_MIN);
     case 1: return high_waits ? NULL : pick_own_oldest(worker);
     case 2: return pick_normal_fair(worker, high_waits, turn / 4);
-    default: return high_waits ? NULL : steal(worker, 0);
+    default: return high_waits ? NULL : steal_from_the_slow(worker);
   }
 }
 
@@ -197,16 +221,13 @@ mp_entry *mp_pick_at_least(mp_worker *worker, int floor) {
   return entry;
 }
 
-/* Its own piece may lie below tasks that it has queued since: those go to the others. */
-static mp_entry *pick_own_piece(mp_worker *worker, uintptr_t group) {
+static mp_entry *dig_out(mp_worker *worker, uintptr_t group) {
   mp_deque *deque = &worker->deque;
   chain above = {NULL, NULL, 0};
   mp_entry *piece = NULL;
-  if (mp_deque_newest_group_owner(deque) != group && !mp_deque_holds_owner(deque, group))
-    return NULL;
   while (piece == NULL && !mp_deque_empty_owner(deque)) {
     uintptr_t newest = mp_deque_newest_group_owner(deque);
-    mp_entry *entry = mp_deque_pop_owner(deque);
+    mp_entry *entry = pop_own(worker);
     if (entry == NULL) break; /* a thief was quicker */
     if (newest == group || MP_BUGGY(HELPS_ANYBODY))
       piece = entry;
@@ -217,8 +238,13 @@ static mp_entry *pick_own_piece(mp_worker *worker, uintptr_t group) {
   return piece;
 }
 
-mp_entry *mp_pick_piece(mp_worker *worker, uintptr_t group) {
-  mp_entry *piece = pick_own_piece(worker, group);
+mp_entry *mp_pick_piece(mp_worker *worker, uintptr_t group, bool dig) {
+  mp_deque *deque = &worker->deque;
+  mp_entry *piece = NULL;
+  if (mp_deque_newest_group_owner(deque) == group || MP_BUGGY(HELPS_ANYBODY))
+    piece = pop_own(worker);
+  else if (dig && mp_deque_holds_owner(deque, group))
+    piece = dig_out(worker, group);
   return piece != NULL ? piece : steal(worker, group);
 }
 
@@ -277,17 +303,15 @@ bool mp_pick_has_piece(mp_scheduler *scheduler, uintptr_t group) {
 */
 
 /* One that has to search for its entries, or sleeps, is not short of time. */
-void mp_pick_note_contention(mp_worker *worker, bool at_once) {
+void mp_pick_note_small_share(mp_worker *worker, bool at_once) {
   unsigned *times = &worker->contention.at_once;
-  if (!worker->contention.small_share) return;
   if (!at_once)
     *times -= *times > 0;
   else
     *times += *times < AT_ONCE_MAX;
 }
 
-void mp_pick_back_off(mp_worker *worker) {
-  if (!worker->contention.small_share) return;
+void mp_pick_back_off_small_share(mp_worker *worker) {
   if (!mp_deque_empty_owner(&worker->deque)) return; /* the share is not done */
   worker->contention.small_share = false;
   if (worker->contention.at_once < AT_ONCE_MAX) return;

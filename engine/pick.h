@@ -10,7 +10,8 @@
 **   2. the oldest of its own deque, unless something waits at the high level
 **   3. from the normal level, whatever waits at the high one: the oldest of the inbox; and beside
 **      endless work there, by turns that or the oldest of a deque
-**   4. the oldest of another worker's deque, unless something waits at the high level
+**   4. the oldest of another worker's deque, if that worker has picked nothing for a round, unless
+**      something waits at the high level
 **
 ** So no level starves, whatever the others do, and among equals the older runs before long, also
 ** where a worker feeds itself.
@@ -44,15 +45,18 @@ static inline mp_entry *mp_pick(mp_worker *worker) {
 }
 /* Anything of at least this priority. */
 mp_entry *mp_pick_at_least(mp_worker *worker, int floor);
-/* A piece of this group, from any deque. */
-mp_entry *mp_pick_piece(mp_worker *worker, uintptr_t group);
+/*
+** A piece of this group: on top of its own deque, or the oldest of another's. dig: or anywhere in its
+** own, below tasks that it has queued since; those go to the others.
+*/
+mp_entry *mp_pick_piece(mp_worker *worker, uintptr_t group, bool dig);
 
 /* Is the next entry to be picked out of turn? A chain of continuations asks before it goes on. */
 static inline bool mp_pick_is_fair_next(const mp_worker *worker) {
-  return (worker->picks.count + 1) % MP_FAIR_EVERY == 0;
+  return (mp_load_relaxed(&worker->picked) + 1) % MP_FAIR_EVERY == 0;
 }
 /* Counts an entry that came to the worker without a pick: a continuation. */
-static inline void mp_pick_count(mp_worker *worker) { worker->picks.count++; }
+static inline void mp_pick_count(mp_worker *worker) { mp_bump(&worker->picked); }
 
 /* Is anything queued? seq_cst: see park.h. Any thread. */
 bool mp_pick_has_work(mp_scheduler *scheduler);
@@ -63,13 +67,19 @@ bool mp_pick_has_piece(mp_scheduler *scheduler, uintptr_t group);
 void mp_pick_give_up_deque(mp_worker *worker);
 
 /* Before an entry runs that was found at once, or after a search. */
-void mp_pick_note_contention(mp_worker *worker, bool at_once);
+void mp_pick_note_small_share(mp_worker *worker, bool at_once);
+static inline void mp_pick_note_contention(mp_worker *worker, bool at_once) {
+  if (worker->contention.small_share) mp_pick_note_small_share(worker, at_once);
+}
 /*
 ** After it. Where entries are so short that a worker keeps up with whoever submits them, the two
 ** meet at the inbox's lock for every single one, and both take twice as long. So a worker to which
 ** that happens again and again backs off behind a small share: the next will be larger.
 */
-void mp_pick_back_off(mp_worker *worker);
+void mp_pick_back_off_small_share(mp_worker *worker);
+static inline void mp_pick_back_off(mp_worker *worker) {
+  if (worker->contention.small_share) mp_pick_back_off_small_share(worker);
+}
 
 /*
 ** Takes out everything that is queued and offers it to `take`; what that refuses (false) is queued

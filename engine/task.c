@@ -367,12 +367,10 @@ void mp_task_times(const mp_task *task, uint64_t *queued_ns, uint64_t *run_ns) {
 
 /* }====================================================== */
 
-void mp_task_leave_limits(mp_task *task, uint32_t part) {
+void mp_task_leave_limits_counted(mp_task *task, uint32_t part) {
   mp_pool *pool = task->pool;
-  mp_extra *extra = mp_task_extra(task);
-  if (extra == NULL || extra->bytes == 0) return;
   /* acq_rel: whoever takes the last part has seen the others go */
-  if (mp_and_acq_rel(&extra->counted, ~part) != part) return;
+  if (mp_and_acq_rel(&mp_task_extra(task)->counted, ~part) != part) return;
   if (mp_admission_end(&pool->admission, 1)) mp_waitlist_signal(&pool->waitlist, mp_room_key(pool));
 }
 

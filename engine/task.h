@@ -262,7 +262,11 @@ MP_CHECKED static inline bool mp_task_end_exclusive(mp_task *task, mp_state stat
 }
 
 /* A part of what it counts for is over; once for each part, or more often. */
-void mp_task_leave_limits(mp_task *task, uint32_t part);
+void mp_task_leave_limits_counted(mp_task *task, uint32_t part);
+static inline void mp_task_leave_limits(mp_task *task, uint32_t part) {
+  const mp_extra *extra = mp_task_extra(task);
+  if (extra != NULL && extra->bytes != 0) mp_task_leave_limits_counted(task, part);
+}
 
 /* Adds to the successor list; false when it is closed: the task is terminal. */
 MP_CHECKED bool mp_task_link(mp_task *task, mp_link *link);

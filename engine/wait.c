@@ -35,6 +35,7 @@ typedef struct waiting {
   bool others; /* more than what is waited for: what has at least this priority */
   int floor;
   uintptr_t group;    /* pieces of this group; 0: none */
+  bool dig;           /* its own may lie below tasks that it has queued since it forked them */
   bool seated;        /* there is a seat to give */
   bool gave;          /* it has been given: nothing more runs on this stack */
   bool interruptible; /* a signal handler that has run ends the wait */
@@ -161,6 +162,7 @@ static void set_rule(waiting *w) {
   w->runs = w->self != NULL && patient && (for_work || what->everything);
   w->others = w->runs && owner && !inside && what->word == NULL;
   w->floor = what->everything ? INT_MIN : floor_of(what);
+  w->dig = what->word != NULL;
   w->group = what->word != NULL                       ? what->group
              : what->n == 1 && what->tasks[0] != NULL ? mp_group_of_task(what->tasks[0])
                                                       : 0;
@@ -186,10 +188,11 @@ static bool is_closing_time(const waiting *w) {
 }
 
 /* An entry that may run here, or NULL. */
-static mp_entry *find_entry(const waiting *w) {
+static mp_entry *find_entry(waiting *w) {
   mp_entry *entry = NULL;
-  if (w->group != 0) entry = mp_pick_piece(w->self, w->group);
-  if (entry == NULL && w->others) entry = mp_pick_at_least(w->self, w->floor);
+  if (w->others) entry = mp_pick_at_least(w->self, w->floor);
+  if (entry == NULL && w->group != 0) entry = mp_pick_piece(w->self, w->group, w->dig);
+  w->dig = false;
   if (entry == NULL && is_closing_time(w)) entry = mp_pick(w->self);
   return entry;
 }
@@ -317,7 +320,8 @@ static void give_seat(waiting *w) {
 
 static mp_status sleep(waiting *w) {
   enlist(w);
-  bool idle = w->self != NULL && !w->gave && (w->seated || w->runs);
+  /* an owner that waits for all work to be done need not be woken for each new piece of it */
+  bool idle = w->self != NULL && !w->gave && (w->seated || w->runs) && !w->what->everything;
   return idle ? sleep_idle(w) : sleep_unseated(w);
 }
 

@@ -82,9 +82,12 @@ struct mp_worker {
   bool orphan; /* a child of fork(2): it must touch nothing more */
   bool untidy; /* it has run something since its last tidying up */
   mp_spin_budget spin;
+  /* atomic: written by the worker's own thread */
+  _Atomic uint32_t picked; /* entries found; every so often one is picked out of turn */
+  /* atomic: what another saw there when it looked last whether this worker gets on */
+  _Atomic uint32_t picked_seen;
   struct {
     uint32_t random;
-    uint32_t count;   /* of entries found; every so often one is picked out of turn */
     int64_t own_from; /* bottom of its deque above which lies only what it pushed itself */
   } picks;
   struct {            /* contention with whoever submits: see mp_pick_back_off */
