@@ -243,7 +243,7 @@ mp_entry *mp_pick_piece(mp_worker *worker, uintptr_t group, bool dig) {
   mp_entry *piece = NULL;
   if (mp_deque_newest_group_owner(deque) == group || MP_BUGGY(HELPS_ANYBODY))
     piece = pop_own(worker);
-  else if (dig && mp_deque_holds_owner(deque, group))
+  else if (mp_deque_offers(deque, group) || (dig && mp_deque_holds_owner(deque, group)))
     piece = dig_out(worker, group);
   return piece != NULL ? piece : steal(worker, group);
 }

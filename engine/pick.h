@@ -46,8 +46,8 @@ static inline mp_entry *mp_pick(mp_worker *worker) {
 /* Anything of at least this priority. */
 mp_entry *mp_pick_at_least(mp_worker *worker, int floor);
 /*
-** A piece of this group: on top of its own deque, or the oldest of another's. dig: or anywhere in its
-** own, below tasks that it has queued since; those go to the others.
+** A piece of this group: the newest of its own deque, or the oldest of any. dig: or wherever in its
+** own. Tasks that lie above it there go to the others.
 */
 mp_entry *mp_pick_piece(mp_worker *worker, uintptr_t group, bool dig);
 
