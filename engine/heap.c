@@ -44,8 +44,8 @@ static bool before(const mp_heap_node *a, const mp_heap_node *b) {
 }
 
 /*
-** Makes one tree of two of the same rank; it is one rank higher. Which of them becomes the head is as
-** good as random: an index tells, for a processor would guess a branch wrong every other time.
+** Makes one tree of two of the same rank; it is one rank higher. Which of them becomes the head is
+** as good as random: an index tells, for a processor would guess a branch wrong every other time.
 */
 static mp_heap_node *join(mp_heap_node *a, mp_heap_node *b) {
   assert(a != b && rank_of(a) == rank_of(b) && a->prev == NULL && b->prev == NULL);
@@ -120,12 +120,12 @@ mp_heap_node *mp_heap_pop(mp_heap *heap) {
 }
 
 /*
-** Takes apart the tree that the head is in: what is left without it, one tree of each rank below the
-** whole tree's, goes into `trees`. Returns the whole tree's rank.
+** Takes apart the tree that the head is in: what is left without it, one tree of each rank below
+** the whole tree's, goes into `trees`. Returns the whole tree's rank.
 **
 ** Those are, from below: the head's children; then, for each ancestor, the elder siblings of its
-** child on the way, and the ancestor itself with the younger ones, which makes it a tree of the rank
-** that this child had.
+** child on the way, and the ancestor itself with the younger ones, which makes it a tree of the
+** rank that this child had.
 */
 static unsigned take_apart(mp_heap_node *head, mp_heap_node **trees) {
   unsigned rank = rank_of(head), below = rank;

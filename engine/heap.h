@@ -1,11 +1,11 @@
 /*
 ** heap.h - an intrusive priority heap: smallest key first, FIFO among equals, removal of any node.
 **
-** A forest of binomial trees (Vuillemin 1978). It needs no memory of its own, so a push cannot fail;
-** and no single operation takes more than a few steps for each bit of the number of nodes: whoever
-** pops holds a lock that others wait for. Nodes that keep coming in rising order, as deadlines do, or
-** with equal keys, as tasks of one priority do, make a train: only its head stands in a tree, the
-** others behind it as in a list. Passive: the caller brings the lock.
+** A forest of binomial trees (Vuillemin 1978). It needs no memory of its own, so a push cannot
+** fail; and no operation takes more than a few steps for each bit of the number of nodes: whoever
+** pops holds a lock that others wait for. Nodes that keep coming in rising order, as deadlines do,
+** or with equal keys, as tasks of one priority do, make a train: only its head stands in a tree,
+** the others behind it as in a list. Passive: the caller brings the lock.
 */
 #ifndef MP_HEAP_H
 #define MP_HEAP_H

@@ -64,8 +64,8 @@ static struct timespec to_timespec(uint64_t ns) {
 */
 
 /*
-** A signal that a thread raises by a fault of its own, while it is blocked, ends the process without
-** asking the host's handler.
+** A signal that a thread raises by a fault of its own, while it is blocked, ends the process
+** without asking the host's handler.
 */
 static const int own_faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
 
@@ -362,8 +362,8 @@ int mp_os_cpu(void) {
 #if defined(MP_OS_LINUX)
 
 /*
-** Does the mask hold every CPU that is online? The kernel lists them as ranges: "0-3,6". False, too,
-** if there is no telling.
+** Does the mask hold every CPU that is online? The kernel lists them as ranges: "0-3,6". False,
+** too, if there is no telling.
 */
 static bool holds_every_cpu(const cpu_set_t *mask) {
   char text[512], *at = text;

@@ -131,8 +131,8 @@ static void test_heap_remove_root_middle_and_last_leave_the_rest(void **state) {
 }
 
 /*
-** The model: what is in the heap, in the order in which it must come out. A new item goes behind its
-** equals.
+** The model: what is in the heap, in the order in which it must come out. A new item goes behind
+** its equals.
 */
 #define MODEL_MAX 300
 
