@@ -1,7 +1,12 @@
 /* The heap against a sorted model, and how many steps it takes. */
 static unsigned long steps;
 #define MP_HEAP_STEP() steps++
-#include "heap.c" /* in the place of the library's: this one counts */
+/* beside the library's, under other names: this one counts */
+#define mp_heap_push counted_push
+#define mp_heap_peek counted_peek
+#define mp_heap_pop counted_pop
+#define mp_heap_remove counted_remove
+#include "heap.c"
 #include "unit.h"
 
 #include <stdlib.h>
@@ -45,7 +50,7 @@ static size_t assert_tree(mp_heap_node *head, unsigned rank) {
 
 static void assert_consistent(mp_heap *heap) {
   size_t n = 0;
-  for (unsigned rank = 0; rank < MP_HEAP_RANKS; rank++) {
+  for (unsigned rank = 0; rank < 8 * sizeof heap->heads; rank++) {
     mp_heap_node *root = heap->roots[rank];
     assert_int_equal(root != NULL, heap->heads >> rank & 1);
     if (root == NULL) continue;
@@ -202,7 +207,7 @@ static void test_heap_millions_of_mixed_operations_agree_with_a_model(void **sta
         model_take(&m, at);
         out->in = false;
       }
-      if (mp_heap_peek(&heap) != (m.count > 0 ? &m.items[0]->node : NULL)) fail();
+      assert_true(mp_heap_peek(&heap) == (m.count > 0 ? &m.items[0]->node : NULL));
       if (step % 1000 == 0) assert_consistent(&heap);
     }
     for (size_t i = 0; i < m.count; i++) assert_ptr_equal(mp_heap_pop(&heap), &m.items[i]->node);
