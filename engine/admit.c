@@ -1,5 +1,7 @@
 #include "admit.h"
 
+#include <assert.h>
+
 #include "bug.h"
 #include "os.h"
 
@@ -35,14 +37,19 @@ static bool take(_Atomic size_t *count, size_t n, const _Atomic size_t *limit) {
 ** seq_cst: before the look for waiters; a waiter counts itself before it looks for room. One of the
 ** two sees the other.
 */
-static void give_back(_Atomic size_t *count, size_t n) { mp_sub_seq(count, n); }
+static void give_back(_Atomic size_t *count, size_t n) {
+  size_t before = mp_sub_seq(count, n);
+  assert(before >= n); /* who leaves was counted */
+  (void)before;
+}
 
 static bool memory_is_over(mp_admission *a) {
   uint32_t percent = mp_load_relaxed(&a->memory_percent);
   if (percent == 0) return false;
   uint64_t due = mp_load_relaxed(&a->memory_due_ns), now = mp_os_now(), available, total;
-  if (now >= due && mp_cas_relaxed(&a->memory_due_ns, &due, now + MEMORY_EVERY_NS)) {
+  if (now >= due && mp_cas_relaxed(&a->memory_due_ns, &due, mp_os_later(now, MEMORY_EVERY_NS))) {
     mp_os_memory(&available, &total);
+    assert(available <= total);
     mp_store_relaxed(&a->memory_over,
                      total != 0 && (total - available) / 100 >= total / 10000 * percent);
   }
@@ -65,6 +72,7 @@ mp_status mp_admit_counted(mp_admission *a, size_t n, size_t bytes, bool *counte
   if (!take(&a->queue, n, &a->queue_max)) goto full_queue;
   if (!take(&a->queue_bytes, bytes, &a->queue_bytes_max)) goto full_bytes;
   note_peak(a);
+  assert(bytes == 0 || n > 0);
   *counted = true;
   return MP_OK;
 

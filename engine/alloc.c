@@ -1,5 +1,6 @@
 #include "alloc.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,8 @@ void mp_alloc_init(mp_alloc *alloc, const mp_allocator *hook) {
 }
 
 void *mp_alloc_resize(mp_alloc *alloc, void *block, size_t size_old, size_t size_new) {
+  assert(size_new > 0); /* to the hook 0 means: free it */
+  assert((block == NULL) == (size_old == 0));
   void *grown = alloc->hook.realloc(alloc->hook.ud, block, size_old, size_new);
   if (grown != NULL) mp_add_relaxed(&alloc->bytes, size_new - size_old);
   return grown;
@@ -38,6 +41,7 @@ void *mp_alloc_zeroed(mp_alloc *alloc, size_t size) {
 
 void mp_alloc_free(mp_alloc *alloc, void *block, size_t size) {
   if (block == NULL) return;
+  assert(size > 0);
   mp_sub_relaxed(&alloc->bytes, size);
   alloc->hook.realloc(alloc->hook.ud, block, size, 0);
 }
@@ -50,6 +54,8 @@ void *mp_alloc_aligned(mp_alloc *alloc, size_t size) {
   if (start == NULL) return NULL;
   uintptr_t seen = ((uintptr_t)start + ALIGNED_EXTRA - 1) & ~(uintptr_t)(MP_CACHE_LINE - 1);
   void *block = (void *)seen;
+  assert((char *)block >= start + sizeof start);
+  assert((char *)block + size <= start + size + ALIGNED_EXTRA);
   memcpy((char *)block - sizeof(void *), &start, sizeof start);
   memset(block, 0, size);
   return block;

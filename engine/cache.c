@@ -5,6 +5,7 @@
 ** Memory is taken before the lock and given back after it, so that neither the allocator nor
 ** whoever waits for it runs under the lock.
 */
+#include <assert.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -22,7 +23,7 @@
 struct mp_cache_value {
   _Atomic uint32_t references;
   mp_cache *cache;       /* whose memory this is; a reference for each reader */
-  uint64_t hash, ends;   /* constant; ends: MP_FOREVER if it does not expire */
+  uint64_t hash, ends;   /* constant; ends: MP_FOREVER if the value does not expire */
   size_t key_size, size; /* constant */
   /* guarded by lock; newer leads the list of what is freed, too */
   mp_cache_value *next_in_bucket, *newer, *older;
@@ -41,21 +42,23 @@ struct mp_cache {
   /* constant after create */
   mp_alloc alloc;
   size_t entries_max, bytes_max;
-  uint64_t ttl_ns;
+  uint64_t ttl_ns; /* MP_FOREVER: nothing expires, and the clock is not asked */
   uint64_t (*clock)(void *ud);
   void *clock_ud;
   mp_os_fork_guard fork_guard;
   _Atomic uint32_t references;
   mp_event landed; /* signalled when a flight has ended */
   mp_os_mutex lock;
-  /* guarded by lock */
-  mp_cache_value **buckets;
-  size_t bucket_count; /* a power of two */
-  mp_cache_value *newest, *oldest;
-  mp_flight *flights[FLIGHT_BUCKETS];
-  size_t entries, bytes;
-  uint64_t hits, misses, evicted, expired;
+  mp_cache_value **buckets MP_GUARDED_BY(lock);
+  size_t bucket_count MP_GUARDED_BY(lock); /* a power of two */
+  mp_cache_value *newest MP_GUARDED_BY(lock), *oldest MP_GUARDED_BY(lock);
+  mp_flight *flights[FLIGHT_BUCKETS] MP_GUARDED_BY(lock);
+  size_t entries MP_GUARDED_BY(lock), bytes MP_GUARDED_BY(lock);
+  uint64_t hits MP_GUARDED_BY(lock), misses MP_GUARDED_BY(lock);
+  uint64_t evicted MP_GUARDED_BY(lock), expired MP_GUARDED_BY(lock);
 };
+
+static bool expires(const mp_cache *cache) { return cache->ttl_ns != MP_FOREVER; }
 
 static uint64_t mp_clock(void *ud) {
   (void)ud;
@@ -82,7 +85,8 @@ static size_t block_size(size_t key_size, size_t size) {
 ** =======================================================
 */
 
-mp_status mp_cache_create(const mp_cache_config *config, mp_cache **created) {
+/* Unchecked: nobody else knows the new one. */
+mp_status mp_cache_create(const mp_cache_config *config, mp_cache **created) MP_UNCHECKED {
   mp_alloc alloc;
   if (config->size != sizeof *config) return MP_INVALID;
   mp_alloc_init(&alloc, &config->allocator);
@@ -91,7 +95,7 @@ mp_status mp_cache_create(const mp_cache_config *config, mp_cache **created) {
   mp_alloc_init(&cache->alloc, &config->allocator);
   cache->entries_max = config->entries_max;
   cache->bytes_max = config->bytes_max;
-  cache->ttl_ns = config->ttl_ns;
+  cache->ttl_ns = config->ttl_ns != 0 ? config->ttl_ns : MP_FOREVER;
   cache->clock = config->clock != NULL ? config->clock : mp_clock;
   cache->clock_ud = config->clock_ud;
   atomic_init(&cache->references, 1);
@@ -116,19 +120,22 @@ fail_buckets:
   return status;
 }
 
-void mp_cache_retain(mp_cache *cache) { mp_add_relaxed(&cache->references, 1); }
+void mp_cache_retain(mp_cache *cache) {
+  uint32_t before = mp_add_relaxed(&cache->references, 1);
+  assert(before > 0 && before < UINT32_MAX);
+  (void)before;
+}
 
-/*
-** The cache holds its values without their holding it: what keeps it alive is users, flights, and
-** readers of values (see value_retain).
-*/
-void mp_cache_release(mp_cache *cache) {
-  /* acq_rel: all use is over before it is freed */
-  if (cache == NULL || mp_sub_acq_rel(&cache->references, 1) != 1) return;
+/* Unchecked: nobody else is left who could touch it, so no lock is taken. */
+static void destroy(mp_cache *cache) MP_UNCHECKED {
+  size_t entries = 0;
   for (mp_cache_value *value = cache->newest, *older; value != NULL; value = older) {
     older = value->older;
+    entries++;
     mp_alloc_free(&cache->alloc, value, block_size(value->key_size, value->size));
   }
+  /* after fork another thread may have been in the middle of something */
+  assert(entries == cache->entries || !mp_os_fork_guard_ok(&cache->fork_guard));
   mp_alloc_free(&cache->alloc, cache->buckets, cache->bucket_count * sizeof *cache->buckets);
   mp_event_close(&cache->landed);
   mp_os_mutex_close(&cache->lock);
@@ -137,17 +144,34 @@ void mp_cache_release(mp_cache *cache) {
   mp_alloc_free(&alloc, cache, sizeof *cache);
 }
 
-/* One reference less, the cache's or a reader's. */
-static void value_drop(mp_cache *cache, mp_cache_value *value) {
-  /* acq_rel: all reading is over before it is freed */
-  if (mp_sub_acq_rel(&value->references, 1) == 1)
-    mp_alloc_free(&cache->alloc, value, block_size(value->key_size, value->size));
+/*
+** The cache holds its values without their holding it: what keeps it alive is users, flights, and
+** readers of values (see value_retain_locked).
+*/
+void mp_cache_release(mp_cache *cache) {
+  if (cache == NULL) return;
+  /* acq_rel: all use is over before it is freed */
+  uint32_t before = mp_sub_acq_rel(&cache->references, 1);
+  assert(before > 0);
+  if (before == 1) destroy(cache);
 }
 
-/* For a reader: the value's memory is the cache's, so it holds that, too. Caller holds the lock. */
-static mp_cache_value *value_retain(mp_cache_value *value) {
-  mp_add_relaxed(&value->references, 1);
-  mp_cache_retain(value->cache);
+/* One reference less, the cache's or a reader's. */
+static void value_drop(mp_cache *cache, mp_cache_value *value) {
+  assert(value->cache == cache);
+  /* acq_rel: all reading is over before it is freed */
+  uint32_t before = mp_sub_acq_rel(&value->references, 1);
+  assert(before > 0);
+  if (before == 1) mp_alloc_free(&cache->alloc, value, block_size(value->key_size, value->size));
+}
+
+/* For a reader: the value's memory is the cache's, so it holds that, too. */
+static mp_cache_value *value_retain_locked(mp_cache *cache, mp_cache_value *value)
+    MP_HOLDS(&cache->lock) {
+  uint32_t before = mp_add_relaxed(&value->references, 1);
+  assert(value->cache == cache && before > 0 && before < UINT32_MAX);
+  (void)before;
+  mp_cache_retain(cache);
   return value;
 }
 
@@ -171,7 +195,7 @@ const void *mp_cache_value_data(const mp_cache_value *value, size_t *size) {
 */
 
 static mp_cache_value **slot_locked(mp_cache *cache, uint64_t hash, const void *key,
-                                    size_t key_size) {
+                                    size_t key_size) MP_HOLDS(&cache->lock) {
   mp_cache_value **slot = &cache->buckets[hash & (cache->bucket_count - 1)];
   while (*slot != NULL && ((*slot)->hash != hash || (*slot)->key_size != key_size ||
                            memcmp((*slot)->data, key, key_size) != 0))
@@ -179,12 +203,15 @@ static mp_cache_value **slot_locked(mp_cache *cache, uint64_t hash, const void *
   return slot;
 }
 
-static void leave_ring_locked(mp_cache *cache, mp_cache_value *value) {
+static void leave_ring_locked(mp_cache *cache, mp_cache_value *value) MP_HOLDS(&cache->lock) {
+  assert(value->newer != NULL ? value->newer->older == value : cache->newest == value);
+  assert(value->older != NULL ? value->older->newer == value : cache->oldest == value);
   *(value->newer != NULL ? &value->newer->older : &cache->newest) = value->older;
   *(value->older != NULL ? &value->older->newer : &cache->oldest) = value->newer;
 }
 
-static void enter_ring_locked(mp_cache *cache, mp_cache_value *value) {
+static void enter_ring_locked(mp_cache *cache, mp_cache_value *value) MP_HOLDS(&cache->lock) {
+  assert((cache->newest == NULL) == (cache->oldest == NULL));
   value->newer = NULL;
   value->older = cache->newest;
   *(cache->newest != NULL ? &cache->newest->newer : &cache->oldest) = value;
@@ -192,12 +219,15 @@ static void enter_ring_locked(mp_cache *cache, mp_cache_value *value) {
 }
 
 /* Takes the value in the slot out; it leads the list of what the caller frees after the lock. */
-static void remove_locked(mp_cache *cache, mp_cache_value **slot, mp_cache_value **doomed) {
+static void remove_locked(mp_cache *cache, mp_cache_value **slot, mp_cache_value **doomed)
+    MP_HOLDS(&cache->lock) {
   mp_cache_value *value = *slot;
   *slot = value->next_in_bucket;
   leave_ring_locked(cache, value);
+  assert(cache->entries > 0 && cache->bytes >= block_size(value->key_size, value->size));
   cache->entries--;
   cache->bytes -= block_size(value->key_size, value->size);
+  assert((cache->entries == 0) == (cache->newest == NULL && cache->bytes == 0));
   value->newer = *doomed;
   *doomed = value;
 }
@@ -212,10 +242,10 @@ static void free_doomed(mp_cache *cache, mp_cache_value *doomed) {
 
 /* A reference to the value, which is now the newest; or NULL. */
 static mp_cache_value *find_locked(mp_cache *cache, uint64_t hash, const void *key, size_t key_size,
-                                   uint64_t now, mp_cache_value **doomed) {
+                                   uint64_t now, mp_cache_value **doomed) MP_HOLDS(&cache->lock) {
   mp_cache_value **slot = slot_locked(cache, hash, key, key_size), *value = *slot;
   if (value == NULL) return NULL;
-  if (now >= value->ends) {
+  if (value->ends != MP_FOREVER && now >= value->ends) {
     remove_locked(cache, slot, doomed);
     cache->expired++;
     return NULL;
@@ -223,26 +253,29 @@ static mp_cache_value *find_locked(mp_cache *cache, uint64_t hash, const void *k
   leave_ring_locked(cache, value);
   enter_ring_locked(cache, value);
   cache->hits++;
-  return value_retain(value);
+  return value_retain_locked(cache, value);
 }
 
-static bool is_over_locked(const mp_cache *cache) {
+static bool is_over_locked(const mp_cache *cache) MP_HOLDS(&cache->lock) {
   return (cache->entries_max != 0 && cache->entries > cache->entries_max) ||
          (cache->bytes_max != 0 && cache->bytes > cache->bytes_max);
 }
 
-static void evict_locked(mp_cache *cache, mp_cache_value **doomed) {
+static void evict_locked(mp_cache *cache, mp_cache_value **doomed) MP_HOLDS(&cache->lock) {
   while (is_over_locked(cache)) {
     const mp_cache_value *oldest = cache->oldest;
+    assert(oldest != NULL);
     remove_locked(cache, slot_locked(cache, oldest->hash, oldest->data, oldest->key_size), doomed);
     cache->evicted++;
   }
 }
 
 /* Moves all into the larger table, whose place the old one takes. */
-static void rehash_locked(mp_cache *cache, mp_cache_value ***buckets, size_t *count) {
+static void rehash_locked(mp_cache *cache, mp_cache_value ***buckets, size_t *count)
+    MP_HOLDS(&cache->lock) {
   mp_cache_value **old = cache->buckets;
   size_t old_count = cache->bucket_count;
+  assert(*count > old_count && (*count & (*count - 1)) == 0);
   for (mp_cache_value *value = cache->newest; value != NULL; value = value->older) {
     mp_cache_value **slot = &(*buckets)[value->hash & (*count - 1)];
     value->next_in_bucket = *slot;
@@ -263,7 +296,7 @@ static void rehash_locked(mp_cache *cache, mp_cache_value ***buckets, size_t *co
 */
 
 static mp_flight **flight_slot_locked(mp_cache *cache, uint64_t hash, const void *key,
-                                      size_t key_size) {
+                                      size_t key_size) MP_HOLDS(&cache->lock) {
   mp_flight **slot = &cache->flights[hash % FLIGHT_BUCKETS];
   while (*slot != NULL && ((*slot)->hash != hash || (*slot)->key_size != key_size ||
                            memcmp((*slot)->key, key, key_size) != 0))
@@ -288,7 +321,8 @@ void mp_flight_end(mp_flight *flight) {
   if (mp_os_fork_guard_ok(&cache->fork_guard)) {
     mp_os_mutex_take(&cache->lock);
     mp_flight **slot = &cache->flights[flight->hash % FLIGHT_BUCKETS];
-    while (*slot != flight) slot = &(*slot)->next;
+    while (*slot != NULL && *slot != flight) slot = &(*slot)->next;
+    assert(*slot == flight); /* ended once, and by whoever flies */
     *slot = flight->next;
     mp_os_mutex_give(&cache->lock);
     mp_event_signal(&cache->landed);
@@ -313,7 +347,7 @@ static mp_status look(mp_cache *cache, uint64_t hash, const void *key, size_t ke
                       mp_cache_value **value, mp_flight **flight, bool *taken) {
   mp_cache_value *doomed = NULL;
   mp_status status = MP_OK;
-  uint64_t now = cache->ttl_ns != 0 ? cache->clock(cache->clock_ud) : 0;
+  uint64_t now = expires(cache) ? cache->clock(cache->clock_ud) : 0;
   mp_os_mutex_take(&cache->lock);
   *value = find_locked(cache, hash, key, key_size, now, &doomed);
   if (*value == NULL) {
@@ -359,6 +393,7 @@ mp_status mp_cache_get(mp_cache *cache, const void *key, size_t key_size, uint64
   }
   if (!taken && mine != NULL) mp_alloc_free(&cache->alloc, mine, sizeof *mine + key_size);
   if (status != MP_OK) return status;
+  assert((found != NULL) != taken);
   *value = found;
   *flight = taken ? mine : NULL;
   return MP_OK;
@@ -381,7 +416,8 @@ static mp_cache_value *new_value(mp_cache *cache, uint64_t hash, const void *key
   atomic_init(&value->references, 1);
   value->cache = cache;
   value->hash = hash;
-  value->ends = cache->ttl_ns != 0 ? cache->clock(cache->clock_ud) + cache->ttl_ns : MP_FOREVER;
+  value->ends =
+      expires(cache) ? mp_os_later(cache->clock(cache->clock_ud), cache->ttl_ns) : MP_FOREVER;
   value->key_size = key_size;
   value->size = size;
   value->next_in_bucket = value->newer = value->older = NULL;

@@ -3,7 +3,7 @@
 /* before sleep: some microseconds, more than any section takes whose thread runs */
 #define LOOKS 100
 
-void mp_lock_take_held(mp_lock *lock) {
+void mp_lock_take_held(mp_lock *lock) MP_UNCHECKED {
   for (int i = 0; i < LOOKS; i++) {
     uint32_t word = 0;
     mp_pause();

@@ -8,10 +8,12 @@
 #ifndef MP_LOCK_H
 #define MP_LOCK_H
 
+#include <assert.h>
+
 #include "atomic.h"
 #include "os.h"
 
-typedef struct mp_lock {
+typedef struct MP_CAPABILITY mp_lock {
   mp_os_gate gate;
 } mp_lock;
 
@@ -20,14 +22,17 @@ MP_CHECKED static inline mp_status mp_lock_init(mp_lock *lock) {
 }
 static inline void mp_lock_close(mp_lock *lock) { mp_os_gate_close(&lock->gate); }
 
-void mp_lock_take_held(mp_lock *lock);
-static inline void mp_lock_take(mp_lock *lock) {
+/* Unchecked, all three: what the analysis is told of happens in the word. */
+void mp_lock_take_held(mp_lock *lock) MP_TAKES(lock);
+static inline void mp_lock_take(mp_lock *lock) MP_TAKES(lock) MP_UNCHECKED {
   uint32_t word = 0;
   if (!mp_cas_acq_rel(&lock->gate.word, &word, 1)) mp_lock_take_held(lock);
 }
 
-static inline void mp_lock_give(mp_lock *lock) {
-  if (mp_swap_acq_rel(&lock->gate.word, 0) == 2) mp_os_gate_wake_one(&lock->gate);
+static inline void mp_lock_give(mp_lock *lock) MP_GIVES(lock) MP_UNCHECKED {
+  uint32_t before = mp_swap_acq_rel(&lock->gate.word, 0);
+  assert(before == 1 || before == 2); /* it was held */
+  if (before == 2) mp_os_gate_wake_one(&lock->gate);
 }
 
 #endif

@@ -13,10 +13,11 @@
 #define MP_LOG_LINE_MAX 1024 /* longer lines are cut */
 
 typedef struct mp_log {
-  mp_log_sink *sink; /* constant after init */
+  /* constant after init */
+  mp_log_sink *sink;
   void *ud;
   mp_log_level level;
-  mp_os_mutex lock; /* held only around the sink */
+  mp_os_mutex lock; /* held only around the sink: it guards nothing of ours */
 } mp_log;
 
 MP_CHECKED mp_status mp_log_init(mp_log *log, mp_log_sink *sink, void *ud, mp_log_level level);
@@ -27,8 +28,8 @@ static inline bool mp_log_on(const mp_log *log, mp_log_level level) {
 }
 
 void mp_log_write(mp_log *log, mp_log_level level, const char *area, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+    __attribute__((format(printf, 4, 5))) MP_FREE_OF(&log->lock);
 void mp_log_vwrite(mp_log *log, mp_log_level level, const char *area, const char *format,
-                   va_list args);
+                   va_list args) MP_FREE_OF(&log->lock);
 
 #endif

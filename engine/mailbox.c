@@ -20,11 +20,17 @@ mp_status mp_mailbox_open(mp_mailboxes *shared, mp_mailbox **mailbox) {
   return MP_OK;
 }
 
-void mp_mailbox_retain(mp_mailbox *mailbox) { mp_add_relaxed(&mailbox->references, 1); }
+void mp_mailbox_retain(mp_mailbox *mailbox) {
+  uint32_t before = mp_add_relaxed(&mailbox->references, 1);
+  assert(before > 0 && before < UINT32_MAX);
+  (void)before;
+}
 
 void mp_mailbox_release(mp_mailbox *mailbox) {
   /* acq_rel: all use is over before the memory goes */
-  if (mp_sub_acq_rel(&mailbox->references, 1) != 1) return;
+  uint32_t before = mp_sub_acq_rel(&mailbox->references, 1);
+  assert(before > 0);
+  if (before != 1) return;
   assert(mailbox->head == NULL);
   mp_mailboxes *shared = mailbox->shared;
   mp_os_event_fd_close(&mailbox->fd);
@@ -33,7 +39,9 @@ void mp_mailbox_release(mp_mailbox *mailbox) {
   if (shared->last_gone != NULL) shared->last_gone(shared->last_gone_ud);
 }
 
-static void append_locked(mp_mailbox *mailbox, mp_message *message) {
+static void append_locked(mp_mailbox *mailbox, mp_message *message) MP_HOLDS(&mailbox->lock) {
+  assert((mailbox->head == NULL) == (mailbox->tail == NULL) && !mailbox->closed);
+  assert((mailbox->head == NULL) == (mp_load_relaxed(&mailbox->count) == 0));
   message->next = NULL;
   if (mailbox->tail != NULL)
     mailbox->tail->next = message;

@@ -47,11 +47,11 @@ struct mp_mailbox {
   _Atomic uint32_t references;
   _Atomic uint32_t awaited; /* the polling thread sleeps for this mailbox */
   mp_os_mutex lock;
-  mp_message *head, *tail; /* guarded by lock */
-  mp_os_event_fd fd;       /* guarded by lock: open once asked for */
-  bool closed;             /* guarded by lock */
-  _Atomic size_t count;    /* atomic, written under lock */
-  _Atomic uint64_t taken;  /* messages ever taken out; written under lock */
+  mp_message *head MP_GUARDED_BY(lock), *tail MP_GUARDED_BY(lock);
+  mp_os_event_fd fd MP_GUARDED_BY(lock); /* open once asked for */
+  bool closed MP_GUARDED_BY(lock);
+  _Atomic size_t count;   /* atomic, written under lock; head == NULL when 0, and only then */
+  _Atomic uint64_t taken; /* messages ever taken out; written under lock */
 };
 
 /*

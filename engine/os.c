@@ -64,8 +64,8 @@ static struct timespec to_timespec(uint64_t ns) {
 */
 
 /*
-** A signal that a thread raises by a fault of its own, while it is blocked, ends the process without
-** asking the host's handler.
+** A signal that a thread raises by a fault of its own, while it is blocked, ends the process
+** without asking the host's handler.
 */
 static const int own_faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
 
@@ -362,8 +362,8 @@ int mp_os_cpu(void) {
 #if defined(MP_OS_LINUX)
 
 /*
-** Does the mask hold every CPU that is online? The kernel lists them as ranges: "0-3,6". False, too,
-** if there is no telling.
+** Does the mask hold every CPU that is online? The kernel lists them as ranges: "0-3,6". False,
+** too, if there is no telling.
 */
 static bool holds_every_cpu(const cpu_set_t *mask) {
   char text[512], *at = text;
@@ -429,10 +429,21 @@ mp_status mp_os_mutex_init(mp_os_mutex *lock) {
   return failed ? MP_SYSTEM : MP_OK;
 }
 
-void mp_os_mutex_close(mp_os_mutex *lock) { pthread_mutex_destroy(&lock->mutex); }
+/* In a child of fork a thread that is not there may hold it. */
+void mp_os_mutex_close(mp_os_mutex *lock) { (void)!pthread_mutex_destroy(&lock->mutex); }
+
 /* What the analysis is told of in os.h happens inside the C library. */
-void mp_os_mutex_take(mp_os_mutex *lock) MP_UNCHECKED { pthread_mutex_lock(&lock->mutex); }
-void mp_os_mutex_give(mp_os_mutex *lock) MP_UNCHECKED { pthread_mutex_unlock(&lock->mutex); }
+void mp_os_mutex_take(mp_os_mutex *lock) MP_UNCHECKED {
+  int error = pthread_mutex_lock(&lock->mutex);
+  assert(error == 0);
+  (void)error;
+}
+
+void mp_os_mutex_give(mp_os_mutex *lock) MP_UNCHECKED {
+  int error = pthread_mutex_unlock(&lock->mutex);
+  assert(error == 0);
+  (void)error;
+}
 
 /* }====================================================== */
 
@@ -528,6 +539,7 @@ mp_status mp_os_interrupt_open(int signal, mp_os_interrupted *handle) {
   mp_status status = MP_OK;
   pthread_mutex_lock(&interrupts.lock);
   if (!interrupts.of[signal].installed) status = install_locked(signal, handle);
+  assert(status != MP_OK || interrupts.of[signal].handle == handle);
   if (status == MP_OK) interrupts.of[signal].users++;
   pthread_mutex_unlock(&interrupts.lock);
   return status;
@@ -536,6 +548,7 @@ mp_status mp_os_interrupt_open(int signal, mp_os_interrupted *handle) {
 /* If somebody came later, ours is the one they pass signals on to: then it stays. */
 void mp_os_interrupt_close(int signal) {
   pthread_mutex_lock(&interrupts.lock);
+  assert(signal > 0 && signal < SIGNALS && interrupts.of[signal].users > 0);
   if (--interrupts.of[signal].users == 0 && is_installed(signal)) {
     sigaction(signal, &interrupts.of[signal].before, NULL);
     interrupts.of[signal].installed = false;
@@ -584,6 +597,7 @@ mp_status mp_os_event_fd_open(mp_os_event_fd *event) {
 void mp_os_event_fd_signal(const mp_os_event_fd *event) {
   const uint64_t one = 1;
   ssize_t n;
+  assert(event->write_fd >= 0);
   int cancel = mp_os_cancel_off();
   do n = write(event->write_fd, &one, sizeof one);
   while (n < 0 && errno == EINTR); /* EAGAIN: already readable, which is all we want */
@@ -593,6 +607,7 @@ void mp_os_event_fd_signal(const mp_os_event_fd *event) {
 void mp_os_event_fd_clear(const mp_os_event_fd *event) {
   char drain[512];
   ssize_t n;
+  assert(event->read_fd >= 0);
   int cancel = mp_os_cancel_off();
   do n = read(event->read_fd, drain, sizeof drain);
   while (n == (ssize_t)sizeof drain || (n < 0 && errno == EINTR));
@@ -650,6 +665,7 @@ unsigned mp_os_cores(void) {
   }
   unsigned quota = mp_cgroup_cores("");
   if (quota != 0 && quota < cores) cores = quota;
+  assert(cores > 0);
   return cores < MP_WORKERS_MAX ? cores : MP_WORKERS_MAX;
 }
 

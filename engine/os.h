@@ -89,8 +89,8 @@ mp_os_thread mp_os_thread_self(void);
 /*
 ** Where the calling thread's stack lies: from *low (what guards its end not included) to *high,
 ** below which the C library may keep the thread's local data. False where the platform does not
-** tell, or the caller runs on a stack that the host has made itself. Takes some system calls, so ask
-** once for each thread; not in a signal handler.
+** tell, or the caller runs on a stack that the host has made itself. Takes some system calls, so
+** ask once for each thread; not in a signal handler.
 */
 MP_CHECKED bool mp_os_stack_bounds(const char **low, const char **high);
 void mp_os_thread_name(const char *name); /* names the calling thread, where the platform can */
@@ -171,9 +171,9 @@ bool mp_os_read_file(const char *path, char *text, size_t size);
 */
 int mp_os_cpu(void);
 /*
-** Lets the calling thread go on on another CPU. Does so only while the thread may use every CPU that
-** is online: a mask that the host, or a cpuset, has put on it is not touched. False: it stays where
-** it is. Costs a few system calls.
+** Lets the calling thread go on on another CPU. Does so only while the thread may use every CPU
+** that is online: a mask that the host, or a cpuset, has put on it is not touched. False: it stays
+** where it is. Costs a few system calls.
 **
 ** Afterwards the thread may use all CPUs again, also those that come later. What remains: to the
 ** kernel its mask is one that was set; and a mask that the host sets from another thread during the

@@ -1,5 +1,7 @@
 #include "timers.h"
 
+#include <assert.h>
+
 void mp_timers_arm(mp_timers *timers, mp_heap_node *node, uint64_t deadline) {
   mp_heap_push(&timers->heap, node, deadline > INT64_MAX ? INT64_MAX : (int64_t)deadline);
 }
@@ -10,6 +12,7 @@ void mp_timers_disarm(mp_timers *timers, mp_heap_node *node) {
 
 uint64_t mp_timers_next(const mp_timers *timers) {
   const mp_heap_node *first = mp_heap_peek(&timers->heap);
+  assert(first == NULL || first->key >= 0);
   return first == NULL ? UINT64_MAX : (uint64_t)first->key;
 }
 

@@ -158,6 +158,32 @@ static void test_cache_value_larger_than_bytes_max_is_full_and_forgets_the_older
   fixture_close(&f);
 }
 
+static void test_cache_ttl_forever_keeps_a_value_whatever_the_clock_says(void **state) {
+  const uint64_t times[] = {1, 1000 * SECOND, MP_FOREVER - 1, MP_FOREVER};
+  (void)state;
+  for (size_t i = 0; i < LENGTH(times); i++) {
+    fixture f;
+    fixture_open(&f, 10, 0, MP_FOREVER);
+    f.now = 5;
+    put(&f, "k", "v");
+    f.now = times[i];
+    assert_non_null(get(&f, "k"));
+    fixture_close(&f);
+  }
+}
+
+/* The sum of clock and ttl has no place in a uint64_t: that, too, is as good as for ever. */
+static void test_cache_ttl_beyond_the_end_of_the_clock_keeps_a_value(void **state) {
+  fixture f;
+  (void)state;
+  fixture_open(&f, 10, 0, MP_FOREVER - 10);
+  f.now = 100;
+  put(&f, "k", "v");
+  f.now = 1000 * SECOND;
+  assert_non_null(get(&f, "k"));
+  fixture_close(&f);
+}
+
 static void test_cache_ttl_forgets_a_value_in_time(void **state) {
   fixture f;
   (void)state;
@@ -398,6 +424,8 @@ int main(void) {
       cmocka_unit_test(test_cache_entries_max_evicts_what_was_used_longest_ago),
       cmocka_unit_test(test_cache_bytes_max_is_never_exceeded),
       cmocka_unit_test(test_cache_value_larger_than_bytes_max_is_full_and_forgets_the_older),
+      cmocka_unit_test(test_cache_ttl_forever_keeps_a_value_whatever_the_clock_says),
+      cmocka_unit_test(test_cache_ttl_beyond_the_end_of_the_clock_keeps_a_value),
       cmocka_unit_test(test_cache_ttl_forgets_a_value_in_time),
       cmocka_unit_test(test_cache_clear_forgets_all_and_readers_keep_theirs),
       cmocka_unit_test(test_cache_second_flight_is_busy_until_the_first_has_ended),

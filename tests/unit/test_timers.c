@@ -3,14 +3,14 @@
 #include "unit.h"
 
 static void test_timers_next_none_armed_is_never(void **state) {
-  mp_timers timers = {{NULL, 0, 0}};
+  mp_timers timers = {.heap = {0}};
   (void)state;
   assert_true(mp_timers_next(&timers) == UINT64_MAX);
   assert_null(mp_timers_expire(&timers, UINT64_MAX - 1));
 }
 
 static void test_timers_expire_before_at_and_after_the_deadline(void **state) {
-  mp_timers timers = {{NULL, 0, 0}};
+  mp_timers timers = {.heap = {0}};
   mp_heap_node node;
   (void)state;
   mp_timers_arm(&timers, &node, 1000);
@@ -22,7 +22,7 @@ static void test_timers_expire_before_at_and_after_the_deadline(void **state) {
 }
 
 static void test_timers_expire_late_gives_all_due_earliest_first(void **state) {
-  mp_timers timers = {{NULL, 0, 0}};
+  mp_timers timers = {.heap = {0}};
   mp_heap_node nodes[4];
   const uint64_t deadlines[] = {300, 100, 400, 200};
   (void)state;
@@ -35,7 +35,7 @@ static void test_timers_expire_late_gives_all_due_earliest_first(void **state) {
 }
 
 static void test_timers_arm_equal_deadlines_are_fifo(void **state) {
-  mp_timers timers = {{NULL, 0, 0}};
+  mp_timers timers = {.heap = {0}};
   mp_heap_node nodes[20];
   (void)state;
   for (int i = 0; i < 20; i++) mp_timers_arm(&timers, &nodes[i], 5);
@@ -43,7 +43,7 @@ static void test_timers_arm_equal_deadlines_are_fifo(void **state) {
 }
 
 static void test_timers_disarm_first_uncovers_the_next(void **state) {
-  mp_timers timers = {{NULL, 0, 0}};
+  mp_timers timers = {.heap = {0}};
   mp_heap_node a, b, c;
   (void)state;
   mp_timers_arm(&timers, &a, 10);
@@ -57,7 +57,7 @@ static void test_timers_disarm_first_uncovers_the_next(void **state) {
 }
 
 static void test_timers_arm_huge_deadline_never_comes_before_a_small_one(void **state) {
-  mp_timers timers = {{NULL, 0, 0}};
+  mp_timers timers = {.heap = {0}};
   mp_heap_node forever, soon;
   (void)state;
   mp_timers_arm(&timers, &forever, UINT64_MAX);
