@@ -1,3 +1,4 @@
+#include "cgroup.h"
 #include "admit.h"
 
 #include <assert.h>
@@ -19,8 +20,10 @@ mp_status mp_admission_set(mp_admission *a, const mp_limits *limits) {
   return MP_OK;
 }
 
+/* Without a limit only what can be counted fits. */
 static bool fits(size_t now, size_t n, size_t max) {
-  return max == 0 || (n <= max && now <= max - n);
+  if (max == 0) max = SIZE_MAX;
+  return n <= max && now <= max - n;
 }
 
 static bool take(_Atomic size_t *count, size_t n, const _Atomic size_t *limit) {
@@ -48,7 +51,7 @@ static bool memory_is_over(mp_admission *a) {
   if (percent == 0) return false;
   uint64_t due = mp_load_relaxed(&a->memory_due_ns), now = mp_os_now(), available, total;
   if (now >= due && mp_cas_relaxed(&a->memory_due_ns, &due, mp_os_later(now, MEMORY_EVERY_NS))) {
-    mp_os_memory(&available, &total);
+    mp_usable_memory(&available, &total);
     assert(available <= total);
     mp_store_relaxed(&a->memory_over,
                      total != 0 && (total - available) / 100 >= total / 10000 * percent);

@@ -213,3 +213,14 @@ void mp_cgroup_memory(const char *root, uint64_t *available, uint64_t *total) {
 }
 
 /* }====================================================== */
+
+unsigned mp_usable_cores(void) {
+  unsigned cores = mp_os_cores(), quota = MP_OS_HAS_CGROUPS ? mp_cgroup_cores("") : 0;
+  assert(cores > 0);
+  return quota != 0 && quota < cores ? quota : cores;
+}
+
+void mp_usable_memory(uint64_t *available, uint64_t *total) {
+  mp_os_memory(available, total);
+  if (MP_OS_HAS_CGROUPS) mp_cgroup_memory("", available, total);
+}

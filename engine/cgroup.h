@@ -21,4 +21,12 @@ unsigned mp_cgroup_cores(const char *root);
 */
 void mp_cgroup_memory(const char *root, uint64_t *available, uint64_t *total);
 
+/* Cores by affinity and the groups' quotas, at least 1. */
+unsigned mp_usable_cores(void);
+/*
+** Bytes the process may still use and may use at all: the lesser of what the system has and what
+** the groups leave. available <= total; both are 0 where unknown.
+*/
+void mp_usable_memory(uint64_t *available, uint64_t *total);
+
 #endif

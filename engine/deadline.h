@@ -3,8 +3,8 @@
 ** them, and serves any number. A parked worker could not do it: all may be stuck.
 **
 ** Beside deadlines the thread calls `tick` at a time that anybody may set, for work that must be
-** looked at again and again (stop.c). What it does then, and what a deadline means, is decided above
-** this floor. Any thread may call anything but mp_deadlines_close.
+** looked at again and again (stop.c). What it does then, and what a deadline means, is decided
+** above this floor. Any thread may call anything but mp_deadlines_close.
 */
 #ifndef MP_DEADLINE_H
 #define MP_DEADLINE_H

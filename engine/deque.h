@@ -126,7 +126,9 @@ static inline uintptr_t mp_deque_newest_group_owner(mp_deque *deque) {
   return mp_load_relaxed(&mp_deque_at(deque, mp_deque_bottom(deque) - 1)->group);
 }
 
-/* Is a piece of this group anywhere in it? The owning thread only; thieves may take it meanwhile. */
+/*
+** Is a piece of this group anywhere in it? The owning thread only; thieves may take it meanwhile.
+*/
 static inline bool mp_deque_holds_owner(mp_deque *deque, uintptr_t group) {
   for (int64_t at = mp_deque_bottom(deque); at > mp_load_relaxed(&deque->top); at--)
     if (mp_load_relaxed(&mp_deque_at(deque, at - 1)->group) == group) return true;

@@ -619,9 +619,9 @@ struct mp_entry {
 };
 
 /*
-** Memory of the caller's, alive until joined; its fields are the engine's. The engine does not touch
-** it after the body of a joined job has returned. After Cilk's spawn and sync: the forking worker
-** usually runs the job itself, idle workers steal the oldest.
+** Memory of the caller's, alive until joined; its fields are the engine's. The engine does not
+** touch it after the body of a joined job has returned. After Cilk's spawn and sync: the forking
+** worker usually runs the job itself, idle workers steal the oldest.
 */
 typedef struct mp_job mp_job;
 struct mp_job {
@@ -638,9 +638,9 @@ struct mp_job {
 */
 MP_API void mp_fork(mp_worker *worker, mp_job *job, void (*body)(mp_worker *worker, mp_job *job));
 /*
-** Returns when the job has run. Join in reverse order of forking, inside the body that forked. Until
-** then the worker runs pieces of the same task, and nothing else; if there are none it waits as
-** mp_wait does.
+** Returns when the job has run. Join in reverse order of forking, inside the body that forked.
+** Until then the worker runs pieces of the same task, and nothing else; if there are none it waits
+** as mp_wait does.
 */
 MP_API void mp_join(mp_worker *worker, mp_job *job);
 
@@ -681,8 +681,8 @@ MP_API MP_CHECKED mp_status mp_graph_add(mp_graph *graph, const char *name, mp_n
 */
 MP_API MP_CHECKED mp_status mp_graph_edge(mp_graph *graph, uint32_t before, uint32_t after);
 /*
-** Runs every node once, in dependency order, and waits. One run at a time per graph. Inside a task it
-** belongs to that task, and when the task is asked to stop no further node is begun.
+** Runs every node once, in dependency order, and waits. One run at a time per graph. Inside a task
+** it belongs to that task, and when the task is asked to stop no further node is begun.
 ** Errors: CYCLE, NOMEM (first run), CANCELLED (so nodes were left out), SHUTDOWN (the pool shuts
 ** down: some or all nodes were left out), FORKED, BUSY.
 */

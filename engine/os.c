@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #include "atomic.h"
-#include "cgroup.h"
 #include "fault.h"
 
 #if defined(MP_OS_LINUX)
@@ -663,8 +662,6 @@ unsigned mp_os_cores(void) {
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     cores = online > 0 ? (unsigned)online : 1;
   }
-  unsigned quota = mp_cgroup_cores("");
-  if (quota != 0 && quota < cores) cores = quota;
   assert(cores > 0);
   return cores < MP_WORKERS_MAX ? cores : MP_WORKERS_MAX;
 }
@@ -681,7 +678,6 @@ void mp_os_memory(uint64_t *available, uint64_t *total) {
   *total = meminfo(text, "MemTotal:");
   *available = meminfo(text, "MemAvailable:");
   if (*available > *total) *available = *total;
-  mp_cgroup_memory("", available, total);
 }
 
 #else

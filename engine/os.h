@@ -22,6 +22,9 @@
 */
 #if defined(__linux__) && !defined(MP_PORTABLE)
 #define MP_OS_LINUX 1
+#define MP_OS_HAS_CGROUPS true
+#else
+#define MP_OS_HAS_CGROUPS false
 #endif
 
 /* Monotonic nanoseconds; never 0. */
@@ -51,8 +54,9 @@ void mp_os_gate_close(mp_os_gate *gate);
 /* MP_OK, MP_TIMEOUT or MP_INTERRUPTED. The deadline is a time of mp_os_now. */
 MP_CHECKED mp_status mp_os_gate_wait(mp_os_gate *gate, uint32_t expected, uint64_t deadline);
 /*
-** May a thread be woken through a gate that is gone already? On Linux the kernel gets an address and
-** looks whether anybody sleeps there; whoever does so for another reason looks at its own predicate.
+** May a thread be woken through a gate that is gone already? On Linux the kernel gets an address
+** and looks whether anybody sleeps there; whoever does so for another reason looks at its own
+** predicate.
 */
 #if defined(MP_OS_LINUX)
 #define MP_OS_WAKE_MAY_BE_LATE true
@@ -180,11 +184,11 @@ int mp_os_cpu(void);
 ** call may be lost.
 */
 bool mp_os_leave_cpu(void);
-/* Cores by affinity and the control groups' quotas, at least 1. */
+/* Cores by affinity, at least 1; see mp_usable_cores. */
 unsigned mp_os_cores(void);
 /*
-** Bytes the process may still use and may use at all: the lesser of what the system has and what
-** the control groups leave. available <= total; both are 0 where unknown.
+** Bytes that the system has left, and has at all: available <= total; both are 0 where unknown. See
+** mp_usable_memory.
 */
 void mp_os_memory(uint64_t *available, uint64_t *total);
 

@@ -69,10 +69,10 @@ void mp_park_search_begin(mp_park *park);
 MP_CHECKED bool mp_park_search_end(mp_park *park);
 
 /*
-** The one way to sleep. Ends with MP_OK when `called_off` says so before the sleep begins, or when a
-** token came, for whatever reason; with MP_TIMEOUT at the deadline; with MP_INTERRUPTED when a
-** signal handler has run. `called_off` looks at everything the caller wants to be woken for; whoever
-** makes one of these things true does so before it notifies, or posts to the parker.
+** The one way to sleep. Ends with MP_OK when `called_off` says so before the sleep begins, or when
+** a token came, for whatever reason; with MP_TIMEOUT at the deadline; with MP_INTERRUPTED when a
+** signal handler has run. `called_off` looks at everything the caller wants to be woken for;
+** whoever makes one of these things true does so before it notifies, or posts to the parker.
 **   park  non-NULL: the caller is a searcher and sleeps among those whom new work wakes; it is a
 **         searcher again afterwards. NULL: only tokens wake it.
 */

@@ -1,11 +1,12 @@
 /*
-** parts.h - what a pool is made of, for the files that work on it, from tasks up to the pool itself.
+** parts.h - what a pool is made of, for the files that work on it, from tasks up to the pool
+** itself.
 **
 ** Order of locks: one is taken only while none to its right is held. None is held while calling the
 ** host (a body, done, drop, wake, a hook), but for the log's own around its sink.
 **
-**   shutdown_lock > running_lock > deadlines.lock, seats.lock > inbox.lock, park.lock, mailbox.lock,
-**   waitlist.lock, store.lock > log.lock
+**   shutdown_lock > running_lock > deadlines.lock, seats.lock > inbox.lock, park.lock,
+**   mailbox.lock, waitlist.lock, store.lock > log.lock
 **
 ** `critical` (mp_worker_lock) is the host's: it is taken with none of these held, and may be held
 ** around anything but a wait. A cache's lock is taken alone: a cache knows no pool.
@@ -50,8 +51,8 @@ struct mp_pool {
   mp_mailbox *mailbox;
   void (*run_task)(mp_worker *worker, mp_entry *entry); /* run.c: what a task's entry calls */
   /*
-  ** jobs.c: called for an entry that is no task when the pool stops; false: it must run, for somebody
-  ** waits for it who is inside a task himself
+  ** jobs.c: called for an entry that is no task when the pool stops; false: it must run, for
+  ** somebody waits for it who is inside a task himself
   */
   bool (*refuse)(mp_pool *pool, mp_entry *entry);
   void (*free)(mp_pool *pool); /* pool.c: the last reference is gone */
@@ -146,8 +147,8 @@ static inline void mp_pool_fence(const mp_pool *pool) {
 }
 
 /*
-** Counters of the calling thread: a worker's own, or the shared ones. release: what a task submitted
-** was counted before it settles (mp_pool_quiet).
+** Counters of the calling thread: a worker's own, or the shared ones. release: what a task
+** submitted was counted before it settles (mp_pool_quiet).
 **
 **   submitted == settled + queued, waiting and running ones + those that are being settled
 **   started   == returned + those inside their bodies

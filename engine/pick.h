@@ -1,10 +1,10 @@
 /*
 ** pick.h - where queued entries wait, and which of them a worker takes next.
 **
-** Entries of priority 0 wait in the deque of the worker that queued them, or in the inbox, others in
-** the inbox's two heaps. A worker looks, in this order: at the high level; at its own deque, newest
-** first; for a share of the inbox; at another worker's deque, oldest first; at the low level. Every
-** MP_FAIR_EVERY-th entry is picked out of turn, by a rota of four:
+** Entries of priority 0 wait in the deque of the worker that queued them, or in the inbox, others
+** in the inbox's two heaps. A worker looks, in this order: at the high level; at its own deque,
+** newest first; for a share of the inbox; at another worker's deque, oldest first; at the low
+** level. Every MP_FAIR_EVERY-th entry is picked out of turn, by a rota of four:
 **
 **   1. from the low level
 **   2. the oldest of its own deque, unless something waits at the high level
@@ -24,8 +24,8 @@
 #define MP_FAIR_EVERY 16
 
 /*
-** Queues an entry at the normal level, from `self` (a worker of this scheduler on its own thread) or
-** from outside (NULL), and notifies. group: 0, or the piece's.
+** Queues an entry at the normal level, from `self` (a worker of this scheduler on its own thread)
+** or from outside (NULL), and notifies. group: 0, or the piece's.
 */
 void mp_pick_push(mp_scheduler *scheduler, mp_worker *self, mp_entry *entry, uintptr_t group);
 /* From any thread: one with a priority other than 0. */

@@ -18,12 +18,14 @@
 void mp_place_woken(mp_worker *worker);
 
 /*
-** Before a worker spins: may it? On its waker's CPU it may not, for the waker cannot go on before it
-** sleeps; when that has happened again and again, it migrates and may.
+** Before a worker spins: may it? On its waker's CPU it may not, for the waker cannot go on before
+** it sleeps; when that has happened again and again, it migrates and may.
 */
 bool mp_place_may_spin(mp_worker *worker);
 
-/* After an entry, or a piece of a loop: a worker that has displaced its waker for a while migrates. */
+/*
+** After an entry, or a piece of a loop: a worker that has displaced its waker for a while migrates.
+*/
 void mp_place_migrate(mp_worker *worker);
 static inline void mp_place_settle(mp_worker *worker) {
   if (worker->place.beside_ns != 0) mp_place_migrate(worker);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cgroup.h"
 #include "bug.h"
 #include "finish.h"
 #include "jobs.h"
@@ -25,7 +26,7 @@
 ** =======================================================
 */
 
-unsigned mp_cores(void) { return mp_os_cores(); }
+unsigned mp_cores(void) { return mp_usable_cores(); }
 uint64_t mp_now(void) { return mp_os_now(); }
 
 mp_pool_config mp_pool_config_default(void) {
@@ -45,7 +46,7 @@ mp_pool_config mp_pool_config_default(void) {
 
 static mp_status check_config(mp_pool_config *config) {
   if (config->size != sizeof *config) return MP_INVALID;
-  if (config->workers == 0) config->workers = mp_os_cores();
+  if (config->workers == 0) config->workers = mp_usable_cores();
   if (config->stack_size == 0) config->stack_size = STACK_DEFAULT;
   if (config->interrupt_signal == 0) config->interrupt_signal = SIGURG;
   if (config->workers > MP_WORKERS_MAX || config->workers_extra > 64 * MP_WORKERS_MAX)
@@ -93,7 +94,7 @@ static mp_scheduler_config scheduler_config(mp_pool *pool) {
                                .stack_size = c->stack_size,
                                .spin_ns = c->spin_ns,
                                .spin_free_ns = c->spin_free_ns,
-                               .cores = mp_os_cores(),
+                               .cores = mp_usable_cores(),
                                .owner_works = c->owner_works != 0 || c->caller_runs != 0,
                                .worker_start = c->worker_start,
                                .worker_stop = c->worker_stop,
@@ -386,8 +387,8 @@ mp_status mp_pool_drain(mp_pool *pool, uint64_t timeout_ns) {
 ** =======================================================
 **
 ** Any number of threads may shut a pool down at a time. Each raises how far the pool closes, never
-** lowers it, and waits for no more than its own time; when that is over, it raises further, and ends
-** what is left. So none waits for another that is more patient. One of them then waits for the
+** lowers it, and waits for no more than its own time; when that is over, it raises further, and
+** ends what is left. So none waits for another that is more patient. One of them then waits for the
 ** threads, no longer than the least patient of them wants, and the others for that one's report.
 */
 

@@ -82,8 +82,9 @@ static void call_body(mp_pool *pool, mp_worker *worker, mp_task *task) {
 }
 
 /*
-** `own`: the caller has the engine's reference. In a child of fork(2) that a body has made, all locks
-** may be held, and what is queued runs in the parent: then the worker touches nothing any more.
+** `own`: the caller has the engine's reference. In a child of fork(2) that a body has made, all
+** locks may be held, and what is queued runs in the parent: then the worker touches nothing any
+** more.
 */
 static bool execute(mp_worker *worker, mp_task *task, bool tail, bool own) {
   mp_pool *pool = task->pool;

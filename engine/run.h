@@ -10,8 +10,8 @@
 void mp_run_task_entry(mp_worker *worker, mp_entry *entry);
 
 /*
-** Runs a queued task here and finishes it, on the stack of one who waits for it and has a reference;
-** false if it was ended, or is run elsewhere.
+** Runs a queued task here and finishes it, on the stack of one who waits for it and has a
+** reference; false if it was ended, or is run elsewhere.
 */
 bool mp_run_in_place(mp_worker *worker, mp_task *task);
 

@@ -7,8 +7,8 @@
 #include "worker.h"
 
 /*
-** Starts the threads, which begin when mp_scheduler_begin says so. With fewer than asked for, but at
-** least one, it succeeds; *fewer is then why. Errors: NOMEM, NOTHREAD, SYSTEM.
+** Starts the threads, which begin when mp_scheduler_begin says so. With fewer than asked for, but
+** at least one, it succeeds; *fewer is then why. Errors: NOMEM, NOTHREAD, SYSTEM.
 */
 MP_CHECKED mp_status mp_scheduler_init(mp_scheduler *scheduler, mp_alloc *alloc, mp_log *log,
                                        const mp_scheduler_config *config, mp_status *fewer);

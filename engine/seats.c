@@ -51,8 +51,9 @@ static bool publish_locked(mp_scheduler *scheduler, mp_worker *worker)
   return true;
 }
 
-static void activate_locked(mp_worker *worker) MP_HOLDS(worker->scheduler->seats.lock) {
-  mp_seats *seats = &worker->scheduler->seats;
+static void activate_locked(mp_scheduler *scheduler, mp_worker *worker)
+    MP_HOLDS(scheduler->seats.lock) {
+  mp_seats *seats = &scheduler->seats;
   uint32_t at = mp_load_relaxed(&seats->active_count);
   assert(at < seats->capacity);
   worker->active_at = at;
@@ -61,8 +62,9 @@ static void activate_locked(mp_worker *worker) MP_HOLDS(worker->scheduler->seats
 }
 
 /* Another takes its place in the list: whoever goes through the list meanwhile looks again. */
-static void deactivate_locked(mp_worker *worker) MP_HOLDS(worker->scheduler->seats.lock) {
-  mp_seats *seats = &worker->scheduler->seats;
+static void deactivate_locked(mp_scheduler *scheduler, mp_worker *worker)
+    MP_HOLDS(scheduler->seats.lock) {
+  mp_seats *seats = &scheduler->seats;
   uint32_t last = mp_load_relaxed(&seats->active_count) - 1, at = worker->active_at;
   mp_worker *moved = mp_load_relaxed(&seats->active[last]);
   assert(mp_load_relaxed(&seats->active[at]) == worker && mp_deque_empty_owner(&worker->deque));
@@ -76,12 +78,12 @@ mp_status mp_seats_init(mp_scheduler *scheduler) {
   mp_seats *seats = &scheduler->seats;
   const mp_scheduler_config *config = &scheduler->config;
   seats->capacity = config->workers + config->workers_extra + (config->owner_works ? 1 : 0);
-  mp_status status = mp_os_mutex_init(&seats->lock);
+  mp_status status = mp_os_mutex_init(&scheduler->seats.lock);
   if (status != MP_OK) return status;
   /* both lists in one block */
   seats->slot = mp_alloc_zeroed(scheduler->alloc, 2 * seats->capacity * sizeof *seats->slot);
   if (seats->slot == NULL) {
-    mp_os_mutex_close(&seats->lock);
+    mp_os_mutex_close(&scheduler->seats.lock);
     return MP_NOMEM;
   }
   seats->active = seats->slot + seats->capacity;
@@ -94,7 +96,7 @@ void mp_seats_close(mp_scheduler *scheduler) {
   for (uint32_t i = 0; i < mp_load_acquire(&seats->slots); i++)
     free_worker(scheduler, mp_load_relaxed(&seats->slot[i]));
   mp_alloc_free(scheduler->alloc, seats->slot, 2 * seats->capacity * sizeof *seats->slot);
-  mp_os_mutex_close(&seats->lock);
+  mp_os_mutex_close(&scheduler->seats.lock);
 }
 
 mp_status mp_seats_add_owner(mp_scheduler *scheduler) {
@@ -104,7 +106,7 @@ mp_status mp_seats_add_owner(mp_scheduler *scheduler) {
   mp_worker_note_stack(owner, OWNER_STACK);
   mp_os_mutex_take(&scheduler->seats.lock);
   bool published = publish_locked(scheduler, owner);
-  if (published) activate_locked(owner);
+  if (published) activate_locked(scheduler, owner);
   mp_os_mutex_give(&scheduler->seats.lock);
   assert(published); /* it is the first */
   (void)published;
@@ -123,7 +125,7 @@ mp_status mp_seats_add_owner(mp_scheduler *scheduler) {
 /* A slot that nobody has; it may be one whose thread has retired. NULL: *status says why. */
 static mp_worker *get_slot(mp_scheduler *scheduler, mp_status *status) {
   mp_seats *seats = &scheduler->seats;
-  mp_os_mutex_take(&seats->lock);
+  mp_os_mutex_take(&scheduler->seats.lock);
   mp_worker *worker = seats->retired;
   bool full = worker == NULL && mp_load_relaxed(&seats->slots) == seats->capacity;
   bool ended = worker != NULL && worker->ended;
@@ -131,7 +133,7 @@ static mp_worker *get_slot(mp_scheduler *scheduler, mp_status *status) {
     seats->retired = worker->next_spare;
     worker->started = worker->ended = false;
   }
-  mp_os_mutex_give(&seats->lock);
+  mp_os_mutex_give(&scheduler->seats.lock);
   *status = full ? MP_BUSY : MP_NOMEM;
   if (worker != NULL) {
     if (ended) mp_os_thread_join(worker->thread);
@@ -139,9 +141,9 @@ static mp_worker *get_slot(mp_scheduler *scheduler, mp_status *status) {
   }
   worker = full ? NULL : new_worker(scheduler);
   if (worker == NULL) return NULL;
-  mp_os_mutex_take(&seats->lock);
+  mp_os_mutex_take(&scheduler->seats.lock);
   bool published = publish_locked(scheduler, worker);
-  mp_os_mutex_give(&seats->lock);
+  mp_os_mutex_give(&scheduler->seats.lock);
   if (published) return worker;
   free_worker(scheduler, worker);
   *status = MP_BUSY;
@@ -149,8 +151,9 @@ static mp_worker *get_slot(mp_scheduler *scheduler, mp_status *status) {
 }
 
 /* Back among those that nobody has. */
-static void put_slot_locked(mp_worker *worker) MP_HOLDS(worker->scheduler->seats.lock) {
-  mp_seats *seats = &worker->scheduler->seats;
+static void put_slot_locked(mp_scheduler *scheduler, mp_worker *worker)
+    MP_HOLDS(scheduler->seats.lock) {
+  mp_seats *seats = &scheduler->seats;
   worker->next_spare = seats->retired;
   seats->retired = worker;
 }
@@ -161,27 +164,27 @@ static mp_status start_counted(mp_scheduler *scheduler) {
   mp_status status;
   mp_worker *worker = get_slot(scheduler, &status);
   if (worker == NULL) goto fail_slot;
-  mp_os_mutex_take(&seats->lock);
-  activate_locked(worker);
+  mp_os_mutex_take(&scheduler->seats.lock);
+  activate_locked(scheduler, worker);
   worker->started = true;
   mp_add_relaxed(&seats->alive, 1);
   mp_store_relaxed(&worker->seat_gate.word, seats->open ? MP_SEAT_GIVEN : MP_SEAT_NONE);
-  mp_os_mutex_give(&seats->lock);
+  mp_os_mutex_give(&scheduler->seats.lock);
   scheduler->config.thread_comes(scheduler->config.ud);
   status = mp_os_thread_start(&worker->thread, scheduler->config.stack_size, scheduler->thread_main,
                               worker);
   if (status == MP_OK) return MP_OK;
-  mp_os_mutex_take(&seats->lock);
-  deactivate_locked(worker);
+  mp_os_mutex_take(&scheduler->seats.lock);
+  deactivate_locked(scheduler, worker);
   worker->started = false;
   mp_sub_relaxed(&seats->alive, 1);
-  put_slot_locked(worker);
-  mp_os_mutex_give(&seats->lock);
+  put_slot_locked(scheduler, worker);
+  mp_os_mutex_give(&scheduler->seats.lock);
   scheduler->config.thread_gone(scheduler->config.ud, 0);
 fail_slot:
-  mp_os_mutex_take(&seats->lock);
+  mp_os_mutex_take(&scheduler->seats.lock);
   mp_sub_relaxed(&seats->running, 1);
-  mp_os_mutex_give(&seats->lock);
+  mp_os_mutex_give(&scheduler->seats.lock);
   return status;
 }
 
@@ -194,7 +197,7 @@ mp_status mp_seats_add(mp_scheduler *scheduler) {
 
 void mp_seats_open(mp_scheduler *scheduler) {
   mp_seats *seats = &scheduler->seats;
-  mp_os_mutex_take(&seats->lock);
+  mp_os_mutex_take(&scheduler->seats.lock);
   seats->open = true;
   uint32_t slots = mp_load_relaxed(&seats->slots);
   for (uint32_t i = 0; i < slots; i++) {
@@ -202,7 +205,7 @@ void mp_seats_open(mp_scheduler *scheduler) {
     mp_store_release(&worker->seat_gate.word, MP_SEAT_GIVEN); /* pairs with begin */
     mp_os_gate_wake_one(&worker->seat_gate);
   }
-  mp_os_mutex_give(&seats->lock);
+  mp_os_mutex_give(&scheduler->seats.lock);
 }
 
 void mp_seats_dismiss_last(mp_scheduler *scheduler) {
@@ -213,23 +216,24 @@ void mp_seats_dismiss_last(mp_scheduler *scheduler) {
   mp_store_release(&last->seat_gate.word, MP_SEAT_DISMISSED);        /* pairs with begin */
   mp_os_gate_wake_one(&last->seat_gate);
   mp_os_thread_join(last->thread);
-  mp_os_mutex_take(&seats->lock);
+  mp_os_mutex_take(&scheduler->seats.lock);
   assert(last->ended);
   last->started = last->ended = false;
   mp_sub_relaxed(&seats->running, 1);
-  deactivate_locked(last);
-  put_slot_locked(last);
-  mp_os_mutex_give(&seats->lock);
+  deactivate_locked(scheduler, last);
+  put_slot_locked(scheduler, last);
+  mp_os_mutex_give(&scheduler->seats.lock);
 }
 
 void mp_seats_end(mp_worker *worker, bool retired) {
-  mp_seats *seats = &worker->scheduler->seats;
-  mp_os_mutex_take(&seats->lock);
+  mp_scheduler *scheduler = worker->scheduler;
+  mp_seats *seats = &scheduler->seats;
+  mp_os_mutex_take(&scheduler->seats.lock);
   assert(!worker->ended && mp_load_relaxed(&seats->alive) > 0);
   worker->ended = true;
   mp_sub_relaxed(&seats->alive, 1);
-  if (retired) put_slot_locked(worker);
-  mp_os_mutex_give(&seats->lock);
+  if (retired) put_slot_locked(scheduler, worker);
+  mp_os_mutex_give(&scheduler->seats.lock);
 }
 
 unsigned mp_seats_join(mp_scheduler *scheduler) {
@@ -238,10 +242,10 @@ unsigned mp_seats_join(mp_scheduler *scheduler) {
   uint32_t slots = mp_load_acquire(&seats->slots);
   for (uint32_t i = 0; i < slots; i++) {
     mp_worker *worker = mp_load_relaxed(&seats->slot[i]);
-    mp_os_mutex_take(&seats->lock);
+    mp_os_mutex_take(&scheduler->seats.lock);
     bool started = worker->started, ended = worker->ended;
     worker->started = false;
-    mp_os_mutex_give(&seats->lock);
+    mp_os_mutex_give(&scheduler->seats.lock);
     if (!started) continue;
     if (ended)
       mp_os_thread_join(worker->thread);
@@ -263,7 +267,7 @@ static void let_in_locked(mp_scheduler *scheduler) MP_HOLDS(scheduler->seats.loc
   mp_seats *seats = &scheduler->seats;
   mp_worker *spare = seats->spares;
   seats->spares = spare->next_spare;
-  activate_locked(spare);
+  activate_locked(scheduler, spare);
   mp_add_relaxed(&seats->running, 1);
   mp_store_release(&spare->seat_gate.word, MP_SEAT_GIVEN); /* pairs with await_seat */
   mp_os_gate_wake_one(&spare->seat_gate);
@@ -289,10 +293,10 @@ static bool pass_on_locked(mp_scheduler *scheduler) MP_HOLDS(scheduler->seats.lo
 /* Says once that no replacement can be had, and again when one could be had in between. */
 static void note_replacement(mp_scheduler *scheduler, mp_status status) {
   mp_seats *seats = &scheduler->seats;
-  mp_os_mutex_take(&seats->lock);
+  mp_os_mutex_take(&scheduler->seats.lock);
   bool news = status != MP_OK && !seats->refused;
   seats->refused = status != MP_OK;
-  mp_os_mutex_give(&seats->lock);
+  mp_os_mutex_give(&scheduler->seats.lock);
   if (!news) return;
   mp_log_write(scheduler->log, MP_LOG_WARN, "pool",
                "no replacement for a worker that waits or is stuck: %s",
@@ -310,32 +314,33 @@ mp_status mp_seats_give(mp_worker *worker, bool *others_run) {
   mp_seats *seats = &scheduler->seats;
   *others_run = true;
   if (worker == scheduler->owner) return MP_OK;
-  mp_os_mutex_take(&seats->lock);
+  mp_os_mutex_take(&scheduler->seats.lock);
   assert(!worker->blocked);
   worker->blocked = true;
   bool wanted = !mp_load_relaxed(&worker->stuck) && pass_on_locked(scheduler);
-  mp_os_mutex_give(&seats->lock);
+  mp_os_mutex_give(&scheduler->seats.lock);
   mp_status status = wanted ? mp_seats_fill(scheduler) : MP_OK;
   *others_run = status == MP_OK || mp_load_relaxed(&seats->running) > 0;
   return status;
 }
 
 void mp_seats_take_back(mp_worker *worker) {
-  mp_seats *seats = &worker->scheduler->seats;
-  if (worker == worker->scheduler->owner) return;
-  mp_os_mutex_take(&seats->lock);
+  mp_scheduler *scheduler = worker->scheduler;
+  mp_seats *seats = &scheduler->seats;
+  if (worker == scheduler->owner) return;
+  mp_os_mutex_take(&scheduler->seats.lock);
   assert(worker->blocked);
   worker->blocked = false;
   if (!mp_load_relaxed(&worker->stuck) && !MP_BUGGY(UNBLOCK_FORGETS))
     mp_add_relaxed(&seats->running, 1);
-  mp_os_mutex_give(&seats->lock);
+  mp_os_mutex_give(&scheduler->seats.lock);
 }
 
 bool mp_seats_mark_stuck(mp_worker *worker, bool *vacant) {
   mp_scheduler *scheduler = worker->scheduler;
   mp_seats *seats = &scheduler->seats;
   *vacant = false;
-  mp_os_mutex_take(&seats->lock);
+  mp_os_mutex_take(&scheduler->seats.lock);
   bool marked = worker != scheduler->owner && !worker->blocked &&
                 !mp_load_relaxed(&worker->stuck) &&
                 mp_load_relaxed(&seats->stuck) < scheduler->config.stuck_max;
@@ -344,18 +349,19 @@ bool mp_seats_mark_stuck(mp_worker *worker, bool *vacant) {
     mp_add_relaxed(&seats->stuck, 1);
     *vacant = pass_on_locked(scheduler);
   }
-  mp_os_mutex_give(&seats->lock);
+  mp_os_mutex_give(&scheduler->seats.lock);
   return marked;
 }
 
 void mp_seats_unmark_stuck(mp_worker *worker) {
-  mp_seats *seats = &worker->scheduler->seats;
-  mp_os_mutex_take(&seats->lock);
+  mp_scheduler *scheduler = worker->scheduler;
+  mp_seats *seats = &scheduler->seats;
+  mp_os_mutex_take(&scheduler->seats.lock);
   assert(mp_load_relaxed(&worker->stuck) && mp_load_relaxed(&seats->stuck) > 0);
   mp_store_relaxed(&worker->stuck, 0);
   mp_sub_relaxed(&seats->stuck, 1);
   if (!worker->blocked) mp_add_relaxed(&seats->running, 1);
-  mp_os_mutex_give(&seats->lock);
+  mp_os_mutex_give(&scheduler->seats.lock);
 }
 
 /* }====================================================== */
@@ -368,13 +374,14 @@ void mp_seats_unmark_stuck(mp_worker *worker) {
 
 /* Nobody has needed it for long: takes it off the spares. False: it has been let in meanwhile. */
 static bool retire(mp_worker *worker) {
-  mp_seats *seats = &worker->scheduler->seats;
-  mp_os_mutex_take(&seats->lock);
+  mp_scheduler *scheduler = worker->scheduler;
+  mp_seats *seats = &scheduler->seats;
+  mp_os_mutex_take(&scheduler->seats.lock);
   mp_worker **link = &seats->spares;
   while (*link != NULL && *link != worker) link = &(*link)->next_spare;
   bool found = *link == worker;
   if (found) *link = worker->next_spare;
-  mp_os_mutex_give(&seats->lock);
+  mp_os_mutex_give(&scheduler->seats.lock);
   return found;
 }
 
@@ -395,16 +402,16 @@ static bool await_seat(mp_worker *worker, void (*tidy)(mp_worker *worker)) {
 bool mp_seats_become_spare(mp_worker *worker, void (*tidy)(mp_worker *worker)) {
   mp_scheduler *scheduler = worker->scheduler;
   mp_seats *seats = &scheduler->seats;
-  mp_os_mutex_take(&seats->lock);
+  mp_os_mutex_take(&scheduler->seats.lock);
   bool surplus = mp_seats_surplus(scheduler) && !mp_load_relaxed(&scheduler->stop);
   if (surplus) {
     mp_sub_relaxed(&seats->running, 1);
-    deactivate_locked(worker);
+    deactivate_locked(scheduler, worker);
     mp_store_relaxed(&worker->seat_gate.word, MP_SEAT_NONE);
     worker->next_spare = seats->spares;
     seats->spares = worker;
   }
-  mp_os_mutex_give(&seats->lock);
+  mp_os_mutex_give(&scheduler->seats.lock);
   if (!surplus) return true;
   scheduler->config.idle(scheduler->config.ud);
   /* it may have been woken for work that somebody else must now do */

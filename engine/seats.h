@@ -24,7 +24,9 @@ void mp_seats_close(mp_scheduler *scheduler);
 
 /* Creates the owner's slot. Errors: NOMEM, SYSTEM. */
 MP_CHECKED mp_status mp_seats_add_owner(mp_scheduler *scheduler);
-/* Starts one thread more, with a seat of its own. Errors: NOMEM, NOTHREAD, SYSTEM, BUSY (no slot). */
+/*
+** Starts one thread more, with a seat of its own. Errors: NOMEM, NOTHREAD, SYSTEM, BUSY (no slot).
+*/
 MP_CHECKED mp_status mp_seats_add(mp_scheduler *scheduler);
 
 /* Lets all threads begin, and those to come. Before that the last one can be ended again. */
@@ -32,8 +34,9 @@ void mp_seats_open(mp_scheduler *scheduler);
 void mp_seats_dismiss_last(mp_scheduler *scheduler);
 
 /*
-** Bracket a wait of a worker, on its own thread. give: MP_OK if another runs in its place, or nobody
-** need to; else why no replacement could be had, and whether any thread runs is in *others_run.
+** Bracket a wait of a worker, on its own thread. give: MP_OK if another runs in its place, or
+** nobody need to; else why no replacement could be had, and whether any thread runs is in
+** *others_run.
 */
 MP_CHECKED mp_status mp_seats_give(mp_worker *worker, bool *others_run);
 void mp_seats_take_back(mp_worker *worker);
@@ -49,9 +52,9 @@ static inline bool mp_seats_surplus(const mp_scheduler *scheduler) {
 MP_CHECKED bool mp_seats_become_spare(mp_worker *worker, void (*tidy)(mp_worker *worker));
 
 /*
-** Gives the seat of a worker whose task does not return to another, unless it waits anyway: from any
-** thread, while that task is certain to be inside. True if it was not marked already; *vacant: a
-** thread must be started for the seat, by mp_seats_fill, under no lock.
+** Gives the seat of a worker whose task does not return to another, unless it waits anyway: from
+** any thread, while that task is certain to be inside. True if it was not marked already; *vacant:
+** a thread must be started for the seat, by mp_seats_fill, under no lock.
 */
 bool mp_seats_mark_stuck(mp_worker *worker, bool *vacant);
 /* MP_OK, or why no replacement could be had. */
@@ -61,8 +64,10 @@ void mp_seats_unmark_stuck(mp_worker *worker);
 
 /* Lets all spares go, for they are to end; scheduler->stop is set. */
 void mp_seats_dismiss_spares(mp_scheduler *scheduler);
-/* A thread is at its end, but for thread_gone; on that thread. Another may have the slot of one that
-   has retired. */
+/*
+** A thread is at its end, but for thread_gone; on that thread. Another may have the slot of one
+** that has retired.
+*/
 void mp_seats_end(mp_worker *worker, bool retired);
 /* Joins the threads that have ended and detaches the others; returns how many those are. Once. */
 unsigned mp_seats_join(mp_scheduler *scheduler);

@@ -6,8 +6,8 @@
 ** whose core somebody else needs, soon spins no longer than spin_ns. Now and then one, a probe,
 ** takes all the time, to notice when it would pay again; the more probes find nothing, the fewer.
 **
-** A budget belongs to one thread; that of the threads outside is shared, and they may overwrite each
-** other's lessons, which does no harm.
+** A budget belongs to one thread; that of the threads outside is shared, and they may overwrite
+** each other's lessons, which does no harm.
 */
 #ifndef MP_SPIN_H
 #define MP_SPIN_H

@@ -8,8 +8,8 @@
 #define TICK_MAX_NS ((uint64_t)50000000)
 
 /*
-** True: the worker has a frame, and cannot drop it between mp_pool_fence and unwatch. False: it runs
-** nothing that was asked to stop before, for whoever asks a running task finds its frame.
+** True: the worker has a frame, and cannot drop it between mp_pool_fence and unwatch. False: it
+** runs nothing that was asked to stop before, for whoever asks a running task finds its frame.
 */
 static bool watch_locked(mp_pool *pool, mp_worker *worker) MP_HOLDS(pool->running_lock) {
   (void)pool;
@@ -68,7 +68,9 @@ void mp_stop_close(mp_pool *pool) {
   if (pool->config.worker_interrupt != NULL) mp_os_interrupt_close(pool->config.interrupt_signal);
 }
 
-/* Workers that a look has marked stuck: one that finds no room here has its turn at the next look. */
+/*
+** Workers that a look has marked stuck: one that finds no room here has its turn at the next look.
+*/
 typedef struct stuck_list {
   struct {
     unsigned worker;
@@ -122,7 +124,9 @@ static uint64_t look_locked(mp_pool *pool, mp_worker *worker, uint64_t now, stuc
   return MP_FOREVER;
 }
 
-/* Looks at what all workers run; returns when to look again, MP_FOREVER: nothing is to be stopped. */
+/*
+** Looks at what all workers run; returns when to look again, MP_FOREVER: nothing is to be stopped.
+*/
 static uint64_t tick(mp_pool *pool) {
   uint64_t now = mp_os_now(), pause = MP_FOREVER;
   uint32_t slots = mp_load_acquire(&pool->scheduler.seats.slots);

@@ -2,13 +2,13 @@
 ** stop.h - getting a body to return whose task was asked to stop; frames, by which it is found.
 **
 ** The ladder: asked (the flag that mp_worker_cancelled reads) -> the host's interrupt, on the
-** worker's own thread, sent again until the body is out -> if the task is over and its body is still
-** in after stuck_grace_ns, its worker is marked stuck, and another takes its seat.
+** worker's own thread, sent again until the body is out -> if the task is over and its body is
+** still in after stuck_grace_ns, its worker is marked stuck, and another takes its seat.
 **
 ** Whoever asks climbs the first rungs at once; the timer thread does the rest. There is no list of
-** what is to be stopped: it is what workers have in `frame`, so to look costs a step per worker, and
-** only while something is being stopped. A piece has a frame as a task has, so the pieces of a task
-** are stopped with it, on whichever worker they run.
+** what is to be stopped: it is what workers have in `frame`, so to look costs a step per worker,
+** and only while something is being stopped. A piece has a frame as a task has, so the pieces of a
+** task are stopped with it, on whichever worker they run.
 **
 **   looker                          worker
 **   watched = 1     (seq)           frame = outer   (mp_pool_store_first)

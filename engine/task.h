@@ -15,8 +15,8 @@
 ** References: one for the engine from submit on, one per handle, one per message, timer and thread
 ** that works on it. The engine's reference belongs to the join counter until that reaches zero,
 ** then to the queue, then to the worker. If it is the only one, whoever holds it has the task to
-** itself (exclusive) and changes it without locked instructions: nobody else can find it, but through
-** the frame of the worker that runs it (stop.c).
+** itself (exclusive) and changes it without locked instructions: nobody else can find it, but
+** through the frame of the worker that runs it (stop.c).
 **
 ** A task is two cache lines. What most tasks do without stands behind it, in mp_extra, or in memory
 ** of its own.

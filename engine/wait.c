@@ -91,8 +91,9 @@ static void mark(mp_task *task) { mp_or_seq(&task->word, MP_FLAG_WAITED); }
 
 /*
 ** From here on every change that the wait is for is signalled to it: the marks tell whoever makes
-** one. Each is set by one atomic change of the word that the other side changes too, or is a counter
-** that it reads after its change; so it sees the mark, or the look that follows here sees the change.
+** one. Each is set by one atomic change of the word that the other side changes too, or is a
+** counter that it reads after its change; so it sees the mark, or the look that follows here sees
+** the change.
 */
 static void enlist(waiting *w) {
   const mp_wait_for *what = w->what;
@@ -318,7 +319,7 @@ static void give_seat(waiting *w) {
   if (entry != NULL) mp_scheduler_run(w->self, entry);
 }
 
-static mp_status sleep(waiting *w) {
+static mp_status sleep_once(waiting *w) {
   enlist(w);
   /* an owner that waits for all work to be done need not be woken for each new piece of it */
   bool idle = w->self != NULL && !w->gave && (w->seated || w->runs) && !w->what->everything;
@@ -344,7 +345,7 @@ static bool is_decided(const waiting *w, mp_status *status) {
   return true;
 }
 
-static mp_status wait(waiting *w) {
+static mp_status wait_through(waiting *w) {
   mp_status status = MP_OK;
   while (!is_decided(w, &status)) {
     status = MP_OK;
@@ -353,7 +354,7 @@ static mp_status wait(waiting *w) {
       give_seat(w);
       continue;
     }
-    status = sleep(w);
+    status = sleep_once(w);
   }
   delist(w);
   take_seat_back(w);
@@ -393,7 +394,7 @@ mp_status mp_wait_until(mp_pool *pool, const mp_wait_for *what, uint64_t deadlin
     }
     set_rule(&w);
     if (status == MP_OK) {
-      status = wait(&w);
+      status = wait_through(&w);
       if (w.self == NULL) mp_parker_close(&w.own);
     }
   }

@@ -12,8 +12,9 @@
 **
 ** Whatever runs there does so because the waiter needs it, so it cannot wait for what lies below it
 ** on the stack, unless everything waits in a circle, which is an error (MP_CYCLE). Only while stack
-** is left, and without a deadline, which it might overrun. When no replacement can be had and nobody
-** else runs, or when the pool's threads end, a worker runs whatever it finds: there is no better way.
+** is left, and without a deadline, which it might overrun. When no replacement can be had and
+** nobody else runs, or when the pool's threads end, a worker runs whatever it finds: there is no
+** better way.
 */
 #ifndef MP_WAIT_H
 #define MP_WAIT_H

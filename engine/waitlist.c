@@ -38,8 +38,9 @@ void mp_waitlist_leave(mp_waitlist *list, mp_waiter *waiter) {
 
 /*
 ** A token is posted under the lock, for the waiter may be gone behind it; the kernel is called
-** after it, with addresses only, so that whoever is woken does not run into the lock (mp_os_gate_wake_one
-** says what makes that sound). A waiter that has a token already was woken before.
+** after it, with addresses only, so that whoever is woken does not run into the lock
+** (mp_os_gate_wake_one says what makes that sound). A waiter that has a token already was woken
+** before.
 */
 static unsigned post_some(mp_waitlist *list, const void *key, mp_os_gate *woken[WAKE_AT_ONCE]) {
   unsigned n = 0;

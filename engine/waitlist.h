@@ -1,6 +1,6 @@
 /*
-** waitlist.h - the threads that wait for something other than work, and what each waits for, so that
-** a change wakes those whom it concerns and no others.
+** waitlist.h - the threads that wait for something other than work, and what each waits for, so
+** that a change wakes those whom it concerns and no others.
 **
 **     waiter                               whoever changes something
 **     join                                 make it true

@@ -12,8 +12,8 @@
 **   entry   what a queue holds: the head of a task, or of a piece
 **   piece   an entry that somebody on a worker's stack waits for: a forked job, a part of a loop, a
 **           node of a graph
-**   group   a number that the pieces of one piece of work have in common: of a task, or of what runs
-**           outside of any
+**   group   a number that the pieces of one piece of work have in common: of a task, or of what
+**           runs outside of any
 **   frame   what a worker is inside of: a task, or a piece, which runs for the task that forked it
 **   seat    the right to run entries; a pool has as many as workers
 */
@@ -108,7 +108,8 @@ struct mp_worker {
   /* seq_cst: somebody looks at what it runs and relies on it (stop.c) */
   _Atomic uint32_t watched;
   /*
-  ** release, acquire: a signal to it is on its way; read by the owner's only, which gets others' too
+  ** release, acquire: a signal to it is on its way; read by the owner's only, which gets others'
+  ** too
   */
   _Atomic uint32_t interrupted;
   /* guarded by the pool's running_lock: which of its tasks is being stopped, since when */

@@ -208,13 +208,13 @@ static void test_cgroup_path_too_long_falls_back_to_the_mount(void **state) {
 static void test_os_cores_and_memory_of_this_machine_are_within_its_groups(void **state) {
   uint64_t available, total, again_available, again_total;
   (void)state;
-  mp_os_memory(&available, &total);
+  mp_usable_memory(&available, &total);
   again_available = available, again_total = total;
   mp_cgroup_memory("", &again_available, &again_total);
   assert_true(again_total == total && again_available <= available);
 #if defined(MP_OS_LINUX)
   unsigned quota = mp_cgroup_cores("");
-  assert_true(quota == 0 || mp_os_cores() <= quota);
+  assert_true(quota == 0 || mp_usable_cores() <= quota);
 #endif
 }
 

@@ -356,7 +356,7 @@ static void test_os_stack_bounds_on_a_stack_of_the_hosts_is_unknown(void **state
 static void test_os_cores_is_at_least_one(void **state) {
   (void)state;
   assert_in_range(mp_os_cores(), 1, MP_WORKERS_MAX);
-  assert_int_equal(mp_cores(), mp_os_cores());
+  assert_in_range(mp_cores(), 1, mp_os_cores());
 }
 
 static void test_os_memory_available_is_not_more_than_total(void **state) {

@@ -1,4 +1,5 @@
 /* On which CPU a worker goes on. */
+#include "cgroup.h"
 #include "place.h"
 #include "unit.h"
 
@@ -6,7 +7,7 @@ static void test_place_settle_worker_leaves_its_wakers_cpu_after_a_long_job(void
   static mp_scheduler scheduler; /* of which only this is looked at */
   static mp_worker worker = {.scheduler = &scheduler};
   (void)state;
-  if (mp_os_cores() < 2 || mp_os_cpu() < 0) skip();
+  if (mp_usable_cores() < 2 || mp_os_cpu() < 0) skip();
   scheduler.config.cores = 2;
   mp_store_relaxed(&scheduler.seats.running, 1);
   for (int i = 0; i < 100; i++) {

@@ -1,4 +1,7 @@
-/* How long a thread spins: what it learns from spins that find something, and from those that do not. */
+/*
+** How long a thread spins: what it learns from spins that find something, and from those that do
+** not.
+*/
 #include "spin.h"
 #include "unit.h"
 
