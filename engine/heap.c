@@ -28,7 +28,6 @@ static bool leads(const mp_heap_node *node) { return (node->order & LEADS) != 0;
 
 /* What the list of a head's children, without the follower, hangs on. */
 static mp_heap_node **children_of(mp_heap_node *head) {
-  assert(head->child == NULL || leads(head) == is_follower(head->child));
   return leads(head) ? &head->child->next : &head->child;
 }
 
@@ -185,6 +184,7 @@ static mp_heap_node *first_root(const mp_heap *heap) {
 static mp_heap_node *detach_follower(mp_heap_node *head) {
   if (!leads(head)) return NULL;
   mp_heap_node *heir = head->child;
+  assert(is_follower(heir) && heir->prev == head);
   head->child = heir->next;
   head->order &= ~LEADS;
   heir->next = heir->prev = NULL;
