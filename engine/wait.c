@@ -198,6 +198,8 @@ static mp_entry *find_entry(waiting *w) {
   return entry;
 }
 
+static bool has_stack(const waiting *w) { return mp_worker_stack_left(w->self) >= STACK_RESERVE; }
+
 static void take_seat_back(waiting *w) {
   if (!w->gave) return;
   mp_seats_take_back(w->self);
@@ -207,7 +209,7 @@ static void take_seat_back(waiting *w) {
 
 static bool run_something(waiting *w) {
   if (!w->runs || (w->gave && !is_closing_time(w))) return false;
-  if (mp_worker_stack_left(w->self) < STACK_RESERVE) return false;
+  if (!has_stack(w)) return false;
   take_seat_back(w);
   if (run_awaited(w)) return true;
   mp_entry *entry = find_entry(w);
@@ -304,18 +306,16 @@ static mp_status sleep_unseated(waiting *w) {
 
 /*
 ** There is other work: the seat goes to somebody who may do it. Where nobody can be had for it, and
-** nobody else runs, this worker does it, whatever it is.
+** nobody else runs, this worker does it, whatever it is, if it has the time and the stack.
 */
 static void give_seat(waiting *w) {
   bool others_run;
-  if (mp_seats_give(w->self, &others_run) == MP_OK || others_run) {
-    w->seated = false;
-    w->gave = true;
-    return;
-  }
-  mp_seats_take_back(w->self);
-  mp_entry *entry =
-      w->runs && mp_worker_stack_left(w->self) >= STACK_RESERVE ? mp_pick(w->self) : NULL;
+  mp_status status = mp_seats_give(w->self, &others_run);
+  w->gave = true;
+  w->seated = false;
+  if (status == MP_OK || others_run || w->deadline != MP_FOREVER || !has_stack(w)) return;
+  take_seat_back(w);
+  mp_entry *entry = mp_pick(w->self);
   if (entry != NULL) mp_scheduler_run(w->self, entry);
 }
 
