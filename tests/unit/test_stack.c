@@ -535,7 +535,9 @@ static void test_graph_a_cancelled_task_begins_no_further_node(void **state) {
   world_close(&w);
 }
 
-/* A piece of one task beside another task that is over its deadline: only the other is interrupted. */
+/*
+** A piece of one task beside another task that is over its deadline: only the other is interrupted.
+*/
 typedef struct two_tasks {
   mp_pool *pool;
   tally late_begun, late_ends, begun;
