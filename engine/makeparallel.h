@@ -40,9 +40,11 @@
 
 #ifdef __cplusplus
 extern "C" {
-typedef uint32_t mp_atomic_u32; /* same layout; only the engine touches it */
+typedef uint32_t mp_atomic_u32; /* same layout; only the engine touches them */
+typedef uintptr_t mp_atomic_uptr;
 #else
 typedef _Atomic uint32_t mp_atomic_u32;
+typedef _Atomic uintptr_t mp_atomic_uptr;
 #endif
 
 /*
@@ -627,7 +629,8 @@ typedef struct mp_job mp_job;
 struct mp_job {
   mp_entry entry;
   void (*body)(mp_worker *worker, mp_job *job);
-  uintptr_t group;
+  const void *forker;
+  mp_atomic_uptr runner;
   mp_atomic_u32 done;
 };
 
@@ -639,8 +642,9 @@ struct mp_job {
 MP_API void mp_fork(mp_worker *worker, mp_job *job, void (*body)(mp_worker *worker, mp_job *job));
 /*
 ** Returns when the job has run. Join in reverse order of forking, inside the body that forked.
-** Until then the worker runs pieces of the same task, and nothing else; if there are none it waits
-** as mp_wait does.
+** Until then the worker runs what this body has forked, or what the job has, and nothing else; if
+** there is nothing of that it waits as mp_wait does. So what one body forks must not wait for what
+** that body does after a join.
 */
 MP_API void mp_join(mp_worker *worker, mp_job *job);
 

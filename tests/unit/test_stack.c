@@ -284,6 +284,7 @@ static void test_wait_owner_inside_a_task_runs_nothing_that_may_wait_for_it(void
 /* Two pools of one worker each: P's task waits for Q's, which waits for another of P's. */
 typedef struct across {
   mp_pool *p, *q;
+  _Atomic int depth;
 } across;
 
 static mp_status wait_in_p(mp_worker *worker, void *arg) {
@@ -306,13 +307,132 @@ static mp_status wait_in_q(mp_worker *worker, void *arg) {
 
 static void test_wait_for_another_pools_task_gives_the_seat_away(void **state) {
   world p, q;
-  across a = {open_pool(&p, 1, 0), open_pool(&q, 1, 0)};
+  across a = {open_pool(&p, 1, 0), open_pool(&q, 1, 0), 0};
   (void)state;
   for (int i = 0; i < 50; i++)
     assert_ends_and_release(submit(p.pool, wait_in_q, &a, 0), MP_STATE_DONE, MP_OK);
   world_drain(&q);
   world_close(&p);
   world_close(&q);
+}
+
+/* One thread owns two pools: P's task, Q's on top of it, P's again, which sleeps. */
+static mp_status descend(mp_worker *worker, void *arg) {
+  across *a = arg;
+  mp_pool *here = mp_worker_pool(worker);
+  if (mp_add_relaxed(&a->depth, 1) == 2) return mp_worker_sleep(worker, MILLISECOND);
+  mp_task *task = submit(here == a->p ? a->q : a->p, descend, a, 0);
+  mp_status status = mp_wait(task, MP_FOREVER);
+  mp_task_release(task);
+  return status;
+}
+
+static void test_wait_owner_of_two_pools_goes_from_one_to_the_other_and_back(void **state) {
+  world p, q;
+  blockade busy[2];
+  (void)state;
+  across a = {open_pool(&p, 1, 1), open_pool(&q, 1, 1), 0};
+  blockade_raise(&busy[0], &p, 1); /* the owner runs the rest */
+  blockade_raise(&busy[1], &q, 1);
+  assert_ends_and_release(submit(p.pool, descend, &a, 0), MP_STATE_DONE, MP_OK);
+  for (int i = 0; i < 2; i++) blockade_lift(&busy[i]);
+  world_close(&p);
+  world_close(&q);
+}
+
+/*
+** A, P's only worker's task, owns Q and waits there for T, which waits for P's task B. And T2,
+** queued in Q, waits for A: it must not run on top of it.
+*/
+typedef struct owned_pool {
+  world *q;
+  mp_pool *p;
+  mp_task *a, *b;
+  tally t_runs;
+} owned_pool;
+
+static mp_status run_t(mp_worker *worker, void *arg) {
+  owned_pool *o = arg;
+  (void)worker;
+  tally_add(&o->t_runs);
+  a_moment();
+  return mp_wait(o->b, MP_FOREVER);
+}
+
+static mp_status own_a_pool(mp_worker *worker, void *arg) {
+  owned_pool *o = arg;
+  mp_pool *q = open_pool(o->q, 1, 1);
+  o->b = submit(mp_worker_pool(worker), run_nothing, NULL, 0);
+  mp_task *t = submit(q, run_t, o, 0);
+  tally_await(&o->t_runs, 1);
+  mp_task *t2 = submit(q, run_y, mp_worker_task(worker), 0);
+  mp_status status = mp_wait(t, MP_FOREVER);
+  mp_task_release(t);
+  mp_task_release(t2);
+  mp_task_release(o->b);
+  return status;
+}
+
+static void test_wait_owner_inside_another_pools_task_keeps_to_the_rules_of_both(void **state) {
+  world p, q;
+  owned_pool o = {.q = &q, .p = open_pool(&p, 1, 0), .t_runs = TALLY_INIT};
+  (void)state;
+  o.a = submit(p.pool, own_a_pool, &o, 0);
+  assert_ends(o.a, MP_STATE_DONE, MP_OK);
+  world_drain(&q);
+  mp_task_release(o.a);
+  world_close(&q);
+  world_close(&p);
+}
+
+/* Two nodes of a graph: one loops, the other waits for a message that it sends afterwards. */
+typedef struct siblings {
+  mp_mailbox *box;
+  mp_graph *graph;
+  _Atomic int pieces;
+  tally begun;
+} siblings;
+
+static void on_letter(void *ud, const void *data, size_t size) { (void)ud, (void)data, (void)size; }
+
+static void piece_of_sender(mp_worker *worker, size_t begin, size_t end, void *arg) {
+  siblings *s = arg;
+  (void)worker, (void)begin, (void)end;
+  bool first = mp_add_relaxed(&s->pieces, 1) % 2 == 0;
+  if (!first) a_moment();
+  tally_add(&s->begun);
+  if (first) tally_await(&s->begun, 2);
+}
+
+static void send_after_a_loop(mp_worker *worker, void *arg) {
+  siblings *s = arg;
+  (void)!mp_for(mp_worker_pool(worker), 0, 2, 1, piece_of_sender, s);
+  (void)!mp_mailbox_send(s->box, on_letter, NULL, "x", 1);
+}
+
+static void wait_for_letter(mp_worker *worker, void *arg) {
+  size_t index;
+  siblings *s = arg;
+  (void)!mp_worker_wait_any(worker, NULL, 0, s->box, MP_FOREVER, &index);
+  (void)mp_mailbox_poll(s->box, MP_FOREVER, 0, NULL);
+}
+
+static void test_join_in_one_node_takes_no_other_node_that_may_wait_for_it(void **state) {
+  (void)state;
+  for (int round = 0; round < 10; round++) {
+    world w;
+    siblings s = {.pieces = 0, .begun = TALLY_INIT};
+    uint32_t node;
+    open_pool(&w, 2, 0);
+    assert_ok(mp_mailbox_create(w.pool, &s.box));
+    assert_ok(mp_graph_create(w.pool, &s.graph));
+    assert_ok(mp_graph_add(s.graph, NULL, wait_for_letter, &s, &node));
+    assert_ok(mp_graph_add(s.graph, NULL, send_after_a_loop, &s, &node));
+    assert_ok(mp_graph_run(s.graph));
+    mp_graph_destroy(s.graph);
+    mp_mailbox_close(s.box);
+    world_close(&w);
+  }
 }
 
 static mp_status wait_for_itself(mp_worker *worker, void *arg) {
@@ -615,6 +735,9 @@ int main(void) {
       cmocka_unit_test(test_wait_a_child_that_waits_for_its_parent_runs_elsewhere),
       cmocka_unit_test(test_wait_owner_inside_a_task_runs_nothing_that_may_wait_for_it),
       cmocka_unit_test(test_wait_for_another_pools_task_gives_the_seat_away),
+      cmocka_unit_test(test_wait_owner_of_two_pools_goes_from_one_to_the_other_and_back),
+      cmocka_unit_test(test_wait_owner_inside_another_pools_task_keeps_to_the_rules_of_both),
+      cmocka_unit_test(test_join_in_one_node_takes_no_other_node_that_may_wait_for_it),
       cmocka_unit_test(test_wait_for_what_lies_below_is_a_cycle_not_a_hang),
       cmocka_unit_test(test_wait_any_for_another_pools_task_or_mailbox_is_foreign),
       cmocka_unit_test(test_owner_waits_runs_nothing_of_lower_priority),

@@ -73,7 +73,7 @@ static void test_waitlist_waiters_come_and_go_beside_signals(void **state) {
   for (int i = 0; i < 5000; i++) {
     guest g;
     join(&b.list, &g, &b.key);
-    assert_ok(mp_park_sleep_unless(NULL, &g.parker, MP_FOREVER, never, NULL));
+    assert_ok(mp_park_sleep_unless(NULL, false, &g.parker, MP_FOREVER, never, NULL));
     leave(&b.list, &g);
   }
   mp_store_relaxed(&b.over, true);
