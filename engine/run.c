@@ -47,7 +47,7 @@ static void end_body(mp_pool *pool, mp_worker *worker, mp_task *task, bool tail,
 /* Makes the task running, and publishes its frame; false: it was ended, or runs elsewhere. */
 static bool start(mp_pool *pool, mp_worker *worker, mp_task *task, mp_frame *frame,
                   bool exclusive) {
-  bool asked, started;
+  bool asked = false, started;
   if (exclusive) {
     /*
     ** found through nothing but the frame: running before that is there, for whoever finds it may
