@@ -6,7 +6,7 @@
 #include "bug.h"
 #include "os.h"
 
-#define MEMORY_EVERY_NS ((uint64_t)10000000) /* between two looks: one costs some 50 us */
+#define MEMORY_EVERY_NS ((uint64_t)10000000) /* between two looks, which read files */
 
 mp_status mp_admission_set(mp_admission *a, const mp_limits *limits) {
   if (limits->memory_percent > 100) return MP_INVALID;

@@ -52,8 +52,8 @@
 #define mp_store_seq(p, v) MP_RELEASE(p, atomic_store_explicit((p), (v), memory_order_seq_cst))
 
 /*
-** Before whatever follows only for a thread that has all others fence (mp_os_fence_all); says no
-** more to the processor than release.
+** A store that a later load of this thread may overtake, but not in the eyes of a thread that has
+** all threads fence (mp_os_fence_all): the compiler keeps the two in order, the processor need not.
 */
 #define mp_store_unfenced(p, v) \
   (mp_store_release((p), (v)), atomic_signal_fence(memory_order_seq_cst))

@@ -32,7 +32,10 @@ static inline uint32_t mp_event_seen(mp_event *event) { return mp_load_seq(&even
 /* MP_OK (look again), MP_TIMEOUT or MP_INTERRUPTED. */
 MP_CHECKED static inline mp_status mp_event_wait(mp_event *event, uint32_t seen,
                                                  uint64_t deadline) {
-  /* before the kernel compares the word; pairs with the load in signal */
+  /*
+  ** before the kernel compares the word; pairs with the load in signal. That the kernel compares it
+  ** after this relies on futex(2) being a full barrier.
+  */
   mp_add_seq(&event->sleepers, 1);
   mp_status status = mp_os_gate_wait(&event->gate, seen, deadline);
   mp_sub_seq(&event->sleepers, 1);

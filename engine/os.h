@@ -147,8 +147,8 @@ void mp_os_mutex_give(mp_os_mutex *lock) MP_GIVES(lock);
 
 /*
 ** A fence that one thread makes for all threads of the process: what another has stored before is
-** visible afterwards, and what it loads afterwards sees what the caller has stored before. Takes
-** some 10 us while another thread runs, less than 1 us if none does. open: can the system do that?
+** visible afterwards, and what it loads afterwards sees what the caller has stored before. It
+** takes much longer than a fence of one's own. open: can the system do that?
 ** To be asked first, once at least; takes milliseconds if the process has threads already.
 */
 bool mp_os_fence_all_open(void);

@@ -148,7 +148,7 @@ static inline void mp_pool_fence(const mp_pool *pool) {
 
 /*
 ** Counters of the calling thread: a worker's own, or the shared ones. release: what a task
-** submitted was counted before it settles (mp_pool_quiet).
+** submitted was counted before it settles (is_quiet in pool.c).
 **
 **   submitted == settled + queued, waiting and running ones + those that are being settled
 **   started   == returned + those inside their bodies

@@ -86,7 +86,7 @@ static bool needs_extra(const mp_task_desc *desc, size_t bytes) {
 }
 
 static mp_task *init_bare(mp_pool *pool, mp_task *task, const mp_task_desc *desc, uint32_t word) {
-  /* field by field: a memset of the whole costs a fifth of an empty task */
+  /* field by field: a memset of the whole would be a good part of what an empty task costs */
   task->as.entry.run = pool->run_task;
   mp_store_relaxed(&task->as.never.cause, NULL);
   mp_store_relaxed(&task->word, word);

@@ -9,14 +9,14 @@
 **      |          |                              ^
 **      +----------+------ cancel, deadline, failed dependency, shutdown
 **
-** Whoever moves it to a terminal state finishes the task (mp_pool_finish); everybody else drops
+** Whoever moves it to a terminal state finishes the task (mp_finish); everybody else drops
 ** what they hold.
 **
 ** References: one for the engine from submit on, one per handle, one per message, timer and thread
 ** that works on it. The engine's reference belongs to the join counter until that reaches zero,
 ** then to the queue, then to the worker. If it is the only one, whoever holds it has the task to
 ** itself (exclusive) and changes it without locked instructions: nobody else can find it, but
-** through the frame of the worker that runs it (stop.c).
+** through the frame of the worker that runs it (stop.h).
 **
 ** A task is two cache lines. What most tasks do without stands behind it, in mp_extra, or in memory
 ** of its own.
@@ -72,16 +72,18 @@ typedef struct mp_progress_state {
   mp_progress_target *_Atomic targets;
 } mp_progress_state;
 
-enum {                   /* mp_task.own */
-       MP_OWN_ARG = 1,   /* drop(arg) is still due */
-       MP_OWN_DONE = 2,  /* `done` wants arg: drop only with the task */
-       MP_OWN_POOL = 4,  /* holds a reference to the pool */
-       MP_OWN_RESULT = 8 /* by.result is set */
+/* mp_task.own */
+enum {
+  MP_OWN_ARG = 1,   /* drop(arg) is still due */
+  MP_OWN_DONE = 2,  /* `done` wants arg: drop only with the task */
+  MP_OWN_POOL = 4,  /* holds a reference to the pool */
+  MP_OWN_RESULT = 8 /* by.result is set */
 };
 
-enum {                      /* mp_extra.counted */
-       MP_COUNTED_TASK = 1, /* it has not ended */
-       MP_COUNTED_NEWS = 2  /* its `done` has not been called */
+/* mp_extra.counted */
+enum {
+  MP_COUNTED_TASK = 1, /* it has not ended */
+  MP_COUNTED_NEWS = 2  /* its `done` has not been called */
 };
 
 /*

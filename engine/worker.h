@@ -143,7 +143,8 @@ typedef struct mp_seats {
   mp_worker *_Atomic *slot;
   /*
   ** atomic, written under lock: all but spares, in no order. Thieves go through it, and whoever
-  ** looks for work before it sleeps: seq_cst for the latter, see mp_seats_version.
+  ** looks for work before it sleeps: seq_cst for the latter, which looks again when `version` has
+  ** changed.
   */
   _Atomic uint32_t active_count;
   _Atomic uint32_t version;
