@@ -779,16 +779,19 @@ static void live(life *l, uint64_t *random) {
 static void clear_board(life *l) {
   for (unsigned i = 0; i < RANKS * PLACES; i++) {
     place *p = &l->board[i / PLACES][i % PLACES];
-    mp_task_release(p->task);
-    pthread_mutex_destroy(&p->lock);
+    pthread_mutex_lock(&p->lock);
+    mp_task *task = p->task;
+    p->task = NULL;
+    pthread_mutex_unlock(&p->lock);
+    mp_task_release(task);
   }
 }
 
 /* Destroys the pools, perhaps while bodies are still inside, and checks what is left: nothing. */
 static void end(life *l, uint64_t *random) {
-  bool early = random_below(random, 2) == 0, board_first = random_below(random, 2) == 0;
+  bool early = random_below(random, 2) == 0;
   watchdog_enter("end", early, mp_load_relaxed(&l->acting));
-  if (board_first) clear_board(l);
+  if (random_below(random, 2) == 0) clear_board(l);
   for (unsigned i = 0; i < l->pools; i++) mp_store_seq(&l->closing[i], true);
   while (!early && mp_load_seq(&l->acting) != 0) usleep(50);
   for (unsigned i = 0; i < l->pools; i++) mp_pool_destroy(l->pool[i]);
@@ -797,7 +800,7 @@ static void end(life *l, uint64_t *random) {
     while (mp_mailbox_poll(l->mail[i], MP_FOREVER, 0, NULL) > 0) continue;
     mp_mailbox_close(l->mail[i]);
   }
-  if (!board_first) clear_board(l);
+  clear_board(l);
   /* a thread that was asked too late is on its way out */
   while (!fault_is_clean(&l->st->memory)) usleep(100);
   watchdog_leave();
@@ -837,6 +840,8 @@ static size_t live_once(stress *st, size_t number, uint64_t *random) {
   live(l, random);
   end(l, random);
   size_t accepted = check_units(l);
+  for (unsigned i = 0; i < RANKS * PLACES; i++)
+    pthread_mutex_destroy(&l->board[i / PLACES][i % PLACES].lock);
   free(l);
   return accepted;
 }
