@@ -273,7 +273,7 @@ static mp_node *run_one(mp_worker *worker, mp_graph *graph, mp_node *node) {
   mp_node *next = NULL;
   /* for the next run; nobody counts this one down any more */
   mp_store_relaxed(&node->pending, node->before_count);
-  if (mp_is_asked(graph->pool, mp_group_task(graph->group)))
+  if (mp_is_asked(graph->pool, graph->forker->task))
     mp_store_relaxed(&graph->skipped, true);
   else
     node->run(worker, node->arg);
@@ -285,7 +285,7 @@ static mp_node *run_one(mp_worker *worker, mp_graph *graph, mp_node *node) {
       continue;
     }
     mp_add_relaxed(&graph->active, 1);
-    mp_pick_push(worker->scheduler, worker, &successor->entry, graph->group);
+    mp_pick_push(worker->scheduler, worker, &successor->entry, mp_group_of(graph->forker));
   }
   return next;
 }
@@ -295,8 +295,8 @@ static void run_node(mp_worker *worker, mp_entry *entry) {
   mp_node *node = (mp_node *)entry;
   mp_graph *graph = node->graph;
   mp_pool *pool = graph->pool;
-  const uintptr_t group = graph->group;
-  mp_frame frame = mp_frame_of_group(worker, group);
+  const uintptr_t group = mp_group_of(graph->forker);
+  mp_frame frame = mp_frame_for(worker, graph->forker->task);
   mp_frame_push(pool, worker, &frame);
   for (uint32_t steps = 1; node != NULL; steps++) {
     node = run_one(worker, graph, node);
@@ -314,12 +314,13 @@ static void run_node(mp_worker *worker, mp_entry *entry) {
 static void run_graph(mp_worker *worker, void *arg) {
   mp_graph *graph = arg;
   if (graph->node_count == 0) return;
-  graph->group = mp_worker_frame(worker)->group;
+  graph->forker = mp_worker_frame(worker);
+  const uintptr_t group = mp_group_of(graph->forker);
   mp_store_relaxed(&graph->active, graph->root_count);
   mp_store_relaxed(&graph->done, MP_JOB_PENDING);
   for (uint32_t i = 0; i < graph->root_count; i++)
-    mp_pick_push(worker->scheduler, worker, &graph->nodes[graph->order[i]].entry, graph->group);
-  const mp_wait_for what = {.word = &graph->done, .group = graph->group, .through_signals = true};
+    mp_pick_push(worker->scheduler, worker, &graph->nodes[graph->order[i]].entry, group);
+  const mp_wait_for what = {.word = &graph->done, .group = group, .through_signals = true};
   size_t index;
   (void)!mp_wait_until(graph->pool, &what, MP_FOREVER, &index);
 }

@@ -42,8 +42,8 @@ struct mp_graph {
   /* nodes queued or running, the continuation of one not counted anew */
   _Alignas(MP_CACHE_LINE) _Atomic uint32_t active;
   mp_atomic_u32 done;
-  uintptr_t group;      /* of this run's pieces; constant while it runs */
-  _Atomic bool skipped; /* a node was left out: what runs the graph was asked to stop */
+  const mp_frame *forker; /* where it runs: its task, its group; constant while it runs */
+  _Atomic bool skipped;   /* a node was left out: what runs the graph was asked to stop */
 };
 
 #endif

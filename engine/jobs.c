@@ -15,18 +15,14 @@
 ** =======================================================
 */
 
-/* Of what is forked here. In a hook there is no frame: then the worker stands for it. */
-static uintptr_t current_group(const mp_worker *worker) {
-  const mp_frame *frame = mp_worker_frame(worker);
-  return frame != NULL ? frame->group : (uintptr_t)worker | 1;
-}
-
-/* A job that another worker took, or that waited in the inbox. */
+/* A job that another worker took, or that waited in the inbox: it runs for whoever forked it. */
 static void run_forked(mp_worker *worker, mp_entry *entry) {
   mp_job *job = (mp_job *)entry;
   mp_pool *pool = mp_pool_of(worker);
-  mp_frame frame = mp_frame_of_group(worker, job->group);
+  const mp_frame *forker = job->forker; /* it is there until the job is joined */
+  mp_frame frame = mp_frame_for(worker, forker != NULL ? forker->task : NULL);
   mp_frame_push(pool, worker, &frame);
+  mp_store_relaxed(&job->runner, mp_group_of(&frame));
   job->body(worker, job);
   if (worker->orphan) return;
   mp_frame_pop(pool, worker, &frame);
@@ -34,24 +30,29 @@ static void run_forked(mp_worker *worker, mp_entry *entry) {
 }
 
 void mp_fork(mp_worker *worker, mp_job *job, void (*body)(mp_worker *worker, mp_job *job)) {
+  mp_scheduler *scheduler = worker->scheduler;
+  const mp_frame *frame = mp_worker_frame(worker);
   assert(mp_worker_self() == worker);
   job->entry.run = run_forked;
   job->body = body;
-  job->group = current_group(worker);
+  job->forker = frame;
+  mp_store_relaxed(&job->runner, 0);
   mp_store_relaxed(&job->done, MP_JOB_PENDING);
-  mp_scheduler *scheduler = worker->scheduler;
-  if (!mp_deque_push_owner(&worker->deque, &job->entry, job->group))
+  if (!mp_deque_push_owner(&worker->deque, &job->entry, mp_group_of(frame)))
     mp_inbox_push(&scheduler->inbox, &job->entry, &job->entry, 1);
   mp_park_notify(&scheduler->park);
 }
 
 void mp_join(mp_worker *worker, mp_job *job) {
-  assert(mp_worker_self() == worker && job->group == current_group(worker));
+  assert(mp_worker_self() == worker && job->forker == mp_worker_frame(worker));
   if (mp_deque_pop_this_owner(&worker->deque, &job->entry)) {
     job->body(worker, job); /* nobody stole it: a plain call */
     return;
   }
-  const mp_wait_for what = {.word = &job->done, .group = job->group, .through_signals = true};
+  const mp_wait_for what = {.word = &job->done,
+                            .group = mp_group_of(job->forker),
+                            .runner = &job->runner,
+                            .through_signals = true};
   size_t index;
   (void)!mp_wait_until(mp_pool_of(worker), &what, MP_FOREVER, &index);
 }
@@ -75,8 +76,7 @@ typedef struct visit {
 static void call_in_frame(mp_worker *worker, void (*body)(mp_worker *worker, void *arg),
                           void *arg) {
   mp_pool *pool = mp_pool_of(worker);
-  mp_frame frame;
-  frame = mp_frame_of_group(worker, mp_group_of_frame(&frame));
+  mp_frame frame = mp_frame_for(worker, NULL);
   mp_frame_push(pool, worker, &frame);
   body(worker, arg);
   if (!worker->orphan) mp_frame_pop(pool, worker, &frame);
@@ -137,9 +137,10 @@ mp_status mp_visit(mp_pool *pool, void (*body)(mp_worker *worker, void *arg), vo
   } else if (self != NULL) {
     call_in_frame(self, body, arg);
   } else if (mp_pool_owner_works(pool)) {
-    mp_worker *before = mp_owner_enter(&pool->scheduler);
+    mp_stay stay;
+    mp_owner_enter(&pool->scheduler, &stay);
     call_in_frame(pool->scheduler.owner, body, arg);
-    mp_owner_leave(&pool->scheduler, before);
+    mp_owner_leave(&stay);
   } else {
     status = visit_worker(pool, body, arg);
   }

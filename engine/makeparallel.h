@@ -18,6 +18,17 @@
 **   - Nothing here prints, aborts, exits, raises a signal or longjmps. After fork(2) the child sees
 **     MP_FORKED.
 **   - A struct that may grow carries its size first: set it with the MP_..._INIT macro.
+**   - What the host gives us to call returns: no exception leaves it, no longjmp, no pthread_exit.
+**     In C++ write it so that it could be noexcept.
+**
+** What runs where
+**   - On a worker: bodies, pieces, worker_start, worker_stop, worker_idle, worker_interrupt. Its
+**     signals that tell of a fault (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT) and
+**     SIGPROF are open, so the host's crash handler and profiler see it; all others are blocked,
+**     but for interrupt_signal.
+**   - On the owner's thread, in its slot (owner_works, caller_runs): the same.
+**   - While a thread waits, on its stack: see mp_wait.
+**   - In mp_poll, mp_mailbox_poll: done, notify, progress, deliver.
 */
 #ifndef MAKEPARALLEL_H
 #define MAKEPARALLEL_H
@@ -40,9 +51,11 @@
 
 #ifdef __cplusplus
 extern "C" {
-typedef uint32_t mp_atomic_u32; /* same layout; only the engine touches it */
+typedef uint32_t mp_atomic_u32; /* same layout; only the engine touches them */
+typedef uintptr_t mp_atomic_uptr;
 #else
 typedef _Atomic uint32_t mp_atomic_u32;
+typedef _Atomic uintptr_t mp_atomic_uptr;
 #endif
 
 /*
@@ -128,8 +141,12 @@ typedef void mp_log_sink(void *ud, mp_log_level level, const char *area, const c
 
 /* How much a pool takes at a time; 0: no limit. Past one, mp_submit says FULL or MEMORY. */
 typedef struct mp_limits {
-  size_t tasks; /* tasks that have not ended */
-  /* tasks that have not started; a cancelled one counts until its memory goes */
+  /*
+  ** tasks that have not ended; one with `done` until that has been called: so whoever polls must
+  ** not wait for room without its mailbox
+  */
+  size_t tasks;
+  /* tasks that have not started, nor been cancelled */
   size_t queue;
   /* the same in bytes: the task itself, the copy of its argument and desc.held_bytes */
   size_t queue_bytes;
@@ -154,8 +171,8 @@ typedef struct mp_pool_config {
   */
   uint64_t spin_free_ns;
   /*
-  ** nonzero: the owner runs tasks while it waits (a game's main thread), any that it finds. Default
-  ** 0
+  ** nonzero: the owner runs tasks while it waits (a game's main thread): see mp_wait. Default 0. On
+  ** a stack that is not its thread's, a fiber's, it only waits
   */
   int owner_works;
   /* nonzero: MP_TASK_CALLER_RUNS works on the owner too, not on workers only. Default 0 */
@@ -172,7 +189,9 @@ typedef struct mp_pool_config {
   void *wake_ud;
   /*
   ** On the worker's thread, before its first and after its last task. What start returns is
-  ** mp_worker_local. May be NULL
+  ** mp_worker_local. May be NULL. Of the owner's slot: start inside mp_pool_create; stop on the
+  ** owner inside mp_pool_shutdown or mp_pool_destroy, or, if it calls neither, on whichever thread
+  ** lets go of the pool last
   */
   void *(*worker_start)(mp_worker *worker, void *ud);
   void (*worker_stop)(mp_worker *worker, void *local, void *ud);
@@ -192,7 +211,10 @@ typedef struct mp_pool_config {
   ** ms
   */
   uint64_t stuck_grace_ns;
-  /* workers so replaced at one time before submissions are refused (MP_STUCK); default 64 */
+  /*
+  ** workers so replaced at one time before submissions are refused (MP_STUCK); default 64. 0: none
+  ** is replaced, and nothing is refused for it
+  */
   unsigned stuck_max;
   /*
   ** On a worker's thread that has been idle for idle_after_ns (default 300 ms): a moment's tidying
@@ -263,7 +285,7 @@ MP_API MP_CHECKED mp_status mp_pool_set_limits(mp_pool *pool, const mp_limits *l
 ** held_bytes), or mailbox (may be NULL) has messages; OK also when it shuts down: submit again and
 ** see. On a worker it lets others work meanwhile.
 ** Errors: FULL (so large a task never fits), TIMEOUT, INTERRUPTED, CANCELLED (the task that waits
-** was asked to stop), FORKED.
+** was asked to stop), FOREIGN (the mailbox), FORKED.
 */
 MP_API MP_CHECKED mp_status mp_wait_room(mp_pool *pool, size_t bytes, mp_mailbox *mailbox,
                                          uint64_t timeout_ns);
@@ -272,8 +294,9 @@ MP_API MP_CHECKED mp_status mp_wait_room(mp_pool *pool, size_t bytes, mp_mailbox
 MP_API void mp_pool_get_info(mp_pool *pool, mp_pool_info *info);
 
 /*
-** Waits until nothing submitted is unfinished. Any thread but a worker. Blocks up to timeout_ns; an
-** owner that works (owner_works) runs tasks meanwhile if that is MP_FOREVER.
+** Waits until nothing submitted is unfinished, and no loop or graph runs. Any thread but a worker,
+** any number of them. Blocks up to timeout_ns; an owner that works (owner_works) runs tasks of any
+** priority meanwhile if that is MP_FOREVER.
 ** Errors: TIMEOUT, INTERRUPTED (a signal handler ran; call again), INVALID (on a worker), FORKED.
 */
 MP_API MP_CHECKED mp_status mp_pool_drain(mp_pool *pool, uint64_t timeout_ns);
@@ -294,9 +317,12 @@ typedef enum mp_shutdown_mode {
 ** Stops accepting tasks and deals with the accepted ones as `mode` says; waits up to timeout_ns,
 ** then cancels what has not started, asks running tasks to stop and leaves those that do not.
 ** Afterwards every task is terminal and no thread is left but the stuck ones, which go when their
-** task returns. The pool stays valid (handles can be read) until mp_pool_destroy. Calling it again
-** is harmless. Any thread but a worker. `report` may be NULL. Errors: INVALID (on a worker),
-** FORKED.
+** task returns. The pool stays valid (handles can be read) until mp_pool_destroy.
+**
+** A running task may still loop, fork and run graphs, also after MP_SHUTDOWN_FINISH, but submit no
+** task. Any thread but a worker; calling it again is harmless. Several threads may at a time: each
+** raises what the others began, if its mode or its time wants more, and waits for no more than its
+** own time. `report` may be NULL. Errors: INVALID (on a worker, no such mode), FORKED.
 */
 MP_API MP_CHECKED mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns,
                                              mp_shutdown_mode mode, mp_shutdown_report *report);
@@ -354,13 +380,14 @@ typedef mp_status mp_task_run(mp_worker *worker, void *arg);
 /*
 ** Called once when the task is terminal, inside mp_poll of the mailbox it was given. The news may
 ** be posted a moment after mp_wait has seen the end: who needs it waits for the mailbox
-** (mp_wait_any).
+** (mp_wait_any). After a deadline or mp_cancel_now the body may still run, and use `arg`.
 */
 typedef void mp_task_done(mp_task *task, mp_state state, void *arg);
 /*
 ** Frees what arg owns: exactly once, whatever happens, as early as nothing can need it. Any thread,
-** under no lock. Before the end of a task that returned can be seen; of one that never ran, or was
-** ended while it ran, it may come a little after.
+** under no lock; of a task that its deadline ended before it ran, the one that sees to all
+** deadlines, which it holds up as long as it takes. Before the end of a task that returned can be
+** seen; of one that never ran, or was ended while it ran, it may come a little after.
 */
 typedef void mp_task_drop(void *arg);
 /*
@@ -391,7 +418,7 @@ typedef struct mp_task_desc {
   void *arg;
   /*
   ** 0: arg is passed as it is. Else that many bytes at arg are copied into the task, and are its
-  ** memory to the end
+  ** memory to the end; aligned as malloc's are, to 16 bytes
   */
   size_t arg_size;
   size_t held_bytes;   /* what arg holds elsewhere, for limits.queue_bytes */
@@ -464,18 +491,26 @@ MP_API void mp_task_times(const mp_task *task, uint64_t *queued_ns, uint64_t *ru
 MP_API double mp_task_progress(const mp_task *task);
 
 /*
-** Waits until the task is terminal. Up to timeout_ns; 0 only looks. Outside the pool it blocks. On
-** a worker it helps while the stack allows: a task still queued runs in place, then others that
-** this worker submitted; then a replacement worker is let in, so that it never deadlocks. With a
-** finite timeout it does not help, so as not to overrun.
-** Errors: TIMEOUT, INTERRUPTED (a signal handler ran on this thread; call again), FORKED.
+** Waits until the task is terminal. Up to timeout_ns; 0 only looks. Any thread.
+**
+** Outside the pool it blocks. On a worker the very task that is waited for may run on the waiter's
+** stack, if it is queued still; nothing else may, so that it cannot wait for what lies below it. If
+** other work turns up, a replacement thread takes the waiter's seat (workers_extra), so one worker
+** is enough for any depth. The owner, if it works and is outside of any task, runs other tasks too,
+** but none of lower priority than what it waits for. With a finite timeout, or when less than 512
+** KiB of stack are left, nothing runs there. A worker that waits for another pool's task gives its
+** seat away.
+**
+** Errors: TIMEOUT, INTERRUPTED (a signal handler ran on this thread, which is no worker; call
+** again), CYCLE (without a timeout: the task lies below, on this very stack), FORKED.
 */
 MP_API MP_CHECKED mp_status mp_wait(mp_task *task, uint64_t timeout_ns);
 
 /*
 ** Waits until one of n tasks is terminal or, if mailbox is non-NULL, until that mailbox has
 ** messages (then *index == n), or has had: what a worker runs while it waits may deliver them.
-** NULL entries are skipped. Same rules and errors as mp_wait.
+** NULL entries are skipped. Same rules and errors as mp_wait; FOREIGN: a task or the mailbox
+** belongs to another pool.
 */
 MP_API MP_CHECKED mp_status mp_wait_any(mp_pool *pool, mp_task *const *tasks, size_t n,
                                         mp_mailbox *mailbox, uint64_t timeout_ns, size_t *index);
@@ -513,20 +548,27 @@ MP_API MP_CHECKED mp_status mp_task_notify(mp_task *task, mp_mailbox *mailbox, m
 */
 
 MP_API mp_pool *mp_worker_pool(const mp_worker *worker);
-/* 0 .. workers + workers_extra - 1 (one more if owner_works); stable for a thread */
+/*
+** 0 .. workers + workers_extra - 1, or one more if the owner has a slot (owner_works, caller_runs);
+** stable for a thread
+*/
 MP_API unsigned mp_worker_index(const mp_worker *worker);
-/* the task running now, or NULL inside a bare job. Borrowed */
+/*
+** The task that runs now; in a forked job, a piece of a loop or a node, the task that forked it, on
+** whichever worker it runs, or NULL if none did. Borrowed
+*/
 MP_API mp_task *mp_worker_task(const mp_worker *worker);
-MP_API void *mp_worker_local(const mp_worker *worker);   /* what worker_start returned */
-MP_API void *mp_worker_ud(const mp_worker *worker);      /* config.worker_ud */
-MP_API int mp_worker_cancelled(const mp_worker *worker); /* was the running task asked to stop? */
+MP_API void *mp_worker_local(const mp_worker *worker); /* what worker_start returned */
+MP_API void *mp_worker_ud(const mp_worker *worker);    /* config.worker_ud */
+/* was mp_worker_task asked to stop, or everything? */
+MP_API int mp_worker_cancelled(const mp_worker *worker);
 /* bytes of C stack below the caller, about */
 MP_API size_t mp_worker_stack_left(const mp_worker *worker);
 
 /*
 ** Stores the task's result; `drop` frees it with the task (may be NULL). Replaces an earlier one.
 ** It may lie in a copied argument (arg_size), which is still there when its own `drop` has been
-** called.
+** called. A piece stores the result of the task that forked it: not two of them at a time.
 */
 MP_API void mp_worker_set_result(mp_worker *worker, void *result, mp_task_drop *drop);
 
@@ -627,7 +669,8 @@ typedef struct mp_job mp_job;
 struct mp_job {
   mp_entry entry;
   void (*body)(mp_worker *worker, mp_job *job);
-  uintptr_t group;
+  const void *forker;
+  mp_atomic_uptr runner;
   mp_atomic_u32 done;
 };
 
@@ -639,8 +682,9 @@ struct mp_job {
 MP_API void mp_fork(mp_worker *worker, mp_job *job, void (*body)(mp_worker *worker, mp_job *job));
 /*
 ** Returns when the job has run. Join in reverse order of forking, inside the body that forked.
-** Until then the worker runs pieces of the same task, and nothing else; if there are none it waits
-** as mp_wait does.
+** Until then the worker runs what this body has forked, or what the job has, and nothing else; if
+** there is nothing of that it waits as mp_wait does. So what one body forks must not wait for what
+** that body does after a join.
 */
 MP_API void mp_join(mp_worker *worker, mp_job *job);
 
@@ -734,11 +778,11 @@ typedef struct mp_cache_value mp_cache_value;
 typedef struct mp_flight mp_flight;
 
 typedef struct mp_cache_config {
-  size_t size;                 /* sizeof(mp_cache_config) */
-  size_t entries_max;          /* at least 1; 0: no limit */
-  size_t bytes_max;            /* of keys, values and what keeps them; 0: no limit */
-  uint64_t ttl_ns;             /* a value is forgotten so long after it was put; 0: never */
-  mp_allocator allocator;      /* zeroed: malloc and free */
+  size_t size;            /* sizeof(mp_cache_config) */
+  size_t entries_max;     /* at least 1; 0: no limit */
+  size_t bytes_max;       /* of keys, values and what keeps them; 0: no limit */
+  uint64_t ttl_ns;        /* a value is forgotten so long after it was put; 0, MP_FOREVER: never */
+  mp_allocator allocator; /* zeroed: malloc and free */
   uint64_t (*clock)(void *ud); /* NULL: mp_now */
   void *clock_ud;
 } mp_cache_config;

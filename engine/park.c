@@ -82,8 +82,8 @@ bool mp_park_search_end(mp_park *park) {
   return before == 1;
 }
 
-/* The caller, a searcher, joins the sleepers and stops counting as a searcher. */
-static void announce(mp_park *park, mp_parker *parker) {
+/* The caller joins the sleepers, and counts as a searcher no longer if it did. */
+static void announce(mp_park *park, bool searcher, mp_parker *parker) {
   mp_lock_take(&park->lock);
   assert(!mp_load_relaxed(&parker->listed));
   parker->prev = NULL;
@@ -93,7 +93,7 @@ static void announce(mp_park *park, mp_parker *parker) {
   mp_store_relaxed(&parker->listed, true);
   mp_add_seq(&park->sleepers, 1);
   mp_lock_give(&park->lock);
-  mp_sub_seq(&park->searchers, 1);
+  if (searcher) mp_sub_seq(&park->searchers, 1);
 }
 
 /* After a sleep, or instead of one: the caller is no sleeper any more, but a searcher. */
@@ -110,20 +110,20 @@ static void retract(mp_park *park, mp_parker *parker) {
 }
 
 static bool take_token(mp_parker *parker) {
-  if (mp_load_acquire(&parker->gate.word) == 0) return false;
-  mp_store_relaxed(&parker->gate.word, 0);
-  return true;
+  if (mp_load_relaxed(&parker->gate.word) == 0) return false;
+  /* acq_rel by an exchange: it takes the latest token, and with it what that was posted for */
+  return mp_swap_acq_rel(&parker->gate.word, 0) != 0;
 }
 
-mp_status mp_park_sleep_unless(mp_park *park, mp_parker *parker, uint64_t deadline,
+mp_status mp_park_sleep_unless(mp_park *park, bool searcher, mp_parker *parker, uint64_t deadline,
                                bool (*called_off)(void *ud), void *ud) {
   mp_status status = MP_OK;
   /*
   ** A token from before is taken first. If it was posted for something that called_off looks at,
   ** that is seen below; one that comes from here on ends the sleep.
   */
-  (void)mp_swap_acquire(&parker->gate.word, 0);
-  if (park != NULL) announce(park, parker);
+  (void)mp_swap_acq_rel(&parker->gate.word, 0);
+  if (park != NULL) announce(park, searcher, parker);
   if (!called_off(ud))
     while (status == MP_OK && !take_token(parker))
       status = mp_os_gate_wait(&parker->gate, 0, deadline);

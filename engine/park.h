@@ -73,10 +73,13 @@ MP_CHECKED bool mp_park_search_end(mp_park *park);
 ** a token came, for whatever reason; with MP_TIMEOUT at the deadline; with MP_INTERRUPTED when a
 ** signal handler has run. `called_off` looks at everything the caller wants to be woken for;
 ** whoever makes one of these things true does so before it notifies, or posts to the parker.
-**   park  non-NULL: the caller is a searcher and sleeps among those whom new work wakes; it is a
-**         searcher again afterwards. NULL: only tokens wake it.
+**   park      non-NULL: the caller sleeps among those whom new work wakes, and is a searcher
+**             afterwards. NULL: only tokens wake it.
+**   searcher  with a park: the caller is a searcher until then, and `called_off` looks at all work.
+**             One that looks for some of it only must not be one: a submitter would rely on it.
 */
-MP_CHECKED mp_status mp_park_sleep_unless(mp_park *park, mp_parker *parker, uint64_t deadline,
-                                          bool (*called_off)(void *ud), void *ud);
+MP_CHECKED mp_status mp_park_sleep_unless(mp_park *park, bool searcher, mp_parker *parker,
+                                          uint64_t deadline, bool (*called_off)(void *ud),
+                                          void *ud);
 
 #endif

@@ -221,6 +221,13 @@ mp_entry *mp_pick_at_least(mp_worker *worker, int floor) {
   return entry;
 }
 
+mp_entry *mp_pick_stolen(mp_worker *worker, uintptr_t group) { return steal(worker, group); }
+
+void mp_pick_put_back(mp_scheduler *scheduler, mp_entry *entry) {
+  const chain one = {entry, entry, 1};
+  queue_again(scheduler, &one);
+}
+
 static mp_entry *dig_out(mp_worker *worker, uintptr_t group) {
   mp_deque *deque = &worker->deque;
   chain above = {NULL, NULL, 0};

@@ -427,6 +427,14 @@ static bool no_worker_left(mp_pool *pool) {
 static bool no_worker_left_or_hurried(mp_pool *pool) {
   return no_worker_left(pool) || hurried(pool);
 }
+/* Is none left but those inside a body that does not return? The others are on their way out. */
+static bool only_stuck_left(mp_pool *pool) {
+  const mp_seats *seats = &pool->scheduler.seats;
+  uint32_t inside = 0, slots = mp_load_acquire(&seats->slots);
+  for (uint32_t i = 0; i < slots; i++)
+    inside += mp_load_acquire(&mp_load_relaxed(&seats->slot[i])->frame) != NULL;
+  return mp_load_relaxed(&seats->alive) <= inside;
+}
 static bool no_timer_left_or_hurried(mp_pool *pool) {
   return mp_deadlines_stopped(&pool->deadlines) || hurried(pool);
 }
@@ -455,6 +463,7 @@ static void join_threads(mp_pool *pool, mp_shutdown_report *report) {
   bool idle = sum.submitted == sum.settled && sum.started == sum.returned &&
               mp_load_seq(&pool->visits) == 0;
   await_threads(pool, no_worker_left_or_hurried, idle ? MP_FOREVER : grace);
+  (void)await(pool, only_stuck_left, mp_os_deadline(2 * GRACE_NS));
   report->stuck = mp_seats_join(&pool->scheduler);
   mp_deadlines_stop(&pool->deadlines);
   await_threads(pool, no_timer_left_or_hurried, mp_os_deadline(GRACE_NS));

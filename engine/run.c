@@ -88,7 +88,7 @@ static void call_body(mp_pool *pool, mp_worker *worker, mp_task *task) {
 */
 static bool execute(mp_worker *worker, mp_task *task, bool tail, bool own) {
   mp_pool *pool = task->pool;
-  mp_frame frame = mp_frame_of_task(worker, task);
+  mp_frame frame = mp_frame_for(worker, task);
   bool exclusive = own && (mp_task_is_exclusive(task) || MP_BUGGY(EXCLUSIVE_GUESSED));
   bool started = start(pool, worker, task, &frame, exclusive);
   /* a queue may hold it still: what is found there later would only be found to be over */

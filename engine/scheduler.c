@@ -112,7 +112,7 @@ static bool has_reason_to_wake(void *ud) {
 static void park(mp_worker *worker) {
   uint64_t parks = mp_load_relaxed(&worker->counters.parks);
   MP_BUG_GAP(NO_RECHECK);
-  mp_status status = mp_park_sleep_unless(&worker->scheduler->park, &worker->parker,
+  mp_status status = mp_park_sleep_unless(&worker->scheduler->park, true, &worker->parker,
                                           tidy_at(worker), has_reason_to_wake, worker);
   if (mp_load_relaxed(&worker->counters.parks) == parks) return; /* it did not sleep */
   worker->contention.at_once = 0;

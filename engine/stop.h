@@ -52,12 +52,9 @@ static inline mp_task *mp_frame_task(const mp_worker *worker) {
 ** =======================================================
 */
 
-static inline mp_frame mp_frame_of_task(const mp_worker *worker, mp_task *task) {
-  return (mp_frame){task, mp_group_of_task(task), mp_load_relaxed(&worker->frame)};
-}
-
-static inline mp_frame mp_frame_of_group(const mp_worker *worker, uintptr_t group) {
-  return (mp_frame){mp_group_task(group), group, mp_load_relaxed(&worker->frame)};
+/* task NULL: of a piece that no task forked. */
+static inline mp_frame mp_frame_for(const mp_worker *worker, mp_task *task) {
+  return (mp_frame){task, mp_load_relaxed(&worker->frame)};
 }
 
 void mp_await_watcher(mp_pool *pool);

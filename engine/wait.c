@@ -10,7 +10,7 @@
 #include "spin.h"
 #include "stop.h"
 
-#define MEMORY_LOOK_NS ((uint64_t)10000000) /* between two looks of who waits for memory */
+#define LOOK_NS ((uint64_t)10000000) /* between two looks at what changes without telling anybody */
 /* C stack that what runs on top of a waiter may need; more must be left for it. */
 #define STACK_RESERVE ((size_t)512 * 1024)
 #define SCAN_MAX \
@@ -39,6 +39,7 @@ typedef struct waiting {
   bool seated;        /* there is a seat to give */
   bool gave;          /* it has been given: nothing more runs on this stack */
   bool interruptible; /* a signal handler that has run ends the wait */
+  bool alone;         /* this thread is the last that runs in another pool */
   bool listed;        /* it stands in the waitlist, its marks are set */
 } waiting;
 
@@ -127,18 +128,15 @@ static void delist(waiting *w) {
 ** =======================================================
 */
 
-/* Can it be left to others that the wait ends? Not if all that is waited for lies below. */
+/*
+** Does all that is waited for lie below, on this very stack, while nothing else can end the wait?
+*/
 static bool closes_a_circle(const waiting *w) {
   const mp_wait_for *what = w->what;
-  if (w->self == NULL || what->n == 0 || what->mailbox != NULL) return false;
-  if (w->deadline != MP_FOREVER) return false;
-  for (size_t i = 0; i < what->n; i++) {
-    const mp_frame *frame = mp_worker_frame(w->self);
-    if (what->tasks[i] == NULL) continue;
-    while (frame != NULL && frame->task != what->tasks[i]) frame = frame->outer;
-    if (frame == NULL) return false;
-  }
-  return true;
+  if (what->n == 0 || what->mailbox != NULL || w->deadline != MP_FOREVER) return false;
+  for (size_t i = 0; i < what->n; i++)
+    if (what->tasks[i] != NULL && !mp_thread_is_in_task(what->tasks[i])) return false;
+  return mp_thread_is_inside();
 }
 
 /* The lowest priority among the tasks that are waited for. */
@@ -156,7 +154,7 @@ static void set_rule(waiting *w) {
   const mp_scheduler *scheduler = &w->pool->scheduler;
   bool patient = w->deadline == MP_FOREVER;
   bool owner = w->self != NULL && w->self == scheduler->owner;
-  bool inside = w->self != NULL && mp_worker_frame(w->self) != NULL;
+  bool inside = mp_thread_is_inside();
   bool for_work = what->n > 0 || what->word != NULL;
   w->interruptible = !what->through_signals && (w->self == NULL || (owner && !inside));
   w->seated = w->self != NULL && !owner && !what->keeps_seat;
@@ -164,9 +162,7 @@ static void set_rule(waiting *w) {
   w->others = w->runs && owner && !inside && what->word == NULL;
   w->floor = what->everything ? INT_MIN : floor_of(what);
   w->dig = what->word != NULL;
-  w->group = what->word != NULL                       ? what->group
-             : what->n == 1 && what->tasks[0] != NULL ? mp_group_of_task(what->tasks[0])
-                                                      : 0;
+  w->group = what->group;
 }
 
 static bool run_awaited(const waiting *w) {
@@ -188,15 +184,34 @@ static bool is_closing_time(const waiting *w) {
   return w->runs && mp_load_relaxed(&w->pool->scheduler.stop);
 }
 
+static uintptr_t runners_group(const waiting *w) {
+  return w->what->runner != NULL ? mp_load_relaxed(w->what->runner) : 0;
+}
+
+/*
+** What the job that is waited for has forked itself. Its group is the address of a frame, which
+** another may have once the job is done: so it must not be done after the entry was taken.
+*/
+static mp_entry *help_the_runner(const waiting *w) {
+  uintptr_t group = runners_group(w);
+  mp_entry *entry = group != 0 ? mp_pick_stolen(w->self, group) : NULL;
+  if (entry == NULL || !mp_job_is_done(w->what->word)) return entry;
+  mp_pick_put_back(&w->pool->scheduler, entry);
+  return NULL;
+}
+
 /* An entry that may run here, or NULL. */
 static mp_entry *find_entry(waiting *w) {
   mp_entry *entry = NULL;
   if (w->others) entry = mp_pick_at_least(w->self, w->floor);
   if (entry == NULL && w->group != 0) entry = mp_pick_piece(w->self, w->group, w->dig);
+  if (entry == NULL) entry = help_the_runner(w);
   w->dig = false;
   if (entry == NULL && is_closing_time(w)) entry = mp_pick(w->self);
   return entry;
 }
+
+static bool has_stack(const waiting *w) { return mp_worker_stack_left(w->self) >= STACK_RESERVE; }
 
 static void take_seat_back(waiting *w) {
   if (!w->gave) return;
@@ -207,7 +222,7 @@ static void take_seat_back(waiting *w) {
 
 static bool run_something(waiting *w) {
   if (!w->runs || (w->gave && !is_closing_time(w))) return false;
-  if (mp_worker_stack_left(w->self) < STACK_RESERVE) return false;
+  if (!has_stack(w)) return false;
   take_seat_back(w);
   if (run_awaited(w)) return true;
   mp_entry *entry = find_entry(w);
@@ -221,6 +236,8 @@ static bool has_something(const waiting *w) {
   mp_scheduler *scheduler = &w->pool->scheduler;
   if (!w->runs || w->gave) return false;
   if (w->group != 0 && mp_pick_has_piece(scheduler, w->group)) return true;
+  uintptr_t runners = runners_group(w);
+  if (runners != 0 && mp_pick_has_piece(scheduler, runners)) return true;
   return w->others && mp_pick_has_at_least(scheduler, w->floor);
 }
 
@@ -266,64 +283,77 @@ static bool wakes_unseated(void *ud) {
   return is_over_for_good(w) || (is_closing_time(w) && mp_pick_has_work(&w->pool->scheduler));
 }
 
-/* Memory in use falls without telling anybody. */
+/*
+** Memory in use falls without telling anybody; and work that comes to another pool, in which this
+** thread is the only one that could run, does not wake it.
+*/
 static uint64_t next_look(const waiting *w) {
   const mp_pool *room = w->what->room;
-  if (room == NULL || mp_load_relaxed(&room->admission.memory_percent) == 0) return w->deadline;
-  uint64_t soon = mp_os_deadline(MEMORY_LOOK_NS);
+  bool memory = room != NULL && mp_load_relaxed(&room->admission.memory_percent) != 0;
+  if (!memory && !w->alone) return w->deadline;
+  uint64_t soon = mp_os_deadline(LOOK_NS);
   return soon < w->deadline ? soon : w->deadline;
 }
 
 static mp_status sleep_idle(waiting *w) {
-  mp_park *park = &w->pool->scheduler.park;
-  mp_park_search_begin(park);
+  mp_scheduler *scheduler = &w->pool->scheduler;
   mp_bump(&w->self->counters.parks);
-  mp_status status = mp_park_sleep_unless(park, &w->self->parker, next_look(w), wakes_idle, w);
-  mp_scheduler_end_search(&w->pool->scheduler);
+  mp_status status =
+      mp_park_sleep_unless(&scheduler->park, false, &w->self->parker, next_look(w), wakes_idle, w);
+  mp_scheduler_end_search(scheduler);
   return status;
-}
-
-/* The seats of the workers that this thread is, from the inside out, but for those of this pool. */
-static void give_outer_seats(const waiting *w) {
-  bool others_run;
-  for (mp_worker *worker = mp_worker_self(); worker != NULL; worker = worker->around)
-    if (worker != w->self) (void)!mp_seats_give(worker, &others_run);
-}
-
-static void take_outer_seats(const waiting *w) {
-  for (mp_worker *worker = mp_worker_self(); worker != NULL; worker = worker->around)
-    if (worker != w->self) mp_seats_take_back(worker);
 }
 
 static mp_status sleep_unseated(waiting *w) {
-  give_outer_seats(w);
-  mp_status status = mp_park_sleep_unless(NULL, w->entry.parker, next_look(w), wakes_unseated, w);
-  take_outer_seats(w);
-  return status;
+  return mp_park_sleep_unless(NULL, false, w->entry.parker, next_look(w), wakes_unseated, w);
+}
+
+/*
+** Gives away the seat of the worker that this thread is in another pool. Where nobody can be had
+** for it and nobody else runs there, this thread does what that pool has: then false, and it keeps
+** the seat.
+*/
+static bool give_outer_seat(waiting *w, mp_worker *outer) {
+  bool others_run;
+  mp_entry *entry = NULL;
+  if (mp_seats_give(outer, &others_run) == MP_OK || others_run) return true;
+  w->alone = true;
+  if (w->deadline == MP_FOREVER && mp_worker_stack_left(outer) >= STACK_RESERVE)
+    entry = mp_pick(outer);
+  if (entry == NULL) return true;
+  mp_worker *self = mp_self_worker;
+  mp_seats_take_back(outer);
+  mp_self_worker = outer;
+  mp_scheduler_run(outer, entry);
+  mp_self_worker = self;
+  return false;
 }
 
 /*
 ** There is other work: the seat goes to somebody who may do it. Where nobody can be had for it, and
-** nobody else runs, this worker does it, whatever it is.
+** nobody else runs, this worker does it, whatever it is, if it has the time and the stack.
 */
 static void give_seat(waiting *w) {
   bool others_run;
-  if (mp_seats_give(w->self, &others_run) == MP_OK || others_run) {
-    w->seated = false;
-    w->gave = true;
-    return;
-  }
-  mp_seats_take_back(w->self);
-  mp_entry *entry =
-      w->runs && mp_worker_stack_left(w->self) >= STACK_RESERVE ? mp_pick(w->self) : NULL;
+  mp_status status = mp_seats_give(w->self, &others_run);
+  w->gave = true;
+  w->seated = false;
+  if (status == MP_OK || others_run || w->deadline != MP_FOREVER || !has_stack(w)) return;
+  take_seat_back(w);
+  mp_entry *entry = mp_pick(w->self);
   if (entry != NULL) mp_scheduler_run(w->self, entry);
 }
 
 static mp_status sleep_once(waiting *w) {
+  mp_worker *outer = mp_thread_worker();
   enlist(w);
+  if (outer == w->self) outer = NULL;
+  if (outer != NULL && !give_outer_seat(w, outer)) return MP_OK;
   /* an owner that waits for all work to be done need not be woken for each new piece of it */
   bool idle = w->self != NULL && !w->gave && (w->seated || w->runs) && !w->what->everything;
-  return idle ? sleep_idle(w) : sleep_unseated(w);
+  mp_status status = idle ? sleep_idle(w) : sleep_unseated(w);
+  if (outer != NULL) mp_seats_take_back(outer);
+  return status;
 }
 
 /* }====================================================== */
@@ -381,8 +411,11 @@ mp_status mp_wait_until(mp_pool *pool, const mp_wait_for *what, uint64_t deadlin
   bool enters = w.self == NULL && deadline == MP_FOREVER && what->mailbox == NULL &&
                 what->room == NULL &&
                 (mp_pool_owner_works(pool) || (what->works && mp_pool_is_owner(pool)));
-  mp_worker *before = enters ? mp_owner_enter(&pool->scheduler) : NULL;
-  if (enters) w.self = pool->scheduler.owner;
+  mp_stay stay;
+  if (enters) {
+    mp_owner_enter(&pool->scheduler, &stay);
+    w.self = pool->scheduler.owner;
+  }
   if (closes_a_circle(&w)) {
     status = MP_CYCLE;
   } else {
@@ -398,7 +431,7 @@ mp_status mp_wait_until(mp_pool *pool, const mp_wait_for *what, uint64_t deadlin
       if (w.self == NULL) mp_parker_close(&w.own);
     }
   }
-  if (enters) mp_owner_leave(&pool->scheduler, before);
+  if (enters) mp_owner_leave(&stay);
   if (status == MP_OK) *index = found;
   return status;
 }

@@ -25,10 +25,11 @@
 typedef struct mp_wait_for {
   mp_task *const *tasks; /* one of them is terminal; NULL entries are skipped */
   size_t n;
-  mp_mailbox *mailbox; /* it has messages, or has had since the wait began */
-  mp_atomic_u32 *word; /* a completion word is MP_JOB_DONE */
-  uintptr_t group;     /* of the pieces that complete the word */
-  mp_pool *room;       /* it has room for a task of room_bytes, or closes */
+  mp_mailbox *mailbox;    /* it has messages, or has had since the wait began */
+  mp_atomic_u32 *word;    /* a completion word is MP_JOB_DONE */
+  uintptr_t group;        /* of the pieces that complete the word */
+  mp_atomic_uptr *runner; /* the group of what the word's job forks itself; 0: unknown. Or NULL */
+  mp_pool *room;          /* it has room for a task of room_bytes, or closes */
   size_t room_bytes;
   bool (*check)(mp_pool *pool); /* it says so; a change is signalled at mp_quiet_key */
   bool stoppable;       /* `cancellable`, or everything if NULL, is asked to stop: MP_CANCELLED */

@@ -8,6 +8,7 @@
 #define INTERRUPT_LOOKS 10000
 
 MP_THREAD_LOCAL mp_worker *mp_self_worker;
+MP_THREAD_LOCAL mp_stay *mp_self_stays;
 
 void mp_worker_note_stack(mp_worker *worker, size_t assumed) {
   char here;
@@ -24,26 +25,57 @@ size_t mp_worker_stack_left(const mp_worker *worker) {
              : 0;
 }
 
-mp_worker *mp_owner_enter(mp_scheduler *scheduler) {
-  mp_worker *before = mp_self_worker, *owner = scheduler->owner;
-  if (before == owner) return before;
-  assert(owner != NULL);
-  owner->around = before;
-  mp_self_worker = owner;
-  return before;
+void mp_owner_enter(mp_scheduler *scheduler, mp_stay *stay) {
+  assert(scheduler->owner != NULL);
+  *stay = (mp_stay){scheduler->owner, mp_self_worker, mp_self_stays,
+                    mp_self_worker != scheduler->owner};
+  if (!stay->begun) return;
+  mp_self_stays = stay;
+  mp_self_worker = scheduler->owner;
 }
 
-void mp_owner_leave(mp_scheduler *scheduler, mp_worker *before) {
-  mp_worker *owner = mp_self_worker;
-  assert(owner == scheduler->owner);
-  if (before == owner) return;
+void mp_owner_leave(mp_stay *stay) {
+  mp_worker *owner = stay->slot;
+  const mp_scheduler_config *config = &owner->scheduler->config;
+  assert(mp_self_worker == owner);
+  if (!stay->begun) return;
+  assert(mp_self_stays == stay);
   /*
   ** an interrupt that is on its way would be taken for the host's; it comes at once, unless the
   ** host blocks it
   */
   for (int i = 0; i < INTERRUPT_LOOKS && mp_load_relaxed(&owner->interrupted) != 0; i++) mp_pause();
   mp_store_relaxed(&owner->interrupted, 0);
-  mp_self_worker = before;
-  owner->around = NULL;
-  scheduler->config.idle(scheduler->config.ud); /* it may have ended the last task */
+  mp_self_stays = stay->outer;
+  mp_self_worker = stay->before;
+  config->idle(config->ud); /* it may have ended the last task */
 }
+
+mp_worker *mp_thread_worker(void) {
+  mp_worker *worker = mp_self_worker;
+  for (const mp_stay *stay = mp_self_stays; stay != NULL; stay = stay->outer) worker = stay->before;
+  return worker;
+}
+
+/* Calls `has` for each worker that the calling thread is. */
+static bool any_self(bool (*has)(const mp_worker *worker, const mp_task *task),
+                     const mp_task *task) {
+  if (mp_self_worker != NULL && has(mp_self_worker, task)) return true;
+  for (const mp_stay *stay = mp_self_stays; stay != NULL; stay = stay->outer)
+    if (stay->before != NULL && has(stay->before, task)) return true;
+  return false;
+}
+
+static bool has_frame(const mp_worker *worker, const mp_task *task) {
+  (void)task;
+  return mp_worker_frame(worker) != NULL;
+}
+
+static bool has_frame_of(const mp_worker *worker, const mp_task *task) {
+  for (const mp_frame *frame = mp_worker_frame(worker); frame != NULL; frame = frame->outer)
+    if (frame->task == task) return true;
+  return false;
+}
+
+bool mp_thread_is_inside(void) { return any_self(has_frame, NULL); }
+bool mp_thread_is_in_task(const mp_task *task) { return any_self(has_frame_of, task); }

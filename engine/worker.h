@@ -12,8 +12,7 @@
 **   entry   what a queue holds: the head of a task, or of a piece
 **   piece   an entry that somebody on a worker's stack waits for: a forked job, a part of a loop, a
 **           node of a graph
-**   group   a number that the pieces of one piece of work have in common: of a task, or of what
-**           runs outside of any
+**   group   a number that pieces have in common which were forked in one frame, or of one graph
 **   frame   what a worker is inside of: a task, or a piece, which runs for the task that forked it
 **   seat    the right to run entries; a pool has as many as workers
 */
@@ -51,17 +50,12 @@ typedef struct mp_spin_budget {
 /* On the worker's stack. Others read it under the rules of stop.c. */
 typedef struct mp_frame mp_frame;
 struct mp_frame {
-  mp_task *task;   /* for whom this runs; NULL: a piece that no task forked */
-  uintptr_t group; /* of the pieces that are forked in here; never 0 */
+  mp_task *task; /* for whom this runs; NULL: a piece that no task forked */
   mp_frame *outer;
 };
 
-/* The group of a task's pieces, and of those that are forked inside a frame without one. */
-static inline uintptr_t mp_group_of_task(const mp_task *task) { return (uintptr_t)task; }
-static inline uintptr_t mp_group_of_frame(const mp_frame *frame) { return (uintptr_t)frame | 1; }
-static inline mp_task *mp_group_task(uintptr_t group) {
-  return group & 1 ? NULL : (mp_task *)group;
-}
+/* The group of what is forked in a frame; unique while the frame is there, and never 0. */
+static inline uintptr_t mp_group_of(const mp_frame *frame) { return (uintptr_t)frame; }
 
 enum { MP_SEAT_NONE, MP_SEAT_GIVEN, MP_SEAT_DISMISSED };
 
@@ -197,20 +191,37 @@ struct mp_scheduler {
 extern MP_THREAD_LOCAL mp_worker *mp_self_worker;
 static inline mp_worker *mp_worker_self(void) { return mp_self_worker; }
 
-/* On the worker's own thread, or the owner's: where its stack is, or if that cannot be known, that
-   so many bytes lie below here. */
+/*
+** A stay in an owner's slot. A thread may be in several, of as many pools, or twice in one, and
+** below them it may be a worker: it owns what it has created.
+*/
+typedef struct mp_stay mp_stay;
+struct mp_stay {
+  mp_worker *slot, *before; /* before: what the thread was until then, or NULL */
+  mp_stay *outer;
+  bool begun; /* false: the thread was in the slot already, and this is no stay of its own */
+};
+/* The calling thread's, innermost first. */
+extern MP_THREAD_LOCAL mp_stay *mp_self_stays;
+
+/*
+** On the worker's own thread, or the owner's: where its stack is, or if that cannot be known, that
+** so many bytes lie below here.
+*/
 void mp_worker_note_stack(mp_worker *worker, size_t assumed);
 
-/*
-** The owner enters and leaves its slot; only on the owner's thread. Entering returns what was
-** current before, for leave.
-*/
-mp_worker *mp_owner_enter(mp_scheduler *scheduler);
-void mp_owner_leave(mp_scheduler *scheduler, mp_worker *before);
+/* The owner enters and leaves its slot; only on the owner's thread. */
+void mp_owner_enter(mp_scheduler *scheduler, mp_stay *stay);
+void mp_owner_leave(mp_stay *stay);
 
-/*
-** Frames. `store_frame` is how the owner of the frame publishes it: see mp_pool_store_first.
-*/
+/* The worker that the calling thread is by birth, below all stays: it has a seat. Or NULL. */
+mp_worker *mp_thread_worker(void);
+/* Is the calling thread inside anything, of any pool? */
+bool mp_thread_is_inside(void);
+/* Is it inside this task? */
+bool mp_thread_is_in_task(const mp_task *task);
+
+/* On its own thread. */
 static inline const mp_frame *mp_worker_frame(const mp_worker *worker) {
   return mp_load_relaxed(&worker->frame);
 }

@@ -4,6 +4,8 @@
 */
 #include "unit.h"
 
+#include <sys/mman.h>
+
 #include <stdlib.h>
 #include <sys/wait.h>
 
@@ -174,11 +176,60 @@ static void test_fork_child_can_have_a_pool_of_its_own(void **state) {
   world_close(&w);
 }
 
+/* A task forks, and its body returns in the child: what is queued runs in the parent only. */
+typedef struct forking {
+  _Atomic unsigned runs[20];
+  _Atomic unsigned children;
+} forking;
+
+static mp_status count_run(mp_worker *worker, void *arg) {
+  (void)worker;
+  mp_add_relaxed((_Atomic unsigned *)arg, 1);
+  return MP_OK;
+}
+
+static mp_status fork_inside(mp_worker *worker, void *arg) {
+  int status;
+  (void)worker, (void)arg;
+  pid_t child = fork();
+  if (child < 0) return MP_FAILED;
+  if (child == 0) {
+    alarm(60);
+    return MP_OK;
+  }
+  return waitpid(child, &status, 0) == child && status == 0 ? MP_OK : MP_FAILED;
+}
+
+static void test_fork_inside_a_task_the_child_runs_nothing_more(void **state) {
+  world w;
+  (void)state;
+  forking *f = mmap(NULL, sizeof *f, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  assert_true(f != MAP_FAILED);
+  mp_pool_config config = mp_pool_config_default();
+  config.workers = 1;
+  assert_ok(mp_pool_create(&config, &w.pool));
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *task;
+  desc.run = fork_inside;
+  assert_ok(mp_submit(w.pool, &desc, &task));
+  desc.run = count_run;
+  for (size_t i = 0; i < LENGTH(f->runs); i++) {
+    desc.arg = &f->runs[i];
+    assert_ok(mp_submit(w.pool, &desc, NULL));
+  }
+  assert_ends_and_release(task, MP_STATE_DONE, MP_OK);
+  world_drain(&w);
+  for (size_t i = 0; i < LENGTH(f->runs); i++) assert_int_equal(mp_load_relaxed(&f->runs[i]), 1);
+  mp_pool_destroy(w.pool);
+  munmap(f, sizeof *f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_fork_idle_pool_child_is_told),
       cmocka_unit_test(test_fork_busy_pool_child_never_hangs),
       cmocka_unit_test(test_fork_child_can_have_a_pool_of_its_own),
+      cmocka_unit_test(test_fork_inside_a_task_the_child_runs_nothing_more),
   };
   return unit_main(tests);
 }

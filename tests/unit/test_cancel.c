@@ -161,6 +161,31 @@ static void test_cancel_by_the_task_itself_is_seen_by_it(void **state) {
   world_close(&w);
 }
 
+/* Its memory is not the queue's until a worker comes by. */
+static void test_cancel_queued_gives_its_memory_back_at_once(void **state) {
+  world w;
+  blockade b;
+  (void)state;
+  world_open(&w, 1);
+  blockade_raise(&b, &w, 1);
+  size_t most = 0;
+  for (int i = 0; i < 30000; i++) {
+    probe p = {0};
+    mp_task_desc desc = probe_desc(&p);
+    mp_task *task;
+    desc.priority = i % 3 - 1;
+    desc.timeout_ns = i % 2 ? 1000 * SECOND : 0;
+    assert_ok(mp_submit(w.pool, &desc, &task));
+    assert_int_equal(mp_cancel(task), 1);
+    mp_task_release(task);
+    assert_int_equal(p.dropped, 1);
+    if (i == 1000) most = world_info(&w).bytes;
+  }
+  assert_in_range(world_info(&w).bytes, 0, most);
+  blockade_lift(&b);
+  world_close(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_cancel_queued_never_runs_and_is_true),
@@ -171,6 +196,7 @@ int main(void) {
       cmocka_unit_test(test_cancel_ended_changes_nothing),
       cmocka_unit_test(test_cancel_of_one_task_is_not_seen_by_another),
       cmocka_unit_test(test_cancel_by_the_task_itself_is_seen_by_it),
+      cmocka_unit_test(test_cancel_queued_gives_its_memory_back_at_once),
   };
   return unit_main(tests);
 }

@@ -192,6 +192,28 @@ static void test_deadline_earlier_than_those_armed_does_not_wait_for_them(void *
   world_close(&w);
 }
 
+static mp_status until_asked(mp_worker *worker, void *arg) {
+  (void)arg;
+  while (!mp_worker_cancelled(worker)) mp_pause();
+  return MP_CANCELLED;
+}
+
+/* A body that ends the moment it is asked has timed out all the same: nobody cancelled it. */
+static void test_deadline_is_never_taken_for_a_cancel(void **state) {
+  world w;
+  (void)state;
+  world_open(&w, 2);
+  for (int i = 0; i < 2000; i++) {
+    mp_task_desc desc = MP_TASK_DESC_INIT;
+    mp_task *task;
+    desc.run = until_asked;
+    desc.timeout_ns = 1 + (uint64_t)(i * 7919 % 200) * 1000;
+    assert_ok(mp_submit(w.pool, &desc, &task));
+    assert_ends_and_release(task, MP_STATE_TIMED_OUT, MP_TIMEOUT);
+  }
+  world_close(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_deadline_queued_ends_without_running),
@@ -203,6 +225,7 @@ int main(void) {
       cmocka_unit_test(test_deadline_cancelled_before_is_not_timed_out),
       cmocka_unit_test(test_deadline_timed_out_then_cancel_is_false),
       cmocka_unit_test(test_deadline_earlier_than_those_armed_does_not_wait_for_them),
+      cmocka_unit_test(test_deadline_is_never_taken_for_a_cancel),
   };
   return unit_main(tests);
 }

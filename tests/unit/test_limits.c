@@ -387,6 +387,47 @@ static void test_limit_peak_is_never_above_it(void **state) {
   world_close(&w);
 }
 
+/*
+** A task with a `done` counts until that was called: news that nobody fetches are no endless
+** memory.
+*/
+static void test_limit_of_tasks_counts_news_that_are_not_fetched(void **state) {
+  world w;
+  probe probes[3] = {{0}};
+  (void)state;
+  open_limited(&w, 1, (mp_limits){.tasks = 2});
+  for (int i = 0; i < 2; i++) {
+    mp_task_desc desc = probe_desc(&probes[i]);
+    desc.done = probe_done;
+    assert_ok(mp_submit(w.pool, &desc, NULL));
+  }
+  world_drain(&w);
+  assert_status(try_submit(&w, &probes[2], 0, NULL), MP_FULL);
+  assert_int_equal(mp_poll(w.pool, MP_FOREVER, 1), 1);
+  assert_ok(mp_wait_room(w.pool, 0, NULL, MP_FOREVER));
+  assert_ok(try_submit(&w, &probes[2], 0, NULL));
+  assert_int_equal(mp_poll(w.pool, MP_FOREVER, 0), 1);
+  world_drain(&w);
+  world_close(&w);
+}
+
+/* What a task says it holds may be more than can be counted. */
+static void test_limit_held_bytes_near_the_greatest_number_do_not_wrap(void **state) {
+  world w;
+  probe p = {0};
+  (void)state;
+  open_limited(&w, 1, (mp_limits){.tasks = 10, .queue_bytes = 4096});
+  mp_task_desc desc = probe_desc(&p);
+  desc.held_bytes = SIZE_MAX;
+  assert_status(mp_submit(w.pool, &desc, NULL), MP_FULL);
+  desc.held_bytes = SIZE_MAX - 127;
+  assert_status(mp_submit(w.pool, &desc, NULL), MP_FULL);
+  assert_status(mp_submit_batch(w.pool, &desc, 2, 0, NULL), MP_NOMEM);
+  assert_ok(try_submit(&w, &p, 0, NULL));
+  world_drain(&w);
+  world_close(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_admission_never_exceeds_and_gives_back_all_or_nothing),
@@ -404,6 +445,8 @@ int main(void) {
       cmocka_unit_test(test_limit_has_room_as_soon_as_the_end_is_seen),
       cmocka_unit_test(test_admission_beside_others_never_exceeds),
       cmocka_unit_test(test_limit_submission_that_fails_leaves_its_room),
+      cmocka_unit_test(test_limit_of_tasks_counts_news_that_are_not_fetched),
+      cmocka_unit_test(test_limit_held_bytes_near_the_greatest_number_do_not_wrap),
   };
   return unit_main(tests);
 }

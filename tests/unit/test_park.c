@@ -36,8 +36,8 @@ static bool at_once(void *ud) { return (void)ud, true; }
 static void *slumber_main(void *arg) {
   slumber *s = arg;
   mp_park_search_begin(&s->f->park);
-  s->status =
-      mp_park_sleep_unless(&s->f->park, &s->f->parkers[s->index], s->deadline, s->called_off, NULL);
+  s->status = mp_park_sleep_unless(&s->f->park, true, &s->f->parkers[s->index], s->deadline,
+                                   s->called_off, NULL);
   return NULL;
 }
 
@@ -62,7 +62,7 @@ static void test_park_sleep_called_off_is_a_searcher_again(void **state) {
   open_fixture(&f);
   mp_park_search_begin(&f.park);
   assert_int_equal(searchers(&f), 1);
-  assert_ok(mp_park_sleep_unless(&f.park, &f.parkers[0], MP_FOREVER, at_once, NULL));
+  assert_ok(mp_park_sleep_unless(&f.park, true, &f.parkers[0], MP_FOREVER, at_once, NULL));
   assert_int_equal(searchers(&f), 1);
   assert_int_equal(sleepers(&f), 0);
   assert_true(mp_park_search_end(&f.park));
@@ -151,10 +151,11 @@ static void test_park_sleep_outside_the_list_only_a_token_wakes(void **state) {
   fixture f;
   (void)state;
   open_fixture(&f);
-  assert_status(mp_park_sleep_unless(NULL, &f.parkers[0], mp_os_now() + MILLISECOND, never, NULL),
-                MP_TIMEOUT);
+  assert_status(
+      mp_park_sleep_unless(NULL, false, &f.parkers[0], mp_os_now() + MILLISECOND, never, NULL),
+      MP_TIMEOUT);
   assert_int_equal(sleepers(&f) + searchers(&f), 0);
-  assert_ok(mp_park_sleep_unless(NULL, &f.parkers[0], MP_FOREVER, at_once, NULL));
+  assert_ok(mp_park_sleep_unless(NULL, false, &f.parkers[0], MP_FOREVER, at_once, NULL));
   close_fixture(&f);
 }
 
@@ -164,8 +165,9 @@ static void test_park_sleep_token_from_before_is_taken(void **state) {
   (void)state;
   open_fixture(&f);
   post_token(&f, 0);
-  assert_status(mp_park_sleep_unless(NULL, &f.parkers[0], mp_os_now() + MILLISECOND, never, NULL),
-                MP_TIMEOUT);
+  assert_status(
+      mp_park_sleep_unless(NULL, false, &f.parkers[0], mp_os_now() + MILLISECOND, never, NULL),
+      MP_TIMEOUT);
   close_fixture(&f);
 }
 
@@ -206,7 +208,7 @@ static void *sleeper_main(void *arg) {
       mp_park_search_begin(&r->f.park);
       continue;
     }
-    (void)!mp_park_sleep_unless(&r->f.park, parker, MP_FOREVER, has_item_or_ends, r);
+    (void)!mp_park_sleep_unless(&r->f.park, true, parker, MP_FOREVER, has_item_or_ends, r);
   }
   (void)!mp_park_search_end(&r->f.park);
   return NULL;

@@ -335,6 +335,144 @@ static void test_pool_destroy_null_is_ignored(void **state) {
   mp_pool_destroy(NULL);
 }
 
+/*
+** What threads do at their end, when they are no workers any more.
+*/
+static pthread_key_t kept;
+static void release_kept(void *task) { mp_task_release(task); }
+
+static mp_status keep_a_handle(mp_worker *worker, void *arg) {
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *task;
+  (void)arg;
+  desc.run = run_nothing;
+  if (mp_submit(mp_worker_pool(worker), &desc, &task) != MP_OK) return MP_FAILED;
+  return pthread_setspecific(kept, task) == 0 ? MP_OK : MP_FAILED;
+}
+
+static void test_pool_handle_in_thread_local_storage_of_a_worker_does_not_keep_it(void **state) {
+  world w;
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *task;
+  (void)state;
+  assert_int_equal(pthread_key_create(&kept, release_kept), 0);
+  world_open(&w, 1);
+  desc.run = keep_a_handle;
+  assert_ok(mp_submit(w.pool, &desc, &task));
+  assert_ends_and_release(task, MP_STATE_DONE, MP_OK);
+  world_drain(&w);
+  world_close(&w);
+  pthread_key_delete(kept);
+}
+
+/* `closed` on the thread of a worker that was stuck may use another pool as any thread may. */
+typedef struct closing {
+  world other;
+  mp_task *task;
+  _Atomic bool closed;
+} closing;
+
+static void use_another_pool(void *ud) {
+  closing *c = ud;
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  desc.run = run_nothing;
+  mp_task_release(c->task);
+  (void)!mp_submit(c->other.pool, &desc, NULL);
+  mp_store_release(&c->closed, true);
+}
+
+static void test_pool_closed_on_a_thread_that_was_stuck_is_on_no_worker(void **state) {
+  world w;
+  closing c = {.closed = false};
+  blockade b;
+  probe p = {0};
+  (void)state;
+  world_open(&c.other, 1);
+  c.task = probe_submit(&c.other, &p);
+  assert_ends(c.task, MP_STATE_DONE, MP_OK);
+  mp_pool_config config = world_config(&w, 1);
+  config.closed = use_another_pool;
+  config.closed_ud = &c;
+  world_open_with(&w, config);
+  blockade_raise(&b, &w, 1);
+  mp_pool_destroy(w.pool);
+  blockade_lift(&b);
+  while (!mp_load_acquire(&c.closed)) usleep(1000);
+  while (!fault_is_clean(&w.memory)) usleep(1000);
+  world_drain(&c.other);
+  world_close(&c.other);
+}
+
+/* A hook that opens and closes a mailbox leaves the pool's references as they were. */
+static void *open_and_close(mp_worker *worker, void *ud) {
+  mp_mailbox *box;
+  (void)ud;
+  if (mp_mailbox_create(mp_worker_pool(worker), &box) == MP_OK) mp_mailbox_close(box);
+  return NULL;
+}
+
+static void test_pool_mailbox_of_a_start_hook_does_not_keep_it(void **state) {
+  (void)state;
+  for (int i = 0; i < 100; i++) {
+    world w;
+    mp_pool_config config = world_config(&w, 4);
+    config.worker_start = open_and_close;
+    world_open_with(&w, config);
+    world_close(&w);
+  }
+}
+
+/* The owner's slot has its hooks on the owner's thread. */
+static void *own_thread(mp_worker *worker, void *ud) {
+  static pthread_t threads[8];
+  (void)ud;
+  threads[mp_worker_index(worker)] = pthread_self();
+  return &threads[mp_worker_index(worker)];
+}
+
+static void stop_on_own_thread(mp_worker *worker, void *mine, void *ud) {
+  (void)worker;
+  if (pthread_equal(*(pthread_t *)mine, pthread_self())) mp_add_relaxed((_Atomic unsigned *)ud, 1);
+}
+
+static void *release_main(void *task) {
+  mp_task_release(task);
+  return NULL;
+}
+
+static void test_pool_owner_stop_hook_runs_on_the_owner(void **state) {
+  world w;
+  _Atomic unsigned right = 0;
+  probe p = {0};
+  pthread_t thread;
+  (void)state;
+  mp_pool_config config = world_config(&w, 1);
+  config.owner_works = 1;
+  config.worker_start = own_thread;
+  config.worker_stop = stop_on_own_thread;
+  config.worker_ud = (void *)&right;
+  world_open_with(&w, config);
+  mp_task *task = probe_submit(&w, &p);
+  assert_ends(task, MP_STATE_DONE, MP_OK);
+  mp_pool_destroy(w.pool);
+  assert_int_equal(mp_load_relaxed(&right), 2);
+  assert_int_equal(pthread_create(&thread, NULL, release_main, task), 0); /* the last reference */
+  pthread_join(thread, NULL);
+  assert_true(fault_is_clean(&w.memory));
+}
+
+/* stuck_max 0: none is replaced, and nothing is refused for it. */
+static void test_pool_stuck_max_zero_takes_tasks(void **state) {
+  world w;
+  probe p = {0};
+  (void)state;
+  mp_pool_config config = world_config(&w, 1);
+  config.stuck_max = 0;
+  world_open_with(&w, config);
+  assert_ends_and_release(probe_submit(&w, &p), MP_STATE_DONE, MP_OK);
+  world_close(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_pool_create_invalid_config_is_refused),
@@ -352,6 +490,11 @@ int main(void) {
       cmocka_unit_test(test_pool_drain_and_shutdown_on_a_worker_are_invalid),
       cmocka_unit_test(test_pool_drain_beside_a_chain_returns_when_it_is_over),
       cmocka_unit_test(test_pool_destroy_null_is_ignored),
+      cmocka_unit_test(test_pool_handle_in_thread_local_storage_of_a_worker_does_not_keep_it),
+      cmocka_unit_test(test_pool_closed_on_a_thread_that_was_stuck_is_on_no_worker),
+      cmocka_unit_test(test_pool_mailbox_of_a_start_hook_does_not_keep_it),
+      cmocka_unit_test(test_pool_owner_stop_hook_runs_on_the_owner),
+      cmocka_unit_test(test_pool_stuck_max_zero_takes_tasks),
   };
   return unit_main(tests);
 }

@@ -368,6 +368,123 @@ static void test_shutdown_while_jobs_are_forked_they_still_run(void **state) {
   assert_int_equal(forked.runs, LENGTH(forked.jobs));
 }
 
+/* A thread that waits for as long as it takes, beside one that does not. */
+static void *shut_down_patiently(void *arg) {
+  world *w = arg;
+  return mp_pool_shutdown(w->pool, MP_FOREVER, MP_SHUTDOWN_FINISH, NULL) == MP_OK ? w : NULL;
+}
+
+static void test_shutdown_the_less_patient_does_not_wait_for_the_patient(void **state) {
+  world w;
+  tally entered = TALLY_INIT;
+  probe p = {.entered = &entered, .until_cancelled = true, .outcome = MP_CANCELLED};
+  pthread_t thread;
+  void *returned;
+  (void)state;
+  world_open(&w, 2);
+  mp_task *task = probe_submit(&w, &p);
+  tally_await(&entered, 1);
+  assert_int_equal(pthread_create(&thread, NULL, shut_down_patiently, &w), 0);
+  while (mp_pool_status(w.pool) == MP_OK) usleep(100);
+  /* it raises what the other began, and both come back: the body would wait for ever */
+  assert_report(shut_down(&w, 10 * MILLISECOND, MP_SHUTDOWN_CANCEL_ALL), 0, 1, 0);
+  pthread_join(thread, &returned);
+  assert_ptr_equal(returned, &w);
+  assert_ends_and_release(task, MP_STATE_CANCELLED, MP_CANCELLED);
+  world_close(&w);
+}
+
+/* A body that nothing can stop: who has time waits for it, who has none does not. */
+static void test_shutdown_the_less_patient_comes_back_though_a_body_does_not(void **state) {
+  world w;
+  tally entered = TALLY_INIT, hold = TALLY_INIT;
+  probe p = {.entered = &entered, .hold = &hold};
+  pthread_t thread;
+  (void)state;
+  world_open(&w, 1);
+  mp_task *task = probe_submit(&w, &p);
+  tally_await(&entered, 1);
+  assert_int_equal(pthread_create(&thread, NULL, shut_down_patiently, &w), 0);
+  while (mp_pool_status(w.pool) == MP_OK) usleep(100);
+  assert_report(shut_down(&w, MILLISECOND, MP_SHUTDOWN_FINISH), 0, 1, 1);
+  pthread_join(thread, NULL); /* there is nothing left to wait for */
+  assert_ends_and_release(task, MP_STATE_CANCELLED, MP_CANCELLED);
+  tally_add(&hold);
+  mp_pool_destroy(w.pool);
+  while (!fault_is_clean(&w.memory)) usleep(1000);
+}
+
+/* Graphs and loops from outside, beside a shutdown that has no time: they come back. */
+typedef struct outsider {
+  mp_pool *pool;
+  mp_graph *graph;
+  tally ready;
+  _Atomic bool over;
+} outsider;
+
+static void empty_node(mp_worker *worker, void *arg) { (void)worker, (void)arg; }
+static void empty_piece(mp_worker *worker, size_t begin, size_t end, void *arg) {
+  (void)worker, (void)begin, (void)end, (void)arg;
+}
+
+static void *loop_outside(void *arg) {
+  outsider *o = arg;
+  mp_status status = MP_OK;
+  tally_add(&o->ready);
+  while (status == MP_OK) {
+    status = mp_for(o->pool, 0, 100, 1, empty_piece, NULL);
+    if (status == MP_OK) status = mp_graph_run(o->graph);
+  }
+  return status == MP_SHUTDOWN ? o : NULL;
+}
+
+static void test_shutdown_loops_and_graphs_from_outside_come_back(void **state) {
+  (void)state;
+  for (int round = 0; round < 200; round++) {
+    world w;
+    outsider o = {.ready = TALLY_INIT};
+    uint32_t node;
+    pthread_t thread;
+    void *returned;
+    world_open(&w, 1 + round % 2);
+    o.pool = w.pool;
+    assert_ok(mp_graph_create(w.pool, &o.graph));
+    for (int i = 0; i < 5; i++) assert_ok(mp_graph_add(o.graph, NULL, empty_node, NULL, &node));
+    assert_int_equal(pthread_create(&thread, NULL, loop_outside, &o), 0);
+    tally_await(&o.ready, 1);
+    if (round % 3) usleep(50);
+    assert_int_equal(shut_down(&w, 0, MP_SHUTDOWN_CANCEL_ALL).stuck, 0);
+    pthread_join(thread, &returned);
+    assert_ptr_equal(returned, &o);
+    mp_graph_destroy(o.graph);
+    world_close(&w);
+  }
+}
+
+/* What was accepted runs, with the loop that it makes after the shutdown has begun. */
+static mp_status loop_when_shut_down(mp_worker *worker, void *arg) {
+  mp_pool *pool = mp_worker_pool(worker);
+  tally_add(arg);
+  while (mp_pool_status(pool) == MP_OK) usleep(100);
+  return mp_for(pool, 0, 10, 1, empty_piece, NULL);
+}
+
+static void test_shutdown_finish_an_accepted_task_may_still_loop(void **state) {
+  world w;
+  tally entered = TALLY_INIT;
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *task;
+  (void)state;
+  world_open(&w, 2);
+  desc.run = loop_when_shut_down;
+  desc.arg = &entered;
+  assert_ok(mp_submit(w.pool, &desc, &task));
+  tally_await(&entered, 1);
+  assert_report(shut_down(&w, MP_FOREVER, MP_SHUTDOWN_FINISH), 1, 0, 0);
+  assert_ends_and_release(task, MP_STATE_DONE, MP_OK);
+  world_close(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_shutdown_lets_everything_run),
@@ -383,6 +500,10 @@ int main(void) {
       cmocka_unit_test(test_destroy_with_live_handles_keeps_them_readable),
       cmocka_unit_test(test_shutdown_while_a_loop_runs_the_loop_ends_and_says_what_was_left_out),
       cmocka_unit_test(test_shutdown_while_jobs_are_forked_they_still_run),
+      cmocka_unit_test(test_shutdown_the_less_patient_does_not_wait_for_the_patient),
+      cmocka_unit_test(test_shutdown_the_less_patient_comes_back_though_a_body_does_not),
+      cmocka_unit_test(test_shutdown_loops_and_graphs_from_outside_come_back),
+      cmocka_unit_test(test_shutdown_finish_an_accepted_task_may_still_loop),
   };
   return unit_main(tests);
 }

@@ -1,0 +1,198 @@
+/* How many threads run at a time: replacements of workers that wait, spares, and when they go. */
+#include "unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static mp_task *submit(mp_pool *pool, mp_task_run *run, void *arg) {
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *task;
+  desc.run = run;
+  desc.arg = arg;
+  assert_ok(mp_submit(pool, &desc, &task));
+  return task;
+}
+
+static mp_status wait_for(mp_worker *worker, void *arg) {
+  (void)worker;
+  return mp_wait(arg, MP_FOREVER);
+}
+
+static mp_task *hold_a_task(world *w, probe *p, tally *hold) {
+  p->hold = hold;
+  return probe_submit(w, p);
+}
+
+/* Tasks that count how many of them run at a time. */
+typedef struct crowd {
+  _Atomic int now, most, left;
+} crowd;
+
+static mp_status be_in_the_crowd(mp_worker *worker, void *arg) {
+  crowd *c = arg;
+  (void)worker;
+  int now = mp_add_relaxed(&c->now, 1) + 1, most = mp_load_relaxed(&c->most);
+  while (now > most && !mp_cas_relaxed(&c->most, &most, now)) continue;
+  usleep(200);
+  mp_sub_relaxed(&c->now, 1);
+  mp_sub_relaxed(&c->left, 1);
+  return MP_OK;
+}
+
+static void test_seats_many_that_waited_come_back_no_more_run_than_workers(void **state) {
+  enum { WAITERS = 60, TASKS = 2000 };
+  world w;
+  tally hold = TALLY_INIT;
+  probe held = {0};
+  mp_task *waiters[WAITERS];
+  crowd c = {0, 0, TASKS};
+  (void)state;
+  world_open(&w, 2);
+  mp_task *gate = hold_a_task(&w, &held, &hold);
+  for (int i = 0; i < WAITERS; i++) waiters[i] = submit(w.pool, wait_for, gate);
+  while (world_info(&w).running < WAITERS + 1) usleep(1000);
+  for (int i = 0; i < TASKS; i++) mp_task_release(submit(w.pool, be_in_the_crowd, &c));
+  tally_add(&hold);
+  for (int i = 0; i < WAITERS; i++) assert_ends_and_release(waiters[i], MP_STATE_DONE, MP_OK);
+  assert_true(mp_load_relaxed(&c.left) > 0);
+  usleep(20000); /* those that were inside one go on; from here on it is two */
+  mp_store_relaxed(&c.most, 0);
+  world_drain(&w);
+  assert_in_range(mp_load_relaxed(&c.most), 0, 3);
+  mp_task_release(gate);
+  world_close(&w);
+}
+
+static void test_seats_spares_that_nobody_needs_end_and_new_ones_come(void **state) {
+  enum { WAITERS = 20 };
+  world w;
+  (void)state;
+  mp_pool_config config = world_config(&w, 2);
+  config.idle_after_ns = 2 * MILLISECOND;
+  world_open_with(&w, config);
+  for (int round = 0; round < 3; round++) {
+    tally hold = TALLY_INIT;
+    probe held = {0};
+    mp_task *waiters[WAITERS];
+    mp_task *gate = hold_a_task(&w, &held, &hold);
+    for (int i = 0; i < WAITERS; i++) waiters[i] = submit(w.pool, wait_for, gate);
+    while (world_info(&w).running < WAITERS + 1) usleep(1000);
+    assert_true(world_info(&w).workers_extra > WAITERS / 2);
+    tally_add(&hold);
+    for (int i = 0; i < WAITERS; i++) assert_ends_and_release(waiters[i], MP_STATE_DONE, MP_OK);
+    mp_task_release(gate);
+    while (world_info(&w).workers_extra > 0) usleep(1000);
+  }
+  world_close(&w);
+}
+
+/* A lone waiter with nothing else to do in its pool needs no replacement. */
+static void test_seats_a_wait_without_other_work_takes_no_thread(void **state) {
+  world w;
+  tally hold = TALLY_INIT;
+  probe held = {0};
+  (void)state;
+  world_open(&w, 2);
+  mp_task *gate = hold_a_task(&w, &held, &hold);
+  mp_task *waiter = submit(w.pool, wait_for, gate);
+  usleep(20000);
+  assert_int_equal(world_info(&w).workers_extra, 0);
+  tally_add(&hold);
+  assert_ends_and_release(waiter, MP_STATE_DONE, MP_OK);
+  mp_task_release(gate);
+  world_close(&w);
+}
+
+typedef struct heard {
+  _Atomic int warnings;
+  char last[200];
+} heard;
+
+static void hear(void *ud, mp_log_level level, const char *area, const char *line) {
+  heard *h = ud;
+  (void)area;
+  if (level != MP_LOG_WARN) return;
+  snprintf(h->last, sizeof h->last, "%s", line);
+  mp_add_relaxed(&h->warnings, 1);
+}
+
+static mp_status wait_for_mail(mp_worker *worker, void *arg) {
+  size_t index;
+  return mp_worker_wait_any(worker, NULL, 0, arg, MP_FOREVER, &index);
+}
+
+static void on_letter(void *ud, const void *data, size_t size) { (void)ud, (void)data, (void)size; }
+
+/* The only thread waits, and nobody can be had in its place: it does what comes. */
+static void test_seats_no_replacement_is_told_once_and_work_goes_on(void **state) {
+  world w;
+  heard h = {0};
+  probe others[20] = {{0}};
+  mp_mailbox *box;
+  (void)state;
+  mp_pool_config config = world_config(&w, 1);
+  config.workers_extra = 0;
+  config.log = hear;
+  config.log_ud = &h;
+  world_open_with(&w, config);
+  assert_ok(mp_mailbox_create(w.pool, &box));
+  mp_task *waiter = submit(w.pool, wait_for_mail, box);
+  for (size_t i = 0; i < LENGTH(others); i++) {
+    assert_ends_and_release(probe_submit(&w, &others[i]), MP_STATE_DONE, MP_OK);
+    usleep(1000);
+  }
+  assert_ok(mp_mailbox_send(box, on_letter, NULL, "x", 1));
+  assert_ends_and_release(waiter, MP_STATE_DONE, MP_OK);
+  assert_int_equal(mp_load_relaxed(&h.warnings), 1);
+  assert_non_null(strstr(h.last, "workers_extra"));
+  mp_mailbox_close(box);
+  world_close(&w);
+}
+
+/* A worker in the host's idle hook is not one that looks for work: others are woken. */
+typedef struct hook {
+  tally entered, release;
+} hook;
+
+static int idle(mp_worker *worker, void *local, void *ud) {
+  hook *h = ud;
+  (void)worker, (void)local;
+  tally_add(&h->entered);
+  tally_await(&h->release, 1);
+  return 0;
+}
+
+static void test_idle_hook_that_takes_long_delays_no_task(void **state) {
+  world w;
+  hook h = {TALLY_INIT, TALLY_INIT};
+  (void)state;
+  mp_pool_config config = world_config(&w, 3);
+  config.worker_idle = idle;
+  config.worker_ud = &h;
+  config.idle_after_ns = MILLISECOND;
+  config.spin_ns = 0;
+  world_open_with(&w, config);
+  probe first = {0};
+  assert_ends_and_release(probe_submit(&w, &first), MP_STATE_DONE, MP_OK);
+  tally_await(&h.entered, 1);
+  for (int i = 0; i < 2; i++) { /* the other two are there */
+    tally entered = TALLY_INIT;
+    probe p = {.entered = &entered};
+    mp_task *task = probe_submit(&w, &p);
+    tally_await(&entered, 1);
+    assert_ends_and_release(task, MP_STATE_DONE, MP_OK);
+  }
+  tally_add(&h.release);
+  world_close(&w);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_seats_many_that_waited_come_back_no_more_run_than_workers),
+      cmocka_unit_test(test_seats_spares_that_nobody_needs_end_and_new_ones_come),
+      cmocka_unit_test(test_seats_a_wait_without_other_work_takes_no_thread),
+      cmocka_unit_test(test_seats_no_replacement_is_told_once_and_work_goes_on),
+      cmocka_unit_test(test_idle_hook_that_takes_long_delays_no_task),
+  };
+  return unit_main(tests);
+}

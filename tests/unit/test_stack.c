@@ -1,0 +1,751 @@
+/*
+** What runs on top of a thread that waits, and for whom: nothing that may wait for what lies below,
+** so that two threads that wait without a circle never wait for ever.
+*/
+#include "unit.h"
+
+#include <string.h>
+
+static mp_pool *open_pool(world *w, unsigned workers, int owner_works) {
+  mp_pool_config config = world_config(w, workers);
+  config.owner_works = owner_works;
+  world_open_with(w, config);
+  return w->pool;
+}
+
+static mp_task *submit(mp_pool *pool, mp_task_run *run, void *arg, int priority) {
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *task;
+  desc.run = run;
+  desc.arg = arg;
+  desc.priority = priority;
+  assert_ok(mp_submit(pool, &desc, &task));
+  return task;
+}
+
+/* Waits until somebody sleeps in a wait, or is about to: a moment that no test relies on. */
+static void a_moment(void) { usleep(20000); }
+
+/*
+** {======================================================
+** Joins
+** =======================================================
+*/
+
+/* A task that loops; while it joins the last piece, another task, which waits for it, is queued. */
+typedef struct joining {
+  mp_pool *pool;
+  mp_task *looper;
+  tally begun, release;
+  _Atomic int first;
+} joining;
+
+static void piece_of_joining(mp_worker *worker, size_t begin, size_t end, void *arg) {
+  joining *j = arg;
+  (void)worker, (void)begin, (void)end;
+  bool first = mp_add_acq_rel(&j->first, 1) == 0;
+  tally_add(&j->begun);
+  tally_await(first ? &j->begun : &j->release, first ? 2 : 1);
+}
+
+static mp_status run_looper(mp_worker *worker, void *arg) {
+  joining *j = arg;
+  return mp_for(mp_worker_pool(worker), 0, 2, 1, piece_of_joining, j);
+}
+
+static mp_status wait_for_looper(mp_worker *worker, void *arg) {
+  (void)worker;
+  return mp_wait(((joining *)arg)->looper, MP_FOREVER);
+}
+
+static void test_join_a_task_that_waits_for_the_joiner_does_not_run_on_top_of_it(void **state) {
+  (void)state;
+  for (int i = 0; i < 20; i++) {
+    world w;
+    joining j = {open_pool(&w, 2, 0), NULL, TALLY_INIT, TALLY_INIT, 0};
+    j.looper = submit(w.pool, run_looper, &j, 0);
+    tally_await(&j.begun, 2);
+    mp_task *waits = submit(w.pool, wait_for_looper, &j, 0);
+    if (i % 2) a_moment();
+    tally_add(&j.release);
+    assert_ends_and_release(waits, MP_STATE_DONE, MP_OK);
+    assert_ends_and_release(j.looper, MP_STATE_DONE, MP_OK);
+    world_close(&w);
+  }
+}
+
+/* Tasks that each loop, and whose second piece submits the next one: nothing recurses. */
+typedef struct relay {
+  mp_pool *pool;
+  _Atomic unsigned depth_max, runs;
+  unsigned n;
+} relay;
+
+static _Thread_local unsigned depth;
+
+static mp_status run_relay(mp_worker *worker, void *arg);
+
+static void piece_of_relay(mp_worker *worker, size_t begin, size_t end, void *arg) {
+  relay *r = arg;
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  (void)worker;
+  desc.run = run_relay;
+  desc.arg = r;
+  for (; begin < end; begin++)
+    if (begin == 1 && mp_add_relaxed(&r->runs, 1) < r->n)
+      assert_ok(mp_submit(r->pool, &desc, NULL));
+    else
+      usleep(50);
+}
+
+static mp_status run_relay(mp_worker *worker, void *arg) {
+  relay *r = arg;
+  unsigned now = ++depth, most = mp_load_relaxed(&r->depth_max);
+  while (now > most && !mp_cas_relaxed(&r->depth_max, &most, now)) continue;
+  mp_status status = mp_for(mp_worker_pool(worker), 0, 2, 1, piece_of_relay, r);
+  depth--;
+  return status;
+}
+
+static void test_join_tasks_that_arrive_meanwhile_do_not_pile_up_on_the_stack(void **state) {
+  world w;
+  relay r = {open_pool(&w, 2, 0), 0, 0, 2000};
+  (void)state;
+  mp_task_release(submit(w.pool, run_relay, &r, 0));
+  world_drain(&w);
+  assert_int_equal(mp_load_relaxed(&r.depth_max), 1);
+  world_close(&w);
+}
+
+/* A forked piece below a task that was queued after it: the joiner finds it. */
+typedef struct buried {
+  mp_job job;
+  world *w;
+  probe above[3];
+  bool ran;
+} buried;
+
+static void run_buried(mp_worker *worker, mp_job *job) {
+  (void)worker;
+  ((buried *)job)->ran = true;
+}
+
+static mp_status bury_and_join(mp_worker *worker, void *arg) {
+  buried *b = arg;
+  mp_fork(worker, &b->job, run_buried);
+  for (size_t i = 0; i < LENGTH(b->above); i++) {
+    mp_task_desc desc = probe_desc(&b->above[i]);
+    assert_ok(mp_submit(b->w->pool, &desc, NULL));
+  }
+  mp_join(worker, &b->job);
+  bool right = b->ran;
+  for (size_t i = 0; i < LENGTH(b->above); i++) right &= b->above[i].ran == 0;
+  return right ? MP_OK : MP_FAILED;
+}
+
+static void test_join_finds_its_piece_below_tasks_and_runs_none_of_them(void **state) {
+  world w;
+  buried b = {.w = &w};
+  mp_pool_config config = world_config(&w, 1);
+  (void)state;
+  config.workers_extra = 0;
+  world_open_with(&w, config);
+  assert_ends_and_release(submit(w.pool, bury_and_join, &b, 0), MP_STATE_DONE, MP_OK);
+  world_drain(&w);
+  assert_dropped_once(b.above, LENGTH(b.above));
+  world_close(&w);
+}
+
+static _Atomic unsigned took_part[256];
+
+static void note_worker(mp_worker *worker, size_t begin, size_t end, void *arg) {
+  (void)begin, (void)end, (void)arg;
+  mp_add_relaxed(&took_part[mp_worker_index(worker)], 1);
+  usleep(2000);
+}
+
+static mp_status loop_in_task(mp_worker *worker, void *arg) {
+  return mp_for(mp_worker_pool(worker), 0, 2000, 1, note_worker, arg);
+}
+
+static unsigned count_took_part(void) {
+  unsigned n = 0;
+  for (size_t i = 0; i < LENGTH(took_part); i++) n += mp_load_relaxed(&took_part[i]) > 0;
+  return n;
+}
+
+static void test_for_all_of_many_workers_take_part(void **state) {
+  world w;
+  (void)state;
+  memset(took_part, 0, sizeof took_part);
+  mp_pool_config config = world_config(&w, 100);
+  config.stack_size = 1 << 20;
+  world_open_with(&w, config);
+  assert_ends_and_release(submit(w.pool, loop_in_task, NULL, 0), MP_STATE_DONE, MP_OK);
+  assert_in_range(count_took_part(), 65, 101);
+  world_close(&w);
+}
+
+static void test_for_one_worker_and_the_owner_both_take_part(void **state) {
+  world w;
+  (void)state;
+  memset(took_part, 0, sizeof took_part);
+  open_pool(&w, 1, 1);
+  assert_ends_and_release(submit(w.pool, loop_in_task, NULL, 0), MP_STATE_DONE, MP_OK);
+  assert_int_equal(count_took_part(), 2);
+  world_close(&w);
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Waits
+** =======================================================
+*/
+
+/* A waits for X, which runs elsewhere; its child Y, queued behind, waits for A. */
+typedef struct family {
+  mp_pool *pool;
+  mp_task *a;
+  tally x_runs, x_ends;
+} family;
+
+static mp_status run_x(mp_worker *worker, void *arg) {
+  (void)worker;
+  tally_add(&((family *)arg)->x_runs);
+  tally_await(&((family *)arg)->x_ends, 1);
+  return MP_OK;
+}
+
+static mp_status run_y(mp_worker *worker, void *arg) {
+  (void)worker;
+  return mp_wait(arg, MP_FOREVER);
+}
+
+static mp_status run_a(mp_worker *worker, void *arg) {
+  family *f = arg;
+  mp_task *x = submit(f->pool, run_x, f, 0);
+  tally_await(&f->x_runs, 1);
+  mp_task *y = submit(f->pool, run_y, mp_worker_task(worker), 0);
+  mp_task_release(y);
+  mp_status status = mp_wait(x, MP_FOREVER);
+  mp_task_release(x);
+  return status;
+}
+
+static void test_wait_a_child_that_waits_for_its_parent_runs_elsewhere(void **state) {
+  world w;
+  family f = {open_pool(&w, 2, 0), NULL, TALLY_INIT, TALLY_INIT};
+  (void)state;
+  f.a = submit(w.pool, run_a, &f, 0);
+  tally_await(&f.x_runs, 1);
+  a_moment();
+  tally_add(&f.x_ends);
+  assert_ends(f.a, MP_STATE_DONE, MP_OK);
+  world_drain(&w);
+  mp_task_release(f.a);
+  world_close(&w);
+}
+
+/* The owner runs A, which waits for what a worker does; T, in the queue, waits for A. */
+static mp_status run_owners(mp_worker *worker, void *arg) {
+  family *f = arg;
+  (void)worker;
+  tally_add(&f->x_runs);
+  return mp_wait(f->a, MP_FOREVER);
+}
+
+static void *end_x_later(void *arg) {
+  family *f = arg;
+  tally_await(&f->x_runs, 2);
+  a_moment();
+  tally_add(&f->x_ends);
+  return NULL;
+}
+
+static void test_wait_owner_inside_a_task_runs_nothing_that_may_wait_for_it(void **state) {
+  world w;
+  family f = {open_pool(&w, 1, 1), NULL, TALLY_INIT, TALLY_INIT};
+  pthread_t thread;
+  (void)state;
+  f.a = submit(w.pool, run_x, &f, 0); /* the worker's */
+  tally_await(&f.x_runs, 1);
+  mp_task *outer = submit(w.pool, run_owners, &f, 0); /* the owner's */
+  mp_task *t = submit(w.pool, run_y, outer, 0);
+  assert_int_equal(pthread_create(&thread, NULL, end_x_later, &f), 0);
+  assert_ends_and_release(outer, MP_STATE_DONE, MP_OK);
+  assert_ends_and_release(t, MP_STATE_DONE, MP_OK);
+  pthread_join(thread, NULL);
+  assert_ends_and_release(f.a, MP_STATE_DONE, MP_OK);
+  world_close(&w);
+}
+
+/* Two pools of one worker each: P's task waits for Q's, which waits for another of P's. */
+typedef struct across {
+  mp_pool *p, *q;
+  _Atomic int depth;
+} across;
+
+static mp_status wait_in_p(mp_worker *worker, void *arg) {
+  across *a = arg;
+  (void)worker;
+  mp_task *leaf = submit(a->p, run_nothing, NULL, 0);
+  mp_status status = mp_wait(leaf, MP_FOREVER);
+  mp_task_release(leaf);
+  return status;
+}
+
+static mp_status wait_in_q(mp_worker *worker, void *arg) {
+  across *a = arg;
+  (void)worker;
+  mp_task *task = submit(a->q, wait_in_p, a, 0);
+  mp_status status = mp_wait(task, MP_FOREVER);
+  mp_task_release(task);
+  return status;
+}
+
+static void test_wait_for_another_pools_task_gives_the_seat_away(void **state) {
+  world p, q;
+  across a = {open_pool(&p, 1, 0), open_pool(&q, 1, 0), 0};
+  (void)state;
+  for (int i = 0; i < 50; i++)
+    assert_ends_and_release(submit(p.pool, wait_in_q, &a, 0), MP_STATE_DONE, MP_OK);
+  world_drain(&q);
+  world_close(&p);
+  world_close(&q);
+}
+
+/* One thread owns two pools: P's task, Q's on top of it, P's again, which sleeps. */
+static mp_status descend(mp_worker *worker, void *arg) {
+  across *a = arg;
+  mp_pool *here = mp_worker_pool(worker);
+  if (mp_add_relaxed(&a->depth, 1) == 2) return mp_worker_sleep(worker, MILLISECOND);
+  mp_task *task = submit(here == a->p ? a->q : a->p, descend, a, 0);
+  mp_status status = mp_wait(task, MP_FOREVER);
+  mp_task_release(task);
+  return status;
+}
+
+static void test_wait_owner_of_two_pools_goes_from_one_to_the_other_and_back(void **state) {
+  world p, q;
+  blockade busy[2];
+  (void)state;
+  across a = {open_pool(&p, 1, 1), open_pool(&q, 1, 1), 0};
+  blockade_raise(&busy[0], &p, 1); /* the owner runs the rest */
+  blockade_raise(&busy[1], &q, 1);
+  assert_ends_and_release(submit(p.pool, descend, &a, 0), MP_STATE_DONE, MP_OK);
+  for (int i = 0; i < 2; i++) blockade_lift(&busy[i]);
+  world_close(&p);
+  world_close(&q);
+}
+
+/*
+** A, P's only worker's task, owns Q and waits there for T, which waits for P's task B. And T2,
+** queued in Q, waits for A: it must not run on top of it.
+*/
+typedef struct owned_pool {
+  world *q;
+  mp_pool *p;
+  mp_task *a, *b;
+  tally t_runs;
+} owned_pool;
+
+static mp_status run_t(mp_worker *worker, void *arg) {
+  owned_pool *o = arg;
+  (void)worker;
+  tally_add(&o->t_runs);
+  a_moment();
+  return mp_wait(o->b, MP_FOREVER);
+}
+
+static mp_status own_a_pool(mp_worker *worker, void *arg) {
+  owned_pool *o = arg;
+  mp_pool *q = open_pool(o->q, 1, 1);
+  o->b = submit(mp_worker_pool(worker), run_nothing, NULL, 0);
+  mp_task *t = submit(q, run_t, o, 0);
+  tally_await(&o->t_runs, 1);
+  mp_task *t2 = submit(q, run_y, mp_worker_task(worker), 0);
+  mp_status status = mp_wait(t, MP_FOREVER);
+  mp_task_release(t);
+  mp_task_release(t2);
+  mp_task_release(o->b);
+  return status;
+}
+
+static void test_wait_owner_inside_another_pools_task_keeps_to_the_rules_of_both(void **state) {
+  world p, q;
+  owned_pool o = {.q = &q, .p = open_pool(&p, 1, 0), .t_runs = TALLY_INIT};
+  (void)state;
+  o.a = submit(p.pool, own_a_pool, &o, 0);
+  assert_ends(o.a, MP_STATE_DONE, MP_OK);
+  world_drain(&q);
+  mp_task_release(o.a);
+  world_close(&q);
+  world_close(&p);
+}
+
+/* Two nodes of a graph: one loops, the other waits for a message that it sends afterwards. */
+typedef struct siblings {
+  mp_mailbox *box;
+  mp_graph *graph;
+  _Atomic int pieces;
+  tally begun;
+} siblings;
+
+static void on_letter(void *ud, const void *data, size_t size) { (void)ud, (void)data, (void)size; }
+
+static void piece_of_sender(mp_worker *worker, size_t begin, size_t end, void *arg) {
+  siblings *s = arg;
+  (void)worker, (void)begin, (void)end;
+  bool first = mp_add_relaxed(&s->pieces, 1) % 2 == 0;
+  if (!first) a_moment();
+  tally_add(&s->begun);
+  if (first) tally_await(&s->begun, 2);
+}
+
+static void send_after_a_loop(mp_worker *worker, void *arg) {
+  siblings *s = arg;
+  (void)!mp_for(mp_worker_pool(worker), 0, 2, 1, piece_of_sender, s);
+  (void)!mp_mailbox_send(s->box, on_letter, NULL, "x", 1);
+}
+
+static void wait_for_letter(mp_worker *worker, void *arg) {
+  size_t index;
+  siblings *s = arg;
+  (void)!mp_worker_wait_any(worker, NULL, 0, s->box, MP_FOREVER, &index);
+  (void)mp_mailbox_poll(s->box, MP_FOREVER, 0, NULL);
+}
+
+static void test_join_in_one_node_takes_no_other_node_that_may_wait_for_it(void **state) {
+  (void)state;
+  for (int round = 0; round < 10; round++) {
+    world w;
+    siblings s = {.pieces = 0, .begun = TALLY_INIT};
+    uint32_t node;
+    open_pool(&w, 2, 0);
+    assert_ok(mp_mailbox_create(w.pool, &s.box));
+    assert_ok(mp_graph_create(w.pool, &s.graph));
+    assert_ok(mp_graph_add(s.graph, NULL, wait_for_letter, &s, &node));
+    assert_ok(mp_graph_add(s.graph, NULL, send_after_a_loop, &s, &node));
+    assert_ok(mp_graph_run(s.graph));
+    mp_graph_destroy(s.graph);
+    mp_mailbox_close(s.box);
+    world_close(&w);
+  }
+}
+
+static mp_status wait_for_itself(mp_worker *worker, void *arg) {
+  size_t index;
+  mp_task *self = mp_worker_task(worker);
+  (void)arg;
+  if (mp_wait(self, MP_FOREVER) != MP_CYCLE) return MP_FAILED;
+  if (mp_worker_wait_any(worker, &self, 1, NULL, MP_FOREVER, &index) != MP_CYCLE) return MP_FAILED;
+  return mp_wait(self, MILLISECOND) == MP_TIMEOUT ? MP_OK : MP_FAILED;
+}
+
+static void test_wait_for_what_lies_below_is_a_cycle_not_a_hang(void **state) {
+  world w;
+  (void)state;
+  open_pool(&w, 1, 0);
+  assert_ends_and_release(submit(w.pool, wait_for_itself, NULL, 0), MP_STATE_DONE, MP_OK);
+  world_close(&w);
+}
+
+static void test_wait_any_for_another_pools_task_or_mailbox_is_foreign(void **state) {
+  world p, q;
+  mp_mailbox *box;
+  size_t index;
+  (void)state;
+  world_open(&p, 1);
+  world_open(&q, 1);
+  mp_task *tasks[2] = {submit(p.pool, run_nothing, NULL, 0), submit(q.pool, run_nothing, NULL, 0)};
+  assert_status(mp_wait_any(p.pool, tasks, 2, NULL, MP_FOREVER, &index), MP_FOREIGN);
+  assert_ok(mp_mailbox_create(q.pool, &box));
+  assert_status(mp_wait_any(p.pool, tasks, 1, box, MP_FOREVER, &index), MP_FOREIGN);
+  assert_status(mp_wait_room(p.pool, 0, box, MP_FOREVER), MP_FOREIGN);
+  mp_mailbox_close(box);
+  for (int i = 0; i < 2; i++) mp_task_release(tasks[i]);
+  world_drain(&p);
+  world_drain(&q);
+  world_close(&p);
+  world_close(&q);
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** The owner's patience
+** =======================================================
+*/
+
+typedef struct background {
+  pthread_t owner;
+  _Atomic unsigned by_owner, ran;
+} background;
+
+static mp_status run_background(mp_worker *worker, void *arg) {
+  background *b = arg;
+  (void)worker;
+  mp_add_relaxed(&b->ran, 1);
+  if (pthread_equal(pthread_self(), b->owner)) mp_add_relaxed(&b->by_owner, 1);
+  usleep(1000);
+  return MP_OK;
+}
+
+static void nap_piece(mp_worker *worker, size_t begin, size_t end, void *arg) {
+  (void)worker, (void)begin, (void)end, (void)arg;
+  usleep(500);
+}
+
+static mp_status nap(mp_worker *worker, void *arg) {
+  (void)worker, (void)arg;
+  usleep(500);
+  return MP_OK;
+}
+
+static void test_owner_waits_runs_nothing_of_lower_priority(void **state) {
+  world w;
+  background b = {.owner = pthread_self()};
+  (void)state;
+  open_pool(&w, 1, 1);
+  for (int i = 0; i < 50; i++) mp_task_release(submit(w.pool, run_background, &b, -1));
+  for (int frame = 0; frame < 10; frame++) {
+    mp_task *tasks[4];
+    for (int i = 0; i < 4; i++) tasks[i] = submit(w.pool, nap, NULL, frame % 2 ? 5 : 0);
+    for (int i = 0; i < 4; i++) assert_ends_and_release(tasks[i], MP_STATE_DONE, MP_OK);
+    assert_ok(mp_for(w.pool, 0, 8, 1, nap_piece, NULL));
+  }
+  assert_int_equal(mp_load_relaxed(&b.by_owner), 0);
+  world_drain(&w); /* it waits for all, so it may run all */
+  assert_int_equal(mp_load_relaxed(&b.ran), 50);
+  world_close(&w);
+}
+
+/* In a loop the owner runs its pieces, not the tasks that are queued beside it. */
+static void test_owner_loops_runs_pieces_only(void **state) {
+  world w;
+  background b = {.owner = pthread_self()};
+  blockade blocked;
+  (void)state;
+  open_pool(&w, 1, 1);
+  blockade_raise(&blocked, &w, 1);
+  for (int i = 0; i < 50; i++) mp_task_release(submit(w.pool, run_background, &b, i % 3 - 1));
+  for (int frame = 0; frame < 5; frame++) assert_ok(mp_for(w.pool, 0, 8, 1, nap_piece, NULL));
+  assert_int_equal(mp_load_relaxed(&b.ran), 0);
+  blockade_lift(&blocked);
+  world_drain(&w);
+  world_close(&w);
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** For whom a piece runs
+** =======================================================
+*/
+
+typedef struct owned {
+  mp_pool *pool;
+  tally begun, release;
+  mp_task *seen[4];
+  _Atomic int cancelled, pieces;
+  int result;
+} owned;
+
+static void piece_of_owned(mp_worker *worker, size_t begin, size_t end, void *arg) {
+  owned *o = arg;
+  (void)end;
+  o->seen[begin % 4] = mp_worker_task(worker);
+  if (begin == 3) mp_worker_set_result(worker, &o->result, NULL);
+  tally_add(&o->begun);
+  tally_await(&o->release, 1);
+  while (mp_load_relaxed(&o->cancelled) < 4 && !mp_worker_cancelled(worker)) usleep(100);
+  mp_add_relaxed(&o->cancelled, mp_worker_cancelled(worker));
+}
+
+static mp_status run_owned(mp_worker *worker, void *arg) {
+  return mp_for(mp_worker_pool(worker), 0, 4, 1, piece_of_owned, arg);
+}
+
+static void test_for_every_piece_runs_for_the_task_that_loops_and_sees_its_cancel(void **state) {
+  world w;
+  owned o = {open_pool(&w, 4, 0), TALLY_INIT, TALLY_INIT, {NULL}, 0, 0, 7};
+  (void)state;
+  mp_task *task = submit(w.pool, run_owned, &o, 0);
+  tally_await(&o.begun, 4);
+  for (int i = 0; i < 4; i++) assert_ptr_equal(o.seen[i], task);
+  assert_int_equal(mp_cancel(task), 0);
+  tally_add(&o.release);
+  assert_ends(task, MP_STATE_DONE, MP_OK); /* all pieces had begun, so the loop is whole */
+  assert_int_equal(mp_load_relaxed(&o.cancelled), 4);
+  assert_ptr_equal(mp_task_result(task), &o.result);
+  mp_task_release(task);
+  world_close(&w);
+}
+
+static void count_piece(mp_worker *worker, size_t begin, size_t end, void *arg) {
+  owned *o = arg;
+  (void)worker, (void)begin, (void)end;
+  mp_add_relaxed(&o->pieces, 1);
+  tally_add(&o->begun);
+  tally_await(&o->release, 1);
+}
+
+static mp_status run_counted(mp_worker *worker, void *arg) {
+  return mp_for(mp_worker_pool(worker), 0, 1000, 1, count_piece, arg);
+}
+
+static void test_for_a_cancelled_task_takes_no_further_piece(void **state) {
+  world w;
+  owned o = {.pool = open_pool(&w, 2, 0), .begun = TALLY_INIT, .release = TALLY_INIT};
+  (void)state;
+  mp_task *task = submit(w.pool, run_counted, &o, 0);
+  tally_await(&o.begun, 2);
+  assert_int_equal(mp_cancel(task), 0);
+  tally_add(&o.release);
+  assert_ends_and_release(task, MP_STATE_CANCELLED, MP_CANCELLED);
+  assert_in_range(mp_load_relaxed(&o.pieces), 2, 2);
+  world_close(&w);
+}
+
+typedef struct nodes {
+  mp_graph *graph;
+  tally begun, release;
+  _Atomic int runs;
+  mp_task *_Atomic seen;
+} nodes;
+
+static void run_node(mp_worker *worker, void *arg) {
+  nodes *n = arg;
+  mp_store_relaxed(&n->seen, mp_worker_task(worker));
+  if (mp_add_relaxed(&n->runs, 1) > 0) return;
+  tally_add(&n->begun);
+  tally_await(&n->release, 1);
+}
+
+static mp_status run_nodes(mp_worker *worker, void *arg) {
+  (void)worker;
+  return mp_graph_run(((nodes *)arg)->graph);
+}
+
+static void test_graph_a_cancelled_task_begins_no_further_node(void **state) {
+  world w;
+  nodes n = {.begun = TALLY_INIT, .release = TALLY_INIT};
+  uint32_t node, last = 0;
+  (void)state;
+  open_pool(&w, 2, 0);
+  assert_ok(mp_graph_create(w.pool, &n.graph));
+  for (int i = 0; i < 10; i++, last = node) {
+    assert_ok(mp_graph_add(n.graph, NULL, run_node, &n, &node));
+    if (i > 0) assert_ok(mp_graph_edge(n.graph, last, node));
+  }
+  mp_task *task = submit(w.pool, run_nodes, &n, 0);
+  tally_await(&n.begun, 1);
+  assert_ptr_equal(mp_load_relaxed(&n.seen), task);
+  assert_int_equal(mp_cancel(task), 0);
+  tally_add(&n.release);
+  assert_ends_and_release(task, MP_STATE_CANCELLED, MP_CANCELLED);
+  assert_int_equal(mp_load_relaxed(&n.runs), 1);
+  assert_ok(mp_graph_run(n.graph)); /* it can run again, whole */
+  assert_int_equal(mp_load_relaxed(&n.runs), 11);
+  mp_graph_destroy(n.graph);
+  world_close(&w);
+}
+
+/*
+** A piece of one task beside another task that is over its deadline: only the other is interrupted.
+*/
+typedef struct two_tasks {
+  mp_pool *pool;
+  tally late_begun, late_ends, begun;
+  _Atomic int hits;
+  pthread_t late_thread;
+} two_tasks;
+
+static two_tasks *interrupts_of;
+static _Thread_local bool in_innocent;
+
+static void on_interrupt(mp_worker *worker, void *local, void *ud) {
+  (void)worker, (void)local, (void)ud;
+  if (in_innocent) mp_add_relaxed(&interrupts_of->hits, 1);
+}
+
+static void late_piece(mp_worker *worker, size_t begin, size_t end, void *arg) {
+  two_tasks *t = arg;
+  (void)worker, (void)begin, (void)end;
+  tally_add(&t->late_begun);
+  tally_await(&t->late_ends, 1);
+}
+
+static mp_status run_late(mp_worker *worker, void *arg) {
+  return mp_for(mp_worker_pool(worker), 0, 2, 1, late_piece, arg);
+}
+
+static void innocent_piece(mp_worker *worker, size_t begin, size_t end, void *arg) {
+  two_tasks *t = arg;
+  (void)worker, (void)begin, (void)end;
+  in_innocent = true;
+  tally_add(&t->begun);
+  usleep(2000);
+  in_innocent = false;
+}
+
+static mp_status run_innocent(mp_worker *worker, void *arg) {
+  return mp_for(mp_worker_pool(worker), 0, 100, 1, innocent_piece, arg);
+}
+
+static void test_interrupt_of_a_late_task_hits_no_piece_of_another(void **state) {
+  world w;
+  two_tasks t = {.late_begun = TALLY_INIT, .late_ends = TALLY_INIT, .begun = TALLY_INIT};
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *late;
+  (void)state;
+  interrupts_of = &t;
+  mp_pool_config config = world_config(&w, 3);
+  config.worker_interrupt = on_interrupt;
+  config.stuck_grace_ns = 10 * MILLISECOND;
+  world_open_with(&w, config);
+  desc.run = run_late;
+  desc.arg = &t;
+  desc.timeout_ns = 20 * MILLISECOND;
+  assert_ok(mp_submit(w.pool, &desc, &late));
+  tally_await(&t.late_begun, 2);
+  mp_task *innocent = submit(w.pool, run_innocent, &t, 0);
+  tally_await(&t.begun, 5);
+  assert_ends(late, MP_STATE_TIMED_OUT, MP_TIMEOUT);
+  assert_ends_and_release(innocent, MP_STATE_DONE, MP_OK);
+  assert_int_equal(mp_load_relaxed(&t.hits), 0);
+  tally_add(&t.late_ends);
+  mp_task_release(late);
+  world_close(&w);
+}
+
+/* }====================================================== */
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_join_a_task_that_waits_for_the_joiner_does_not_run_on_top_of_it),
+      cmocka_unit_test(test_join_tasks_that_arrive_meanwhile_do_not_pile_up_on_the_stack),
+      cmocka_unit_test(test_join_finds_its_piece_below_tasks_and_runs_none_of_them),
+      cmocka_unit_test(test_for_all_of_many_workers_take_part),
+      cmocka_unit_test(test_for_one_worker_and_the_owner_both_take_part),
+      cmocka_unit_test(test_wait_a_child_that_waits_for_its_parent_runs_elsewhere),
+      cmocka_unit_test(test_wait_owner_inside_a_task_runs_nothing_that_may_wait_for_it),
+      cmocka_unit_test(test_wait_for_another_pools_task_gives_the_seat_away),
+      cmocka_unit_test(test_wait_owner_of_two_pools_goes_from_one_to_the_other_and_back),
+      cmocka_unit_test(test_wait_owner_inside_another_pools_task_keeps_to_the_rules_of_both),
+      cmocka_unit_test(test_join_in_one_node_takes_no_other_node_that_may_wait_for_it),
+      cmocka_unit_test(test_wait_for_what_lies_below_is_a_cycle_not_a_hang),
+      cmocka_unit_test(test_wait_any_for_another_pools_task_or_mailbox_is_foreign),
+      cmocka_unit_test(test_owner_waits_runs_nothing_of_lower_priority),
+      cmocka_unit_test(test_owner_loops_runs_pieces_only),
+      cmocka_unit_test(test_for_every_piece_runs_for_the_task_that_loops_and_sees_its_cancel),
+      cmocka_unit_test(test_for_a_cancelled_task_takes_no_further_piece),
+      cmocka_unit_test(test_graph_a_cancelled_task_begins_no_further_node),
+      cmocka_unit_test(test_interrupt_of_a_late_task_hits_no_piece_of_another),
+  };
+  return unit_main(tests);
+}
