@@ -17,7 +17,7 @@ SKIP ?=
 UNIT := $(filter-out $(SKIP:%=$(UNIT_OUT)/%),$(patsubst tests/unit/%.c,$(UNIT_OUT)/%,$(sort $(wildcard tests/unit/*.c))))
 STRESS := $(filter-out $(SKIP:%=$(STRESS_OUT)/%),$(patsubst tests/stress/%.c,$(STRESS_OUT)/%,$(sort $(wildcard tests/stress/*.c))))
 UNIT_SUPPORT := $(SUPPORT_OUT)/unit.o $(SUPPORT_OUT)/fault_alloc.o
-STRESS_SUPPORT := $(SUPPORT_OUT)/stress.o $(SUPPORT_OUT)/fault_alloc.o
+STRESS_SUPPORT := $(SUPPORT_OUT)/stress.o $(SUPPORT_OUT)/watchdog.o $(SUPPORT_OUT)/fault_alloc.o
 # Where there is no cmocka, a header of ours stands in: see tests/ports.
 CMOCKA_CFLAGS ?=
 CMOCKA_LIBS ?= -lcmocka
