@@ -38,6 +38,11 @@ void mp_fork(mp_worker *worker, mp_job *job, void (*body)(mp_worker *worker, mp_
   job->forker = frame;
   mp_store_relaxed(&job->runner, 0);
   mp_store_relaxed(&job->done, MP_JOB_PENDING);
+  if (mp_is_orphan(worker)) { /* nobody else is there, and all locks may be held */
+    body(worker, job);
+    mp_store_relaxed(&job->done, MP_JOB_DONE);
+    return;
+  }
   if (!mp_deque_push_owner(&worker->deque, &job->entry, mp_group_of(frame)))
     mp_inbox_push(&scheduler->inbox, &job->entry, &job->entry, 1);
   mp_park_notify(&scheduler->park);

@@ -18,8 +18,8 @@
 **   - Nothing here prints, aborts, exits, raises a signal or longjmps. After fork(2) the child sees
 **     MP_FORKED.
 **   - A struct that may grow carries its size first: set it with the MP_..._INIT macro.
-**   - What the host gives us to call returns: no exception leaves it, no longjmp, no end of its thread.
-**     In C++ write it so that it could be noexcept.
+**   - What the host gives us to call returns: no exception leaves it, no longjmp, no thread that
+**     ends. In C++ write it so that it could be noexcept.
 **
 ** What runs where
 **   - On a worker: bodies, pieces, worker_start, worker_stop, worker_idle, worker_interrupt. Its
@@ -278,7 +278,7 @@ typedef struct mp_pool_info {
 /* The config it was made from, with every default in place. Any thread. */
 MP_API const mp_pool_config *mp_pool_get_config(const mp_pool *pool);
 
-/* Sets new limits; what is in already stays. Errors: INVALID. Any thread. */
+/* Sets new limits; what is in already stays. Errors: INVALID, FORKED. Any thread. */
 MP_API MP_CHECKED mp_status mp_pool_set_limits(mp_pool *pool, const mp_limits *limits);
 
 /*
@@ -305,7 +305,7 @@ MP_API MP_CHECKED mp_status mp_pool_drain(mp_pool *pool, uint64_t timeout_ns);
 typedef struct mp_shutdown_report {
   uint64_t done;      /* finished before the shutdown or during it, in any state but cancelled */
   uint64_t cancelled; /* cancelled, before the shutdown or by it */
-  unsigned stuck;     /* workers still inside a task when the deadline passed */
+  unsigned stuck;     /* workers still inside a task, or the host's hook, when the time was up */
 } mp_shutdown_report;
 
 typedef enum mp_shutdown_mode {
@@ -323,7 +323,9 @@ typedef enum mp_shutdown_mode {
 ** A running task may still loop, fork and run graphs, also after MP_SHUTDOWN_FINISH, but submit no
 ** task. Any thread but a worker; calling it again is harmless. Several threads may at a time: each
 ** raises what the others began, if its mode or its time wants more, and waits for no more than its
-** own time. `report` may be NULL. Errors: INVALID (on a worker, no such mode), FORKED.
+** own time. `report` may be NULL. Inside a `drop` it is the wrong thing to do without a timeout:
+** the task whose drop that is has not ended before. Errors: INVALID (on a worker, no such mode),
+** FORKED.
 */
 MP_API MP_CHECKED mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns,
                                              mp_shutdown_mode mode, mp_shutdown_report *report);
@@ -503,7 +505,8 @@ MP_API double mp_task_progress(const mp_task *task);
 ** seat away.
 **
 ** Errors: TIMEOUT, INTERRUPTED (a signal handler ran on this thread, which is no worker; call
-** again), CYCLE (without a timeout: the task lies below, on this very stack), FORKED.
+** again), CYCLE (without a timeout: the task lies below, on this very stack), NOTHREAD (without a
+** timeout: no thread can be had for the seat, nobody else runs, and this stack is used up), FORKED.
 */
 MP_API MP_CHECKED mp_status mp_wait(mp_task *task, uint64_t timeout_ns);
 

@@ -519,6 +519,12 @@ static bool is_installed(int signal) {
          now.sa_sigaction == on_interrupt;
 }
 
+static bool has_no_handler(int signal) {
+  struct sigaction now;
+  return sigaction(signal, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) &&
+         (now.sa_handler == SIG_DFL || now.sa_handler == SIG_IGN);
+}
+
 static mp_status install_locked(int signal, mp_os_interrupted *handle) {
   struct sigaction action;
   memset(&action, 0, sizeof action);
@@ -537,7 +543,9 @@ mp_status mp_os_interrupt_open(int signal, mp_os_interrupted *handle) {
   if (signal <= 0 || signal >= SIGNALS || MP_FAULT(HANDLER)) return MP_INVALID;
   mp_status status = MP_OK;
   pthread_mutex_lock(&interrupts.lock);
-  if (!interrupts.of[signal].installed) status = install_locked(signal, handle);
+  /* the host may have had it in between, and left nobody who passes it on to us */
+  bool lost = interrupts.of[signal].users == 0 && has_no_handler(signal);
+  if (!interrupts.of[signal].installed || lost) status = install_locked(signal, handle);
   assert(status != MP_OK || interrupts.of[signal].handle == handle);
   if (status == MP_OK) interrupts.of[signal].users++;
   pthread_mutex_unlock(&interrupts.lock);

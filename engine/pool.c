@@ -397,7 +397,7 @@ mp_status mp_pool_drain(mp_pool *pool, uint64_t timeout_ns) {
 #define GRACE_NS ((uint64_t)10 * 1000000)
 
 /* For the threads when none is inside a body: all they have to do is worker_stop. */
-#define HOOKS_NS ((uint64_t)1000000000)
+#define HOOKS_NS ((uint64_t)30 * 1000000)
 
 static void close_to(mp_pool *pool, mp_closing wanted) {
   uint32_t now = mp_load_relaxed(&pool->closing);

@@ -53,6 +53,7 @@ static bool too_many_are_stuck(const mp_pool *pool) {
 }
 
 mp_status mp_pool_set_limits(mp_pool *pool, const mp_limits *limits) {
+  if (mp_pool_forked(pool)) return MP_FORKED;
   mp_status status = mp_admission_set(&pool->admission, limits);
   if (status == MP_OK)
     mp_waitlist_signal(&pool->waitlist, mp_room_key(pool)); /* there may be room now */

@@ -363,8 +363,7 @@ static mp_status sleep_once(waiting *w) {
   enlist(w);
   if (outer == w->self) outer = NULL;
   if (outer != NULL && !give_outer_seat(w, outer)) return MP_OK;
-  /* an owner that waits for all work to be done need not be woken for each new piece of it */
-  bool idle = w->self != NULL && !w->gave && (w->seated || w->runs) && !w->what->everything;
+  bool idle = w->self != NULL && !w->gave && (w->seated || w->runs);
   mp_status status = idle ? sleep_idle(w) : sleep_unseated(w);
   if (outer != NULL) mp_seats_take_back(outer);
   return status;
@@ -403,6 +402,7 @@ static mp_status wait_through(waiting *w) {
     }
     status = sleep_once(w);
   }
+  if (status == MP_FORKED) return status; /* all locks may be held */
   delist(w);
   take_seat_back(w);
   return status;

@@ -48,21 +48,27 @@ void mp_owner_leave(mp_stay *stay) {
   mp_store_relaxed(&owner->interrupted, 0);
   mp_self_stays = stay->outer;
   mp_self_worker = stay->before;
-  config->idle(config->ud); /* it may have ended the last task */
+  if (!mp_is_orphan(owner)) config->idle(config->ud); /* it may have ended the last task */
 }
 
 mp_worker *mp_thread_worker(void) {
   mp_worker *worker = mp_self_worker;
   for (const mp_stay *stay = mp_self_stays; stay != NULL; stay = stay->outer) worker = stay->before;
-  return worker;
+  return worker != NULL && mp_is_orphan(worker) ? NULL : worker;
+}
+
+typedef bool has_it(const mp_worker *worker, const mp_task *task);
+
+/* In a child of fork(2) the pools of the parent are no matter. */
+static bool counts_and(has_it *has, const mp_worker *worker, const mp_task *task) {
+  return worker != NULL && !mp_is_orphan(worker) && has(worker, task);
 }
 
 /* Calls `has` for each worker that the calling thread is. */
-static bool any_self(bool (*has)(const mp_worker *worker, const mp_task *task),
-                     const mp_task *task) {
-  if (mp_self_worker != NULL && has(mp_self_worker, task)) return true;
+static bool any_self(has_it *has, const mp_task *task) {
+  if (counts_and(has, mp_self_worker, task)) return true;
   for (const mp_stay *stay = mp_self_stays; stay != NULL; stay = stay->outer)
-    if (stay->before != NULL && has(stay->before, task)) return true;
+    if (counts_and(has, stay->before, task)) return true;
   return false;
 }
 
