@@ -1,122 +1,103 @@
 /*
-** The event count, and a mailbox that is awaited by it: posters, a thread that waits for messages, another that waits for a condition.
-** Mirrors event.h, mp_mailbox_post, tell_poller, take (mailbox.c), ready, sleep_until_ready (wait.c).
+** The event count, in its one use: threads that want the same value of a cache, of which one computes it and the others wait.
+** Mirrors event.h and the futex under it; look, mp_cache_get, mp_flight_end, mp_cache_put (cache.c).
 **
-** Holds: nobody sleeps for ever on what has happened; each message is taken once; a wait that began before news came ends, though a
-** task that ran in place meanwhile has taken the news; a deadline or a signal handler ends a wait early and breaks nothing.
+** Holds: one computes at a time; when it has come to nothing, another does; nobody sleeps for ever on a flight that has landed; all get
+** the value or have tried themselves.
 **
 ** check: safety
-** check: safety -DHELPER
 ** check: safety -DINTERRUPTED
 */
-#define POSTERS 2
-#define WAITERS 2
-#define POLLER 0
-#define WATCHER 1
-#include "event.inc"
+#define GETTERS 3
 
-byte condition; /* what the watcher waits for: becomes 1 */
-/* the mailbox: count and taken are written under its lock */
-byte count, taken, awaited;
-byte received;
-bool interrupted;
+byte gate;             /* event.gate.word */
+byte sleepers;         /* event.sleepers */
+bool asleep[GETTERS];
+hidden byte waiter;
 
-inline take() { atomic { if :: count > 0 -> count--; taken++; received++ :: else fi } }
+bool there, flies;     /* under the cache's lock: a value, and somebody who computes it */
+byte tries, interrupted;
 
-inline tell_poller() { if :: awaited != 0 -> event_signal() :: else fi }
-
-proctype Poster() {
-#ifdef BUG_TELL_BEFORE_POST
-  tell_poller();
-  count++
+/* mp_event_wait: the kernel compares the word and sleeps in one step. */
+inline event_wait(me, seen) {
+#ifdef BUG_SLEEPERS_LATE
+  atomic { if :: gate == seen -> asleep[me] = true :: else fi };
+  sleepers++;
 #else
-  count++;
-  tell_poller()
+  sleepers++;
+  atomic { if :: gate == seen -> asleep[me] = true :: else fi };
 #endif
+  !asleep[me];
+  sleepers--
 }
 
-proctype Changer() {
-#ifdef BUG_SIGNAL_FIRST
-  event_signal();
-  condition = 1
-#else
-  condition = 1;
-  event_signal()
-#endif
+inline event_signal() {
+  gate++;
+  if
+  :: sleepers != 0 ->
+    d_step { waiter = 0; do :: waiter < GETTERS -> asleep[waiter] = false; waiter++ :: else -> break od }
+  :: else
+  fi
 }
 
-#ifdef BUG_NO_TAKEN
-#define news() (count > 0)
-#else
-#define news() (count > 0 || taken != taken_before)
-#endif
-
-/* wait_on_worker with a mailbox, then mp_mailbox_poll; again until all messages have come. */
-proctype Poller() {
-  byte seen, taken_before;
-  do
-  :: received == POSTERS -> break
-  :: else ->
-    taken_before = taken;
-#ifdef HELPER
-    take(); /* what it ran in place polled the same mailbox */
-#endif
-#ifndef BUG_AWAIT_AFTER_LOOK
-    awaited++;
-#endif
-    do
-    ::
-#ifdef BUG_SEEN_AFTER_LOOK
-      if :: news() -> break :: else fi;
-      seen = gate;
-      event_wait(POLLER, seen)
-#else
-      seen = gate;
-      if
-      :: news() -> break
-      :: else ->
-#ifdef BUG_AWAIT_AFTER_LOOK
-        awaited++;
-        event_wait(POLLER, seen);
-        awaited--
-#else
-        event_wait(POLLER, seen);
-        if :: interrupted && !news() -> interrupted = false; break :: else fi
-#endif
-      fi
-#endif
-    od;
-#ifndef BUG_AWAIT_AFTER_LOOK
-    awaited--;
-#endif
-    take()
-  od
-}
-
-proctype Watcher() {
+/* mp_cache_get, and whoever is to compute does so, with or without success */
+proctype Getter(byte me) {
   byte seen;
+  bool mine, found;
   do
-  :: seen = gate; if :: condition == 1 -> break :: else -> event_wait(WATCHER, seen) fi
-  od
+  ::
+#ifndef BUG_SEEN_AFTER_LOOK
+    seen = gate;
+#endif
+    d_step { /* look */
+      found = there;
+      mine = (!there && !flies);
+      flies = flies || mine
+    };
+    if
+    :: found || mine -> break
+    :: else ->
+#ifdef BUG_SEEN_AFTER_LOOK
+      seen = gate;
+#endif
+      event_wait(me, seen);
+      if :: me == 0 && interrupted == 1 -> interrupted = 2; break :: else fi
+    fi
+  od;
+  if
+  :: mine ->
+    assert(flies);
+    tries++;
+    if :: there = true :: tries < GETTERS -> skip fi; /* mp_cache_put, or not */
+#ifdef BUG_SIGNAL_FIRST
+    event_signal();
+    flies = false
+#else
+    flies = false;
+    event_signal()
+#endif
+  :: else
+  fi;
+  assert(there || mine || (me == 0 && interrupted == 2))
 }
 
 #ifdef INTERRUPTED
-/* A signal handler ran on the poller, or its deadline has passed: the kernel lets it go. */
+/* A signal handler ran, or the time is over: the kernel lets the first go. */
 proctype Interrupter() {
   if
-  :: atomic { asleep[POLLER] -> asleep[POLLER] = false; interrupted = true }
-  :: received == POSTERS
+  :: atomic { asleep[0] -> asleep[0] = false; interrupted = 1 }
+  :: there
   fi
 }
 #endif
 
 init {
   atomic {
-    run Poster(); run Poster(); run Changer(); run Poller(); run Watcher();
+    run Getter(0); run Getter(1); run Getter(2);
 #ifdef INTERRUPTED
     run Interrupter()
 #endif
   };
   _nr_pr == 1;
-  assert(sleepers == 0 && awaited == 0)
+  assert(!flies && sleepers == 0)
 }

@@ -1,7 +1,8 @@
 /*
-** Rare fences (pool.h): a worker stores and then loads, the other side stores, has all threads fence, and then loads; on processors that keep
-** stores to themselves for a while. Mirrors mp_pool_store_first, mp_pool_fence, and those who rely on them: execute (finish.c), enter (submit.c),
-** watch, frame_of, mp_pool_returned, mp_pool_tick (stop.c), close_to (pool.c).
+** Rare fences (parts.h): a worker stores and then loads, the other side stores, has all threads fence, and then loads; on processors that keep
+** stores to themselves for a while. Mirrors mp_pool_store_first, mp_pool_fence, and those who rely on them: start, call_body, execute (run.c),
+** enter (submit.c), mp_frame_push, mp_frame_pop (stop.h), watch_locked, frame_of, unwatch, mp_await_watcher, tick, end_one (stop.c), close_to
+** (pool.c).
 **
 ** A store goes into its thread's buffer, first in, first out, and from there to memory at any later moment; loads look into the own buffer first
 ** (x86-TSO: Sewell, Sarkar, Owens, Nardelli, Myreen, CACM 2010). membarrier(2) empties the buffer of every thread.
@@ -93,27 +94,27 @@ active proctype Worker() {
   :: got -> refused = true
   :: else -> entered = true
   fi;
-  /* execute, for a task that it has to itself */
+  /* start, for a task that it has to itself: mp_frame_push */
   task = HERE;
   store(FRAME, 1);
   load(CLOSING, got);
   if
   :: got
-  :: else -> assert(!looked); begun = true /* the body */
+  :: else -> assert(!looked); begun = true /* call_body */
   fi;
   got = 0;
-  store(FRAME, 0);
+  store(FRAME, 0); /* mp_frame_pop */
 #ifndef BUG_LETS_GO_WHILE_WATCHED
   load(WATCHED, got);
   if
-  :: got -> !lock /* running_lock: taken and given back */
+  :: got -> !lock /* mp_await_watcher: running_lock, taken and given back */
   :: else
   fi;
 #endif
   task = GONE
 }
 
-/* mp_pool_tick */
+/* tick, end_one */
 inline look() {
   atomic { !lock -> lock = true };
   if
