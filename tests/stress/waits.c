@@ -670,7 +670,6 @@ static void open_pool(life *l, unsigned i, uint64_t *random) {
   if (l->tight) c.workers_extra = extras[random_below(random, 3)];
   c.owner_works = random_below(random, 2) == 0;
   c.caller_runs = random_below(random, 2) == 0;
-  if (i == 1 && getenv("ONE_OWNER") != NULL) c.owner_works = c.caller_runs = 0;
   if (random_below(random, 2) == 0) c.spin_ns = 0;
   if (random_below(random, 2) == 0) c.spin_free_ns = 0;
   if (random_below(random, 2) == 0) c.idle_after_ns = 200000;
