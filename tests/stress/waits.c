@@ -695,7 +695,7 @@ static void open_pool(life *l, unsigned i, uint64_t *random) {
 static void *outsider_main(void *arg) {
   actor *a = arg;
   watchdog_enter("outsider", 0, 0);
-  for (int i = 0; i < 3; i++) act(a);
+  for (int i = 0; i < 8; i++) act(a);
   watchdog_leave();
   return NULL;
 }
@@ -726,7 +726,7 @@ static void shut_down(actor *a, unsigned pool) {
 
 static void *closer_main(void *arg) {
   actor *a = arg;
-  usleep(below(a, 2000));
+  usleep(below(a, 4000));
   for (unsigned i = 0; i < a->l->pools; i++) shut_down(a, below(a, a->l->pools));
   return NULL;
 }
@@ -761,7 +761,7 @@ static void live(life *l, uint64_t *random) {
   start(l, drainer_main, draining, drainers, drain, random, &at, 0);
   start(l, closer_main, closing, closers, close, random, &at, 0);
   watchdog_enter("owner", 0, 0);
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < 8; i++) {
     act(&owner);
     for (unsigned k = 0; k < l->pools; k++) mp_poll(l->pool[k], MP_FOREVER, 0);
   }
