@@ -22,7 +22,7 @@
 
 #include "watchdog.h"
 
-#define CASES 60
+#define CASES 400
 #define UNITS 160      /* tasks of a case, at most */
 #define RANKS 7        /* ranks of tasks; who is no task is above them all */
 #define PLACES 8       /* handles on the board of each rank */
