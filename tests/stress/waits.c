@@ -18,7 +18,7 @@
 
 #include "actor.h"
 
-#define CASES 400
+#define CASES 250
 
 /*
 ** {======================================================
@@ -73,7 +73,7 @@ static void open_pool(life *l, unsigned i, uint64_t *random) {
 static void *outsider_main(void *arg) {
   actor *a = arg;
   watchdog_enter("outsider", 0, 0);
-  for (int i = 0; i < 8; i++) act(a);
+  for (int i = 0; i < 16; i++) act(a);
   watchdog_leave();
   return NULL;
 }
@@ -104,7 +104,7 @@ static void shut_down(actor *a, unsigned pool) {
 
 static void *closer_main(void *arg) {
   actor *a = arg;
-  usleep(below(a, 4000));
+  usleep(below(a, 10000));
   for (unsigned i = 0; i < a->l->pools; i++) shut_down(a, below(a, a->l->pools));
   return NULL;
 }
@@ -144,7 +144,7 @@ static void live(life *l, uint64_t *random) {
   start(l, drainer_main, draining, drainers, drain, random, &at, 0);
   start(l, closer_main, closing, closers, close, random, &at, 0);
   watchdog_enter("owner", 0, 0);
-  for (int i = 0; i < 8; i++) {
+  for (int i = 0; i < 16; i++) {
     act(&owner);
     for (unsigned k = 0; k < l->pools; k++) poll_and_act(&owner, mp_pool_mailbox(l->pool[k]));
   }

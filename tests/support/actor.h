@@ -12,7 +12,7 @@
 #include "stress.h"
 #include "watchdog.h"
 
-#define UNITS 160      /* tasks of a case, at most */
+#define UNITS 400      /* tasks of a case, at most */
 #define RANKS 7        /* ranks of tasks; who is no task is above them all */
 #define PLACES 8       /* handles on the board of each rank */
 #define PARTS 12       /* jobs, pieces or nodes of one step, at most */
