@@ -51,6 +51,7 @@ static void *timer_main(void *arg) {
   mp_deadlines *d = arg;
   mp_os_thread_name("mp-timer");
   mp_os_mutex_take(&d->lock);
+  d->tag = mp_os_thread_tag();
   while (!d->closing) {
     uint64_t next;
     if (work_locked(d, &next)) continue;
@@ -134,7 +135,7 @@ void mp_deadlines_stop(mp_deadlines *d) {
 
 bool mp_deadlines_stopped(mp_deadlines *d) {
   mp_os_mutex_take(&d->lock);
-  bool runs = d->runs;
+  bool runs = d->runs && d->tag != mp_os_thread_tag();
   mp_os_mutex_give(&d->lock);
   return !runs;
 }

@@ -36,6 +36,7 @@ typedef struct mp_deadlines {
   mp_timers timers MP_GUARDED_BY(lock);
   mp_os_thread thread MP_GUARDED_BY(lock);
   uint64_t tick_at MP_GUARDED_BY(lock); /* MP_FOREVER: not */
+  void *tag MP_GUARDED_BY(lock);        /* of the thread, mp_os_thread_tag; NULL: not yet */
   bool started MP_GUARDED_BY(lock);     /* there is a thread to join */
   bool runs MP_GUARDED_BY(lock);        /* it is not at its end */
   bool closing MP_GUARDED_BY(lock);
@@ -50,7 +51,7 @@ void mp_deadlines_close(mp_deadlines *deadlines);
 MP_CHECKED mp_status mp_deadlines_start(mp_deadlines *deadlines);
 /* Tells the thread to end; what is armed stays so and never passes. */
 void mp_deadlines_stop(mp_deadlines *deadlines);
-/* Is it at its end, or has there never been one? */
+/* Is it at its end, or this very thread, or has there never been one? */
 bool mp_deadlines_stopped(mp_deadlines *deadlines);
 /* Joins it if it is; else it goes alone. Once, after stop. */
 void mp_deadlines_join(mp_deadlines *deadlines);

@@ -26,7 +26,9 @@ void mp_queue_task(mp_pool *pool, mp_worker *self, mp_task *task, bool tail) {
 }
 
 void mp_leave_queue_counted(mp_pool *pool, const mp_task *task) {
-  if (mp_admission_leave_queue(&pool->admission, 1, mp_task_extra(task)->bytes))
+  mp_extra *extra = mp_task_extra(task);
+  if (!(mp_and_acq_rel(&extra->counted, ~(uint32_t)MP_COUNTED_QUEUE) & MP_COUNTED_QUEUE)) return;
+  if (mp_admission_leave_queue(&pool->admission, 1, extra->bytes))
     mp_waitlist_signal(&pool->waitlist, mp_room_key(pool));
 }
 
@@ -136,7 +138,10 @@ static void finish_one(mp_pool *pool, mp_worker *self, mp_task *task, mp_ended h
 
 static void count_end(mp_pool *pool, mp_worker *self, mp_task *task, uint32_t before) {
   mp_pool_count(pool, self, ended[mp_task_state(task) - MP_STATE_DONE]);
-  if (mp_word_state(before) != MP_STATE_RUNNING) mp_pool_count(pool, self, skipped);
+  if (mp_word_state(before) != MP_STATE_RUNNING) {
+    mp_pool_count(pool, self, skipped);
+    mp_leave_queue(pool, task);
+  }
   mp_task_leave_limits(task, MP_COUNTED_TASK);
 }
 
@@ -145,8 +150,7 @@ void mp_finish_counted(mp_pool *pool, mp_worker *self, mp_task *task, mp_ended h
   finish_one(pool, self, task, how, &failed);
   while (failed.first != NULL) {
     mp_task *next = failed.first;
-    /* who waits for it has left the flag in its word by now, or will see its end */
-    uint32_t before = (mp_load_relaxed(&next->word) & ~MP_STATE_MASK) | MP_STATE_WAITING;
+    uint32_t before = mp_task_word_before_fail(next);
     failed.first = (mp_task *)next->as.entry.next;
     count_end(pool, self, next, before);
     finish_one(pool, self, next, (mp_ended){before, how.tail, false}, &failed);

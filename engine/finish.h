@@ -34,7 +34,7 @@ void mp_queue_task(mp_pool *pool, mp_worker *self, mp_task *task, bool tail);
 ** engine's reference back. One that is in a deque, or in a worker's hand, stays until it is found.
 */
 void mp_unqueue_task(mp_pool *pool, mp_task *task);
-/* A task that counts in the limits leaves its queue: once, with the engine's reference. */
+/* A task that counts in the limits as not started does so no longer; once, or more often. */
 void mp_leave_queue_counted(mp_pool *pool, const mp_task *task);
 static inline void mp_leave_queue(mp_pool *pool, const mp_task *task) {
   const mp_extra *extra = mp_task_extra(task);

@@ -277,6 +277,7 @@ static mp_node *run_one(mp_worker *worker, mp_graph *graph, mp_node *node) {
     mp_store_relaxed(&graph->skipped, true);
   else
     node->run(worker, node->arg);
+  if (mp_is_orphan(worker)) return NULL;
   for (uint32_t i = 0; i < node->count; i++) {
     mp_node *successor = &graph->nodes[graph->targets[node->first + i]];
     if (!arrive(successor)) continue;
@@ -300,7 +301,7 @@ static void run_node(mp_worker *worker, mp_entry *entry) {
   mp_frame_push(pool, worker, &frame);
   for (uint32_t steps = 1; node != NULL; steps++) {
     node = run_one(worker, graph, node);
-    if (worker->orphan) return;
+    if (mp_is_orphan(worker)) return;
     if (steps % 64 == 0) break; /* let higher priorities and the pick out of turn in */
   }
   mp_frame_pop(pool, worker, &frame);

@@ -24,7 +24,7 @@ static void run_forked(mp_worker *worker, mp_entry *entry) {
   mp_frame_push(pool, worker, &frame);
   mp_store_relaxed(&job->runner, mp_group_of(&frame));
   job->body(worker, job);
-  if (worker->orphan) return;
+  if (mp_is_orphan(worker)) return;
   mp_frame_pop(pool, worker, &frame);
   mp_job_complete(pool, &job->done);
 }
@@ -79,13 +79,13 @@ static void call_in_frame(mp_worker *worker, void (*body)(mp_worker *worker, voi
   mp_frame frame = mp_frame_for(worker, NULL);
   mp_frame_push(pool, worker, &frame);
   body(worker, arg);
-  if (!worker->orphan) mp_frame_pop(pool, worker, &frame);
+  if (!mp_is_orphan(worker)) mp_frame_pop(pool, worker, &frame);
 }
 
 static void run_visit(mp_worker *worker, mp_entry *entry) {
   visit *v = (visit *)entry;
   call_in_frame(worker, v->body, v->arg);
-  if (!worker->orphan) mp_job_complete(mp_pool_of(worker), &v->done);
+  if (!mp_is_orphan(worker)) mp_job_complete(mp_pool_of(worker), &v->done);
 }
 
 bool mp_refuse_visit(mp_pool *pool, mp_entry *entry) {
@@ -185,12 +185,13 @@ typedef struct part {
 static void run_pieces(mp_worker *worker, loop *l) {
   const mp_pool *pool = mp_pool_of(worker);
   size_t begin = mp_load_relaxed(&l->next);
-  while (begin < l->last && !mp_is_asked(pool, mp_frame_task(worker)) && !worker->orphan) {
+  while (begin < l->last && !mp_is_asked(pool, mp_frame_task(worker))) {
     size_t left = l->last - begin, piece = left / l->shares;
     if (piece < l->grain) piece = l->grain;
     if (piece > left) piece = left;
     if (!mp_cas_relaxed(&l->next, &begin, begin + piece)) continue;
     l->body(worker, begin, begin + piece, l->arg);
+    if (mp_is_orphan(worker)) return;
     mp_place_settle(worker);
     begin = mp_load_relaxed(&l->next);
   }
@@ -210,7 +211,7 @@ static void take_part(mp_worker *worker, loop *l, size_t threads) {
     threads -= threads / 2;
   }
   run_pieces(worker, l);
-  while (n-- > 0) mp_join(worker, &children[n].job);
+  while (n-- > 0 && !mp_is_orphan(worker)) mp_join(worker, &children[n].job);
 }
 
 static void run_part(mp_worker *worker, mp_job *job) {

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 
+#include "atomic.h"
 #include "os.h"
 
 #define MP_LOG_LINE_MAX 1024 /* longer lines are cut */
@@ -17,7 +18,8 @@ typedef struct mp_log {
   mp_log_sink *sink;
   void *ud;
   mp_log_level level;
-  mp_os_mutex lock; /* held only around the sink: it guards nothing of ours */
+  mp_os_mutex lock;     /* held only around the sink: it guards nothing of ours */
+  void *_Atomic inside; /* atomic, written under lock: the thread inside the sink, or NULL */
 } mp_log;
 
 MP_CHECKED mp_status mp_log_init(mp_log *log, mp_log_sink *sink, void *ud, mp_log_level level);

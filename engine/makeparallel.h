@@ -18,7 +18,7 @@
 **   - Nothing here prints, aborts, exits, raises a signal or longjmps. After fork(2) the child sees
 **     MP_FORKED.
 **   - A struct that may grow carries its size first: set it with the MP_..._INIT macro.
-**   - What the host gives us to call returns: no exception leaves it, no longjmp, no pthread_exit.
+**   - What the host gives us to call returns: no exception leaves it, no longjmp, no end of its thread.
 **     In C++ write it so that it could be noexcept.
 **
 ** What runs where
@@ -135,7 +135,8 @@ typedef enum mp_log_level {
 
 /*
 ** Receives one finished line (no newline). Called from any thread, one call at a time per pool,
-** under no other lock.
+** under no other lock. It may call what any thread may; a line that the pool would write to it
+** meanwhile, on the same thread, is dropped.
 */
 typedef void mp_log_sink(void *ud, mp_log_level level, const char *area, const char *line);
 

@@ -120,7 +120,7 @@ static mp_entry *steal(mp_worker *worker, uintptr_t group) {
   mp_seats *seats = &worker->scheduler->seats;
   uint32_t n = mp_load_seq(&seats->active_count), at = n > 0 ? next_random(worker) % n : 0;
   for (uint32_t i = 0; i < n; i++, at = at + 1 >= n ? 0 : at + 1) {
-    mp_worker *victim = mp_load_relaxed(&seats->active[at]);
+    mp_worker *victim = mp_load_acquire(&seats->active[at]);
     if (victim == worker) continue;
     mp_entry *entry =
         group == 0 ? mp_deque_steal(&victim->deque) : mp_deque_steal_group(&victim->deque, group);
@@ -139,7 +139,8 @@ static mp_entry *steal_from_the_slow(mp_worker *worker) {
   mp_seats *seats = &worker->scheduler->seats;
   uint32_t n = mp_load_seq(&seats->active_count);
   for (uint32_t i = 0; i < n; i++) {
-    mp_worker *victim = mp_load_relaxed(&seats->active[i]);
+    /* on from where it was the last time, so that each has its turn */
+    mp_worker *victim = mp_load_acquire(&seats->active[worker->picks.slow_at++ % n]);
     if (victim == worker || mp_deque_empty(&victim->deque)) continue;
     uint32_t picked = mp_load_relaxed(&victim->picked);
     bool slow = picked == mp_load_relaxed(&victim->picked_seen);
@@ -221,7 +222,35 @@ mp_entry *mp_pick_at_least(mp_worker *worker, int floor) {
   return entry;
 }
 
-mp_entry *mp_pick_stolen(mp_worker *worker, uintptr_t group) { return steal(worker, group); }
+#define TAKE_DEPTH 16 /* how many of the newest are looked at */
+
+/* The entry's place from the bottom, 1 the newest; 0: it is not among the newest. */
+static int depth_of(const mp_worker *worker, const mp_entry *entry) {
+  mp_deque *deque = (mp_deque *)&worker->deque;
+  int64_t bottom = mp_deque_bottom(deque), top = mp_load_relaxed(&deque->top);
+  for (int depth = 1; depth <= TAKE_DEPTH && bottom - depth >= top; depth++)
+    if (mp_load_relaxed(&mp_deque_at(deque, bottom - depth)->entry) == entry) return depth;
+  return 0;
+}
+
+bool mp_pick_take_own(mp_worker *worker, const mp_entry *entry) {
+  mp_deque *deque = &worker->deque;
+  mp_entry *above[TAKE_DEPTH];
+  uintptr_t groups[TAKE_DEPTH];
+  int n = 0, depth = depth_of(worker, entry);
+  bool taken = false;
+  while (n < depth && !taken) {
+    groups[n] = mp_deque_newest_group_owner(deque);
+    mp_entry *newest = pop_own(worker);
+    if (newest == NULL) break; /* a thief was quicker */
+    taken = newest == entry;
+    if (!taken) above[n++] = newest;
+  }
+  while (n-- > 0)
+    if (!mp_deque_push_owner(deque, above[n], groups[n]))
+      mp_inbox_push_front(&worker->scheduler->inbox, above[n], above[n], 1);
+  return taken;
+}
 
 void mp_pick_put_back(mp_scheduler *scheduler, mp_entry *entry) {
   const chain one = {entry, entry, 1};
@@ -277,7 +306,7 @@ static bool any_deque(mp_scheduler *scheduler, bool (*has)(mp_deque *deque, uint
     version = mp_load_seq(&seats->version);
     uint32_t n = mp_load_seq(&seats->active_count);
     for (uint32_t i = 0; i < n; i++)
-      if (has(&mp_load_relaxed(&seats->active[i])->deque, group)) return true;
+      if (has(&mp_load_acquire(&seats->active[i])->deque, group)) return true;
   } while (mp_load_seq(&seats->version) != version);
   return false;
 }

@@ -43,8 +43,8 @@ static inline mp_entry *mp_pick(mp_worker *worker) {
   mp_entry *entry = mp_pick_local(worker);
   return entry != NULL ? entry : mp_pick_remote(worker);
 }
-/* The oldest of another worker's deque, if it is a piece of this group. */
-mp_entry *mp_pick_stolen(mp_worker *worker, uintptr_t group);
+/* Takes this entry out of its own deque, if it is among the newest there. */
+bool mp_pick_take_own(mp_worker *worker, const mp_entry *entry);
 /* Queues again, before all others, what was picked and does not run. */
 void mp_pick_put_back(mp_scheduler *scheduler, mp_entry *entry);
 /* Anything of at least this priority. */

@@ -102,6 +102,7 @@ static mp_scheduler_config scheduler_config(mp_pool *pool) {
                                .worker_idle = c->worker_idle,
                                .tidied = on_tidied,
                                .idle_after_ns = c->idle_after_ns,
+                               .fork_guard = &pool->fork_guard,
                                .interrupt_signal =
                                    c->worker_interrupt != NULL ? c->interrupt_signal : 0,
                                .idle = on_idle,
@@ -395,6 +396,9 @@ mp_status mp_pool_drain(mp_pool *pool, uint64_t timeout_ns) {
 /* For tasks that were asked to stop, and again for their threads. */
 #define GRACE_NS ((uint64_t)10 * 1000000)
 
+/* For the threads when none is inside a body: all they have to do is worker_stop. */
+#define HOOKS_NS ((uint64_t)1000000000)
+
 static void close_to(mp_pool *pool, mp_closing wanted) {
   uint32_t now = mp_load_relaxed(&pool->closing);
   while (now < (uint32_t)wanted)
@@ -452,8 +456,15 @@ static void await_threads(mp_pool *pool, bool (*check)(mp_pool *pool), uint64_t 
   } while (await(pool, check, deadline) && hurried(pool));
 }
 
+static mp_shutdown_report report_now(mp_pool *pool) {
+  totals sum = sum_counters(pool);
+  return (mp_shutdown_report){.done = sum.ended[0] + sum.ended[1] + sum.ended[3],
+                              .cancelled = sum.ended[2],
+                              .stuck = mp_load_relaxed(&pool->scheduler.seats.alive)};
+}
+
 /* By one thread. */
-static void join_threads(mp_pool *pool, mp_shutdown_report *report) {
+static mp_shutdown_report join_threads(mp_pool *pool) {
   totals sum = sum_counters(pool);
   uint64_t grace = mp_os_deadline(GRACE_NS);
   mp_scheduler_stop(&pool->scheduler);
@@ -462,24 +473,24 @@ static void join_threads(mp_pool *pool, mp_shutdown_report *report) {
   /* a body can still run though its task is over: one that its deadline has ended */
   bool idle = sum.submitted == sum.settled && sum.started == sum.returned &&
               mp_load_seq(&pool->visits) == 0;
-  await_threads(pool, no_worker_left_or_hurried, idle ? MP_FOREVER : grace);
+  if (idle) grace = mp_os_deadline(HOOKS_NS);
+  await_threads(pool, no_worker_left_or_hurried, grace);
   (void)await(pool, only_stuck_left, mp_os_deadline(2 * GRACE_NS));
-  report->stuck = mp_seats_join(&pool->scheduler);
+  unsigned stuck = mp_seats_join(&pool->scheduler);
   mp_deadlines_stop(&pool->deadlines);
   await_threads(pool, no_timer_left_or_hurried, mp_os_deadline(GRACE_NS));
   mp_deadlines_join(&pool->deadlines);
   if (mp_pool_is_owner(pool)) mp_scheduler_stop_owner(&pool->scheduler);
-  sum = sum_counters(pool);
-  report->done = sum.ended[0] + sum.ended[1] + sum.ended[3];
-  report->cancelled = sum.ended[2];
-  mp_log_write(&pool->log, report->stuck > 0 ? MP_LOG_WARN : MP_LOG_INFO, "pool",
-               "shut down: %llu done, %llu cancelled, %u stuck", (unsigned long long)report->done,
-               (unsigned long long)report->cancelled, report->stuck);
+  mp_shutdown_report report = report_now(pool);
+  report.stuck = stuck; /* one may have ended meanwhile, but nobody waits for it any more */
+  mp_log_write(&pool->log, stuck > 0 ? MP_LOG_WARN : MP_LOG_INFO, "pool",
+               "shut down: %llu done, %llu cancelled, %u stuck", (unsigned long long)report.done,
+               (unsigned long long)report.cancelled, stuck);
+  return report;
 }
 
 /* Waits for the threads, or for the one who does. */
 static void end(mp_pool *pool, uint64_t deadline) {
-  mp_shutdown_report report = {0, 0, 0};
   mp_os_mutex_take(&pool->shutdown_lock);
   bool first = mp_load_relaxed(&pool->ending) == MP_ENDING_NOT;
   if (first) mp_store_release(&pool->ending, MP_ENDING_JOINING); /* pairs with the checks */
@@ -488,7 +499,7 @@ static void end(mp_pool *pool, uint64_t deadline) {
   mp_os_mutex_give(&pool->shutdown_lock);
   mp_waitlist_signal(&pool->waitlist, mp_quiet_key(pool));
   if (first) {
-    join_threads(pool, &report);
+    mp_shutdown_report report = join_threads(pool);
     mp_os_mutex_take(&pool->shutdown_lock);
     pool->report = report;
     mp_store_release(&pool->ending, MP_ENDING_OVER); /* pairs with is_over */
@@ -524,7 +535,8 @@ mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns, mp_shutdown_mode 
   uint64_t deadline = mp_os_deadline(timeout_ns);
   if (!is_over(pool)) shut_down(pool, deadline, mode);
   mp_os_mutex_take(&pool->shutdown_lock);
-  if (report != NULL) *report = pool->report;
+  /* another may still be at it, and more patient */
+  if (report != NULL) *report = is_over(pool) ? pool->report : report_now(pool);
   mp_os_mutex_give(&pool->shutdown_lock);
   return MP_OK;
 }

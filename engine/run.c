@@ -2,6 +2,7 @@
 
 #include "bug.h"
 #include "finish.h"
+#include "pick.h"
 #include "stop.h"
 
 static mp_state state_of_status(mp_status status) {
@@ -19,8 +20,6 @@ static bool nobody_to_tell(const mp_task *task, uint32_t before) {
 /* The body has come back. */
 static void end_body(mp_pool *pool, mp_worker *worker, mp_task *task, bool tail, bool exclusive) {
   uint32_t before;
-  /* before the end is published: whoever waits may free what `drop` touches */
-  if (!(task->own & MP_OWN_DONE) && !MP_BUGGY(DROP_AFTER_END)) mp_task_drop_arg(task);
   /*
   ** counted before the end is published, so that whoever sees the end finds it in the counters;
   ** taken back if a deadline was quicker
@@ -78,6 +77,11 @@ static void call_body(mp_pool *pool, mp_worker *worker, mp_task *task) {
   bool late = mp_load_seq(&pool->closing) == MP_CLOSING_STOP;
   unsigned status = late ? MP_CANCELLED : (unsigned)task->run(worker, task->arg);
   task->status = (uint8_t)(status < MP_STATUS_COUNT ? status : MP_FAILED);
+  /*
+  ** before the end is published: whoever waits may free what `drop` touches; and inside the frame,
+  ** for `drop` is the host's too: it may wait, and it may take its time
+  */
+  if (!(task->own & MP_OWN_DONE) && !MP_BUGGY(DROP_AFTER_END)) mp_task_drop_arg(task);
   mp_bump(&worker->counters.returned);
 }
 
@@ -94,17 +98,20 @@ static bool execute(mp_worker *worker, mp_task *task, bool tail, bool own) {
   /* a queue may hold it still: what is found there later would only be found to be over */
   if (started && !own) mp_unqueue_task(pool, task);
   if (started) call_body(pool, worker, task);
-  if (mp_pool_forked(pool)) {
-    worker->orphan = true;
-    return started;
-  }
+  if (mp_is_orphan(worker)) return started;
   mp_frame_pop(pool, worker, &frame);
   if (started) end_body(pool, worker, task, tail, own && mp_task_is_exclusive(task));
   return started;
 }
 
 bool mp_run_in_place(mp_worker *worker, mp_task *task) {
-  return execute(worker, task, false, false);
+  mp_pool *pool = task->pool;
+  /* most likely it is in this worker's own deque, where it would lie with its result */
+  bool own = mp_task_priority(task) == 0 && mp_pick_take_own(worker, &task->as.entry);
+  if (own) mp_leave_queue(pool, task);
+  bool ran = execute(worker, task, false, own);
+  if (own && !mp_is_orphan(worker)) mp_task_release(task);
+  return ran;
 }
 
 void mp_run_task_entry(mp_worker *worker, mp_entry *entry) {
@@ -119,5 +126,5 @@ void mp_run_task_entry(mp_worker *worker, mp_entry *entry) {
   } else {
     (void)!execute(worker, task, true, true);
   }
-  if (!worker->orphan) mp_task_release(task);
+  if (!mp_is_orphan(worker)) mp_task_release(task);
 }

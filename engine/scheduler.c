@@ -35,7 +35,7 @@ static mp_entry *run_one(mp_worker *worker, mp_entry *entry) {
 void mp_scheduler_run(mp_worker *worker, mp_entry *entry) {
   /* who waits further up the stack may have left one before */
   mp_entry *outer = worker->continuation;
-  while (entry != NULL && !worker->orphan) entry = run_one(worker, entry);
+  while (entry != NULL && !mp_is_orphan(worker)) entry = run_one(worker, entry);
   worker->continuation = outer;
   mp_place_settle(worker);
 }
@@ -94,8 +94,12 @@ static void tidy(mp_worker *worker) {
   do
     worker->untidy = config->worker_idle != NULL &&
                      config->worker_idle(worker, worker->local, config->worker_ud) != 0;
-  while (worker->untidy && !mp_pick_has_work(scheduler) && !mp_load_relaxed(&scheduler->stop));
+  while (worker->untidy && !mp_is_orphan(worker) && !mp_pick_has_work(scheduler) &&
+         !mp_load_relaxed(&scheduler->stop));
+  if (mp_is_orphan(worker)) return;
   if (!worker->untidy) config->tidied(worker, config->ud);
+  /* what the hook has queued; nobody looks into the deque of a worker that is a spare */
+  mp_pick_give_up_deque(worker);
 }
 
 static bool has_reason_to_wake(void *ud) {
@@ -125,7 +129,7 @@ static void park(mp_worker *worker) {
 /* Runs until the pool stops, or nobody has needed this worker for long: then false. */
 static bool loop(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
-  while (!mp_load_relaxed(&scheduler->stop) && !worker->orphan) {
+  while (!mp_load_relaxed(&scheduler->stop) && !mp_is_orphan(worker)) {
     if (mp_seats_surplus(scheduler)) {
       end_search(worker);
       mp_pick_give_up_deque(worker);
@@ -151,7 +155,8 @@ static bool loop(mp_worker *worker) {
 static void clear(mp_worker *worker) {
   mp_entry *entry;
   end_search(worker);
-  while (!worker->orphan && (entry = mp_pick(worker)) != NULL) mp_scheduler_run(worker, entry);
+  while (!mp_is_orphan(worker) && (entry = mp_pick(worker)) != NULL)
+    mp_scheduler_run(worker, entry);
 }
 
 /* False: it is to end before it has begun. */
@@ -179,9 +184,11 @@ static void *worker_main(void *arg) {
       worker->local = config->worker_start(worker, config->worker_ud);
     retired = !loop(worker);
     if (!retired) clear(worker);
-    if (worker->orphan) return NULL; /* in a child of fork(2): all locks may be held */
+    if (mp_is_orphan(worker)) return NULL; /* in a child of fork(2): all locks may be held */
     if (config->worker_stop != NULL) config->worker_stop(worker, worker->local, config->worker_ud);
+    if (mp_is_orphan(worker)) return NULL;
     worker->local = NULL;
+    mp_pick_give_up_deque(worker); /* what the hook has queued */
   }
   mp_self_worker = NULL; /* what this thread does from here on, it does as any other */
   config->tidied(worker, config->ud);

@@ -57,7 +57,7 @@ static void activate_locked(mp_scheduler *scheduler, mp_worker *worker)
   uint32_t at = mp_load_relaxed(&seats->active_count);
   assert(at < seats->capacity);
   worker->active_at = at;
-  mp_store_relaxed(&seats->active[at], worker);
+  mp_store_release(&seats->active[at], worker); /* pairs with whoever goes through the list */
   mp_store_seq(&seats->active_count, at + 1);
 }
 
@@ -68,7 +68,7 @@ static void deactivate_locked(mp_scheduler *scheduler, mp_worker *worker)
   uint32_t last = mp_load_relaxed(&seats->active_count) - 1, at = worker->active_at;
   mp_worker *moved = mp_load_relaxed(&seats->active[last]);
   assert(mp_load_relaxed(&seats->active[at]) == worker && mp_deque_empty_owner(&worker->deque));
-  mp_store_relaxed(&seats->active[at], moved);
+  mp_store_release(&seats->active[at], moved); /* likewise */
   moved->active_at = at;
   mp_store_seq(&seats->active_count, last);
   if (!MP_BUGGY(MOVED_UNSEEN)) mp_add_seq(&seats->version, 1);
@@ -158,31 +158,53 @@ static void put_slot_locked(mp_scheduler *scheduler, mp_worker *worker)
   seats->retired = worker;
 }
 
+/* Before its thread is started. False: the threads are being joined, and none may come any more. */
+static bool prepare(mp_scheduler *scheduler, mp_worker *worker) {
+  mp_seats *seats = &scheduler->seats;
+  mp_os_mutex_take(&scheduler->seats.lock);
+  bool open = !seats->joined;
+  if (open) {
+    activate_locked(scheduler, worker);
+    mp_add_relaxed(&seats->alive, 1);
+    mp_store_relaxed(&worker->seat_gate.word, seats->open ? MP_SEAT_GIVEN : MP_SEAT_NONE);
+  }
+  mp_os_mutex_give(&scheduler->seats.lock);
+  return open;
+}
+
+/* After it has been started, or not. Whoever joins the threads has passed this one by meanwhile? */
+static void note_start(mp_scheduler *scheduler, mp_worker *worker, mp_status status) {
+  mp_seats *seats = &scheduler->seats;
+  mp_os_mutex_take(&scheduler->seats.lock);
+  bool passed_by = seats->joined;
+  worker->started = status == MP_OK && !passed_by;
+  if (status != MP_OK) {
+    deactivate_locked(scheduler, worker);
+    mp_sub_relaxed(&seats->alive, 1);
+  }
+  mp_os_thread thread = worker->thread;
+  mp_os_mutex_give(&scheduler->seats.lock);
+  if (status == MP_OK && passed_by) mp_os_thread_detach(thread);
+}
+
 /* Starts a thread for a seat that the caller has counted in `running`. */
 static mp_status start_counted(mp_scheduler *scheduler) {
+  const mp_scheduler_config *config = &scheduler->config;
   mp_seats *seats = &scheduler->seats;
   mp_status status;
   mp_worker *worker = get_slot(scheduler, &status);
-  if (worker == NULL) goto fail_slot;
+  if (worker != NULL && !prepare(scheduler, worker)) {
+    status = MP_SHUTDOWN;
+  } else if (worker != NULL) {
+    config->thread_comes(config->ud);
+    status =
+        mp_os_thread_start(&worker->thread, config->stack_size, scheduler->thread_main, worker);
+    note_start(scheduler, worker, status);
+    if (status == MP_OK) return MP_OK;
+    config->thread_gone(config->ud, 0);
+  }
   mp_os_mutex_take(&scheduler->seats.lock);
-  activate_locked(scheduler, worker);
-  worker->started = true;
-  mp_add_relaxed(&seats->alive, 1);
-  mp_store_relaxed(&worker->seat_gate.word, seats->open ? MP_SEAT_GIVEN : MP_SEAT_NONE);
-  mp_os_mutex_give(&scheduler->seats.lock);
-  scheduler->config.thread_comes(scheduler->config.ud);
-  status = mp_os_thread_start(&worker->thread, scheduler->config.stack_size, scheduler->thread_main,
-                              worker);
-  if (status == MP_OK) return MP_OK;
-  mp_os_mutex_take(&scheduler->seats.lock);
-  deactivate_locked(scheduler, worker);
-  worker->started = false;
-  mp_sub_relaxed(&seats->alive, 1);
-  put_slot_locked(scheduler, worker);
-  mp_os_mutex_give(&scheduler->seats.lock);
-  scheduler->config.thread_gone(scheduler->config.ud, 0);
-fail_slot:
-  mp_os_mutex_take(&scheduler->seats.lock);
+  if (worker != NULL) put_slot_locked(scheduler, worker);
   mp_sub_relaxed(&seats->running, 1);
   mp_os_mutex_give(&scheduler->seats.lock);
   return status;
@@ -239,6 +261,9 @@ void mp_seats_end(mp_worker *worker, bool retired) {
 unsigned mp_seats_join(mp_scheduler *scheduler) {
   mp_seats *seats = &scheduler->seats;
   unsigned stuck = 0;
+  mp_os_mutex_take(&scheduler->seats.lock);
+  seats->joined = true;
+  mp_os_mutex_give(&scheduler->seats.lock);
   uint32_t slots = mp_load_acquire(&seats->slots);
   for (uint32_t i = 0; i < slots; i++) {
     mp_worker *worker = mp_load_relaxed(&seats->slot[i]);
@@ -336,7 +361,7 @@ void mp_seats_take_back(mp_worker *worker) {
   mp_os_mutex_give(&scheduler->seats.lock);
 }
 
-bool mp_seats_mark_stuck(mp_worker *worker, bool *vacant) {
+bool mp_seats_mark_stuck(mp_worker *worker, const mp_frame *inside, bool *vacant) {
   mp_scheduler *scheduler = worker->scheduler;
   mp_seats *seats = &scheduler->seats;
   *vacant = false;
@@ -345,7 +370,8 @@ bool mp_seats_mark_stuck(mp_worker *worker, bool *vacant) {
                 !mp_load_relaxed(&worker->stuck) &&
                 mp_load_relaxed(&seats->stuck) < scheduler->config.stuck_max;
   if (marked) {
-    mp_store_relaxed(&worker->stuck, 1);
+    worker->stuck_frame = inside;
+    mp_store_release(&worker->stuck, 1); /* pairs with mp_frame_pop */
     mp_add_relaxed(&seats->stuck, 1);
     *vacant = pass_on_locked(scheduler);
   }

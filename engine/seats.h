@@ -52,11 +52,11 @@ static inline bool mp_seats_surplus(const mp_scheduler *scheduler) {
 MP_CHECKED bool mp_seats_become_spare(mp_worker *worker, void (*tidy)(mp_worker *worker));
 
 /*
-** Gives the seat of a worker whose task does not return to another, unless it waits anyway: from
-** any thread, while that task is certain to be inside. True if it was not marked already; *vacant:
-** a thread must be started for the seat, by mp_seats_fill, under no lock.
+** Gives the seat of a worker whose task, at `inside`, does not return to another, unless it waits
+** anyway: from any thread, while that task is certain to be inside. True if it was not marked
+** already; *vacant: a thread must be started for the seat, by mp_seats_fill, under no lock.
 */
-bool mp_seats_mark_stuck(mp_worker *worker, bool *vacant);
+bool mp_seats_mark_stuck(mp_worker *worker, const mp_frame *inside, bool *vacant);
 /* MP_OK, or why no replacement could be had. */
 mp_status mp_seats_fill(mp_scheduler *scheduler);
 /* The task has returned after all; on the worker's own thread. */

@@ -90,8 +90,9 @@ static void interrupt(mp_pool *pool, mp_worker *worker, uint64_t now) {
 }
 
 /* What to do about the body that runs on the watched worker, which was asked to stop. */
-static void stop_body_locked(mp_pool *pool, mp_worker *worker, const mp_task *task, uint64_t now,
+static void stop_body_locked(mp_pool *pool, mp_worker *worker, const mp_frame *frame, uint64_t now,
                              stuck_list *stuck) MP_HOLDS(pool->running_lock) {
+  const mp_task *task = frame->task;
   uint64_t id = task != NULL ? task->id : 0;
   if (worker->stopping_id != id || worker->stopping_ns == 0) {
     worker->stopping_id = id;
@@ -101,7 +102,7 @@ static void stop_body_locked(mp_pool *pool, mp_worker *worker, const mp_task *ta
   if (task == NULL || !mp_state_is_terminal(mp_task_state(task))) return;
   if (now - worker->stopping_ns < pool->config.stuck_grace_ns || stuck->n == STUCK_LIST_MAX) return;
   bool vacant;
-  if (!mp_seats_mark_stuck(worker, &vacant)) return;
+  if (!mp_seats_mark_stuck(worker, frame, &vacant)) return;
   stuck->vacant += vacant;
   stuck->of[stuck->n].worker = worker->index;
   stuck->of[stuck->n++].task = id;
@@ -115,7 +116,7 @@ static uint64_t look_locked(mp_pool *pool, mp_worker *worker, uint64_t now, stuc
     MP_HOLDS(pool->running_lock) {
   const mp_frame *frame = frame_of(worker);
   if (frame != NULL && mp_is_asked(pool, frame->task)) {
-    stop_body_locked(pool, worker, frame->task, now, stuck);
+    stop_body_locked(pool, worker, frame, now, stuck);
     uint64_t pause = (now - worker->stopping_ns) / 8;
     return pause < TICK_MIN_NS ? TICK_MIN_NS : pause > TICK_MAX_NS ? TICK_MAX_NS : pause;
   }

@@ -69,7 +69,7 @@ static inline void mp_frame_pop(mp_pool *pool, mp_worker *worker, const mp_frame
   assert(mp_load_relaxed(&worker->frame) == frame);
   mp_pool_store_first(pool, &worker->frame, frame->outer);
   if (mp_load_seq(&worker->watched)) mp_await_watcher(pool);
-  if (mp_load_relaxed(&worker->stuck)) mp_come_back(pool, worker);
+  if (mp_load_acquire(&worker->stuck) && worker->stuck_frame == frame) mp_come_back(pool, worker);
 }
 
 /* }====================================================== */

@@ -90,7 +90,7 @@ static mp_status check_desc(mp_pool *pool, const mp_task_desc *desc) {
 /* A dependency that has ended already: nothing to link. */
 static void join_ended(mp_pool *pool, mp_worker *self, mp_task *task, mp_task *parent) {
   if (mp_task_state(parent) == MP_STATE_DONE || !mp_task_fail_with(task, parent)) return;
-  mp_finish(pool, self, task, (mp_ended){MP_STATE_WAITING, false, false});
+  mp_finish(pool, self, task, (mp_ended){mp_task_word_before_fail(task), false, false});
 }
 
 /*

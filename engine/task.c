@@ -127,8 +127,9 @@ static bool init_extra(mp_task *task, const mp_task_desc *desc, size_t bytes, si
   if (desc->flags & MP_TASK_TIMED) extra->submitted_ns = mp_os_now();
   extra->done = desc->done;
   extra->bytes = bytes;
-  mp_store_relaxed(&extra->counted,
-                   bytes == 0 ? 0 : MP_COUNTED_TASK | (desc->done != NULL ? MP_COUNTED_NEWS : 0));
+  mp_store_relaxed(&extra->counted, bytes == 0 ? 0
+                                               : MP_COUNTED_TASK | MP_COUNTED_QUEUE |
+                                                     (desc->done != NULL ? MP_COUNTED_NEWS : 0));
   extra->priority = desc->priority;
   if (has_places(desc)) {
     mp_task_places(task)->deadline.armed = false;
@@ -370,7 +371,8 @@ void mp_task_times(const mp_task *task, uint64_t *queued_ns, uint64_t *run_ns) {
 void mp_task_leave_limits_counted(mp_task *task, uint32_t part) {
   mp_pool *pool = task->pool;
   /* acq_rel: whoever takes the last part has seen the others go */
-  if (mp_and_acq_rel(&mp_task_extra(task)->counted, ~part) != part) return;
+  uint32_t before = mp_and_acq_rel(&mp_task_extra(task)->counted, ~part);
+  if ((before & (MP_COUNTED_TASK | MP_COUNTED_NEWS)) != part) return;
   if (mp_admission_end(&pool->admission, 1)) mp_waitlist_signal(&pool->waitlist, mp_room_key(pool));
 }
 

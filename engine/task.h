@@ -83,7 +83,8 @@ enum {
 /* mp_extra.counted */
 enum {
   MP_COUNTED_TASK = 1, /* it has not ended */
-  MP_COUNTED_NEWS = 2  /* its `done` has not been called */
+  MP_COUNTED_NEWS = 2, /* its `done` has not been called */
+  MP_COUNTED_QUEUE = 4 /* it has not started, nor ended */
 };
 
 /*
@@ -253,6 +254,13 @@ MP_CHECKED bool mp_task_end(mp_task *task, mp_state state, bool unstarted, uint3
                             uint32_t *before);
 /* Fails a task that waits for `parent`, which has ended otherwise than done; true as above. */
 MP_CHECKED bool mp_task_fail_with(mp_task *task, mp_task *parent);
+/*
+** Its word as it was before that. Who waits for it has left the flag in it by now, or will see its
+** end.
+*/
+static inline uint32_t mp_task_word_before_fail(const mp_task *task) {
+  return (mp_load_relaxed(&task->word) & ~MP_STATE_MASK) | MP_STATE_WAITING;
+}
 /* The same for whoever has it to itself. */
 MP_CHECKED static inline bool mp_task_end_exclusive(mp_task *task, mp_state state,
                                                     uint32_t *before) {

@@ -39,6 +39,8 @@ typedef struct waiting {
   bool seated;        /* there is a seat to give */
   bool gave;          /* it has been given: nothing more runs on this stack */
   bool interruptible; /* a signal handler that has run ends the wait */
+  bool unreplaced;    /* nobody could be had for its seat */
+  bool stranded;      /* nor does anybody run, and there is no stack to run anything here */
   bool alone;         /* this thread is the last that runs in another pool */
   bool listed;        /* it stands in the waitlist, its marks are set */
 } waiting;
@@ -148,6 +150,8 @@ static int floor_of(const mp_wait_for *what) {
   return floor;
 }
 
+static bool has_stack(const waiting *w) { return mp_worker_stack_left(w->self) >= STACK_RESERVE; }
+
 /* The rule, by who waits, for what, and how long. */
 static void set_rule(waiting *w) {
   const mp_wait_for *what = w->what;
@@ -158,7 +162,8 @@ static void set_rule(waiting *w) {
   bool for_work = what->n > 0 || what->word != NULL;
   w->interruptible = !what->through_signals && (w->self == NULL || (owner && !inside));
   w->seated = w->self != NULL && !owner && !what->keeps_seat;
-  w->runs = w->self != NULL && patient && (for_work || what->everything);
+  /* the stack below is the same as long as it waits */
+  w->runs = w->self != NULL && patient && (for_work || what->everything) && has_stack(w);
   w->others = w->runs && owner && !inside && what->word == NULL;
   w->floor = what->everything ? INT_MIN : floor_of(what);
   w->dig = what->word != NULL;
@@ -194,7 +199,7 @@ static uintptr_t runners_group(const waiting *w) {
 */
 static mp_entry *help_the_runner(const waiting *w) {
   uintptr_t group = runners_group(w);
-  mp_entry *entry = group != 0 ? mp_pick_stolen(w->self, group) : NULL;
+  mp_entry *entry = group != 0 ? mp_pick_piece(w->self, group, false) : NULL;
   if (entry == NULL || !mp_job_is_done(w->what->word)) return entry;
   mp_pick_put_back(&w->pool->scheduler, entry);
   return NULL;
@@ -211,8 +216,6 @@ static mp_entry *find_entry(waiting *w) {
   return entry;
 }
 
-static bool has_stack(const waiting *w) { return mp_worker_stack_left(w->self) >= STACK_RESERVE; }
-
 static void take_seat_back(waiting *w) {
   if (!w->gave) return;
   mp_seats_take_back(w->self);
@@ -222,7 +225,6 @@ static void take_seat_back(waiting *w) {
 
 static bool run_something(waiting *w) {
   if (!w->runs || (w->gave && !is_closing_time(w))) return false;
-  if (!has_stack(w)) return false;
   take_seat_back(w);
   if (run_awaited(w)) return true;
   mp_entry *entry = find_entry(w);
@@ -284,13 +286,13 @@ static bool wakes_unseated(void *ud) {
 }
 
 /*
-** Memory in use falls without telling anybody; and work that comes to another pool, in which this
-** thread is the only one that could run, does not wake it.
+** Memory in use falls without telling anybody; so does the number of those who run, where no thread
+** more can be had, until this one is the only one that could, in its pool or in another.
 */
 static uint64_t next_look(const waiting *w) {
   const mp_pool *room = w->what->room;
   bool memory = room != NULL && mp_load_relaxed(&room->admission.memory_percent) != 0;
-  if (!memory && !w->alone) return w->deadline;
+  if (!memory && !w->alone && !w->unreplaced) return w->deadline;
   uint64_t soon = mp_os_deadline(LOOK_NS);
   return soon < w->deadline ? soon : w->deadline;
 }
@@ -338,10 +340,22 @@ static void give_seat(waiting *w) {
   mp_status status = mp_seats_give(w->self, &others_run);
   w->gave = true;
   w->seated = false;
-  if (status == MP_OK || others_run || w->deadline != MP_FOREVER || !has_stack(w)) return;
+  w->unreplaced = status != MP_OK;
+  if (status == MP_OK || others_run || w->deadline != MP_FOREVER) return;
+  if (!has_stack(w)) {
+    w->stranded = w->what->n > 0 && w->what->mailbox == NULL;
+    return;
+  }
   take_seat_back(w);
   mp_entry *entry = mp_pick(w->self);
   if (entry != NULL) mp_scheduler_run(w->self, entry);
+}
+
+/* It gave its seat away to nobody, for others ran; now nobody does any more. */
+static bool is_the_last(const waiting *w) {
+  const mp_scheduler *scheduler = &w->pool->scheduler;
+  return w->gave && w->unreplaced && w->deadline == MP_FOREVER && !w->stranded &&
+         mp_load_relaxed(&scheduler->seats.running) == 0;
 }
 
 static mp_status sleep_once(waiting *w) {
@@ -370,6 +384,8 @@ static bool is_decided(const waiting *w, mp_status *status) {
     *status = MP_INTERRUPTED;
   else if (w->deadline != MP_FOREVER && mp_os_now() >= w->deadline)
     *status = MP_TIMEOUT;
+  else if (w->stranded)
+    *status = MP_NOTHREAD;
   else
     return false;
   return true;
@@ -380,6 +396,7 @@ static mp_status wait_through(waiting *w) {
   while (!is_decided(w, &status)) {
     status = MP_OK;
     if (run_something(w) || spin(w)) continue;
+    if (is_the_last(w)) take_seat_back(w);
     if (w->seated && mp_pick_has_work(&w->pool->scheduler)) {
       give_seat(w);
       continue;

@@ -73,7 +73,6 @@ struct mp_worker {
   mp_task_lists tasks;
   unsigned lock_depth; /* of mp_worker_lock */
   bool searching;
-  bool orphan; /* a child of fork(2): it must touch nothing more */
   bool untidy; /* it has run something since its last tidying up */
   mp_spin_budget spin;
   /* atomic: written by the worker's own thread */
@@ -82,6 +81,7 @@ struct mp_worker {
   _Atomic uint32_t picked_seen;
   struct {
     uint32_t random;
+    uint32_t slow_at; /* where it looked last for a worker that does not get on */
     int64_t own_from; /* bottom of its deque above which lies only what it pushed itself */
   } picks;
   struct {            /* contention with whoever submits: see mp_pick_back_off */
@@ -106,6 +106,8 @@ struct mp_worker {
   ** too
   */
   _Atomic uint32_t interrupted;
+  const mp_frame
+      *stuck_frame; /* what it was inside of when it was marked; written before `stuck` */
   /* guarded by the pool's running_lock: which of its tasks is being stopped, since when */
   uint64_t stopping_id, stopping_ns;
   /* seats.c */
@@ -130,7 +132,8 @@ typedef struct mp_seats {
   _Atomic uint32_t running; /* atomic, written under lock: threads with a seat; not the owner */
   _Atomic uint32_t alive;   /* atomic, written under lock: threads whose loop has not ended */
   _Atomic uint32_t stuck;   /* atomic, written under lock: workers marked stuck */
-  bool open MP_GUARDED_BY(lock); /* threads begin at once, not with mp_seats_open */
+  bool open MP_GUARDED_BY(lock);   /* threads begin at once, not with mp_seats_open */
+  bool joined MP_GUARDED_BY(lock); /* the threads have been joined, or are: none comes any more */
   mp_worker *spares MP_GUARDED_BY(lock);
   mp_worker *retired MP_GUARDED_BY(lock); /* slots of spares whose threads have ended */
   bool refused MP_GUARDED_BY(lock);       /* the log knows that no replacement can be had */
@@ -165,6 +168,7 @@ typedef struct mp_scheduler_config {
   /* A worker has been idle for that long and worker_idle is done; on its thread. */
   void (*tidied)(mp_worker *worker, void *ud);
   uint64_t idle_after_ns;
+  const mp_os_fork_guard *fork_guard;
   int interrupt_signal;           /* let through to workers; 0: none */
   void (*idle)(void *ud);         /* a thread ran out of work, and sleeps or leaves next */
   bool (*hurried)(void *ud);      /* does somebody wait for `idle`? Asked before each search */
@@ -187,6 +191,15 @@ struct mp_scheduler {
   mp_seats seats;
   void *(*thread_main)(void *worker); /* constant: what a worker's thread runs */
 };
+
+/*
+** Asked after each call of the host on a worker. In a child of fork(2) that the host has made
+** there, all locks may be held, and what is queued runs in the parent: the worker touches nothing
+** any more.
+*/
+static inline bool mp_is_orphan(const mp_worker *worker) {
+  return !mp_os_fork_guard_ok(worker->scheduler->config.fork_guard);
+}
 
 /* The worker whose thread this is (the owner's slot while it is in there), or NULL; of any pool. */
 extern MP_THREAD_LOCAL mp_worker *mp_self_worker;
