@@ -34,8 +34,10 @@ $(UNIT): %: %.o $(UNIT_SUPPORT) $(LIB)
 $(UNIT_OUT)/promise_13_threads_that_cannot_be_created: LDFLAGS += -Wl,--wrap=pthread_create
 $(UNIT_OUT)/promise_18_clocks: LDFLAGS += -Wl,--wrap=clock_gettime,--wrap=gettimeofday,--wrap=time
 
+# Its actors are many enough for files of their own.
+$(STRESS_OUT)/waits: $(SUPPORT_OUT)/actor.o $(SUPPORT_OUT)/steps.o
 $(STRESS): %: %.o $(STRESS_SUPPORT) $(LIB)
-	@$(CC) -o $@ $^ $(LDFLAGS) -lm
+	@$(CC) -o $@ $(filter-out $(LIB),$^) $(LIB) $(LDFLAGS) -lm
 
 unit-programs: $(UNIT) $(STRESS)
 
