@@ -57,8 +57,8 @@ static lmp_run *waiting_run(const lmp_context *context, const mp_pool *pool) {
 }
 
 /*
-** How long to sleep at once. Such a task sleeps to the end: so the engine may let it run, in place,
-** what it waits for.
+** How long to sleep at once. Such a task sleeps to the end: the engine wakes it for all it must
+** hear.
 */
 static uint64_t slice(const lmp_run *run, double deadline) {
   double left = deadline >= LMP_NEVER ? LMP_NEVER : deadline - lmp_now();
@@ -116,6 +116,10 @@ bool lmp_wait(lua_State *L, lmp_context *context, mp_pool *pool, mp_task *const 
     mp_mailbox *mailbox = object == NULL ? NULL : object->mailbox;
     uint64_t timeout = slice(run, deadline);
     size_t found;
+    /* one that the task needs in any case may run in place: that spares a thread */
+    if (run != NULL && n == 1 && own[0] != NULL && timeout == MP_FOREVER &&
+        mp_worker_run(run->worker, own[0]) != 0)
+      continue;
     if (own != tasks && timeout > MIXED_SLICE_NS) timeout = MIXED_SLICE_NS;
     mp_status status = run != NULL
                            ? mp_worker_wait_any(run->worker, own, n, mailbox, timeout, &found)

@@ -43,7 +43,7 @@ void mp_fork(mp_worker *worker, mp_job *job, void (*body)(mp_worker *worker, mp_
     mp_store_relaxed(&job->done, MP_JOB_DONE);
     return;
   }
-  if (!mp_deque_push_owner(&worker->deque, &job->entry, mp_group_of(frame)))
+  if (worker->unseated || !mp_deque_push_owner(&worker->deque, &job->entry, mp_group_of(frame)))
     mp_inbox_push(&scheduler->inbox, &job->entry, &job->entry, 1);
   mp_park_notify(&scheduler->park);
 }

@@ -410,7 +410,7 @@ enum {
   MP_TASK_TIMED = 1,
   /*
   ** if the pool is full, the caller (a worker; the owner with caller_runs) runs it, or works until
-  ** it has run
+  ** it has run; inside a task only if its dependencies have ended, for they may wait for the caller
   */
   MP_TASK_CALLER_RUNS = 2
 };
@@ -513,8 +513,10 @@ MP_API MP_CHECKED mp_status mp_wait(mp_task *task, uint64_t timeout_ns);
 /*
 ** Waits until one of n tasks is terminal or, if mailbox is non-NULL, until that mailbox has
 ** messages (then *index == n), or has had: what a worker runs while it waits may deliver them.
-** NULL entries are skipped. Same rules and errors as mp_wait; FOREIGN: a task or the mailbox
-** belongs to another pool.
+** NULL entries are skipped. Same rules and errors as mp_wait, but a task runs on the waiter's stack
+** only if it is the only one and there is no mailbox; SHUTDOWN: the pool has been shut down, and
+** only mail is waited for, without a timeout; FOREIGN: a task or the mailbox belongs to another
+** pool.
 */
 MP_API MP_CHECKED mp_status mp_wait_any(mp_pool *pool, mp_task *const *tasks, size_t n,
                                         mp_mailbox *mailbox, uint64_t timeout_ns, size_t *index);
@@ -591,14 +593,25 @@ MP_API MP_CHECKED mp_status mp_task_report(mp_task *task, double progress, const
 MP_API MP_CHECKED mp_status mp_task_on_progress(mp_task *task, mp_mailbox *mailbox,
                                                 mp_progress *progress, void *ud);
 
-/* As mp_wait_any, and ends with CANCELLED as soon as the running task is asked to stop. */
+/* As mp_wait_any, and ends with CANCELLED as soon as the running task is asked to stop. Nothing
+** runs on the waiter's stack meanwhile, but see mp_worker_run. */
 MP_API MP_CHECKED mp_status mp_worker_wait_any(mp_worker *worker, mp_task *const *tasks, size_t n,
                                                mp_mailbox *mailbox, uint64_t timeout_ns,
                                                size_t *index);
 
 /*
+** Runs the task on the caller's stack, here and now, if it is queued in the worker's pool and 512
+** KiB of stack are left; or cancels it, where the pool does. Zero: neither. mp_wait does so by
+** itself. This is for whoever waits otherwise, for mail too or until asked to stop, and needs the
+** task in any case: the caller can do nothing else before the task has ended. On the worker, in a
+** body.
+*/
+MP_API int mp_worker_run(mp_worker *worker, mp_task *task);
+
+/*
 ** Sleeps up to duration_ns; returns MP_CANCELLED at once when the running task is asked to stop,
-** else MP_OK.
+** else MP_OK. It keeps its seat: a body that naps until another task has run may nap for ever; it
+** should wait for it.
 */
 MP_API MP_CHECKED mp_status mp_worker_sleep(mp_worker *worker, uint64_t duration_ns);
 

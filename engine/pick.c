@@ -24,7 +24,7 @@ void mp_pick_push_ordered(mp_scheduler *scheduler, mp_entry *entry, mp_order *or
 void mp_pick_push(mp_scheduler *scheduler, mp_worker *self, mp_entry *entry, uintptr_t group) {
   if (MP_BUGGY(NOTIFY_FIRST)) mp_park_notify(&scheduler->park);
   MP_BUG_GAP(NOTIFY_FIRST);
-  if (self == NULL || !mp_deque_push_owner(&self->deque, entry, group))
+  if (self == NULL || self->unseated || !mp_deque_push_owner(&self->deque, entry, group))
     mp_inbox_push(&scheduler->inbox, entry, entry, 1);
   if (!MP_BUGGY(NOTIFY_FIRST)) mp_park_notify(&scheduler->park);
 }
@@ -246,9 +246,12 @@ bool mp_pick_take_own(mp_worker *worker, const mp_entry *entry) {
     taken = newest == entry;
     if (!taken) above[n++] = newest;
   }
+  if (n == 0) return taken;
   while (n-- > 0)
     if (!mp_deque_push_owner(deque, above[n], groups[n]))
       mp_inbox_push_front(&worker->scheduler->inbox, above[n], above[n], 1);
+  mp_park_notify(
+      &worker->scheduler->park); /* while they were out, a searcher may have gone to sleep */
   return taken;
 }
 

@@ -502,9 +502,9 @@ static void end(mp_pool *pool, uint64_t deadline) {
     mp_shutdown_report report = join_threads(pool);
     mp_os_mutex_take(&pool->shutdown_lock);
     pool->report = report;
-    mp_store_release(&pool->ending, MP_ENDING_OVER); /* pairs with is_over */
+    mp_store_release(&pool->ending, MP_ENDING_OVER); /* pairs with is_over, is_forsaken */
     mp_os_mutex_give(&pool->shutdown_lock);
-    mp_waitlist_signal(&pool->waitlist, mp_quiet_key(pool));
+    mp_waitlist_signal(&pool->waitlist, NULL);
   } else {
     uint64_t grace = mp_os_deadline(2 * GRACE_NS);
     await(pool, is_over, deadline > grace ? deadline : grace);

@@ -100,6 +100,7 @@ static void tidy(mp_worker *worker) {
   if (!worker->untidy) config->tidied(worker, config->ud);
   /* what the hook has queued; nobody looks into the deque of a worker that is a spare */
   mp_pick_give_up_deque(worker);
+  config->idle(config->ud); /* it may have run the last task */
 }
 
 static bool has_reason_to_wake(void *ud) {
@@ -167,6 +168,8 @@ static bool begin(mp_worker *worker) {
   snprintf(name, sizeof name, "mp-worker-%u", worker->index);
   mp_os_thread_name(name);
   mp_self_worker = worker;
+  worker->thread = mp_os_thread_self();
+  worker->unseated = false;
   mp_worker_note_stack(worker, config->stack_size);
   if (config->interrupt_signal != 0) mp_os_interrupt_listen(config->interrupt_signal);
   /* pairs with the release by whoever starts it, or tells it to begin */

@@ -128,6 +128,8 @@ static mp_worker *get_slot(mp_scheduler *scheduler, mp_status *status) {
   mp_os_mutex_take(&scheduler->seats.lock);
   mp_worker *worker = seats->retired;
   bool full = worker == NULL && mp_load_relaxed(&seats->slots) == seats->capacity;
+  /* so short a life that its creator has not noted its beginning: let it be */
+  if (worker != NULL && worker->ended && !worker->started) worker = NULL;
   bool ended = worker != NULL && worker->ended;
   if (worker != NULL) {
     seats->retired = worker->next_spare;
@@ -136,7 +138,7 @@ static mp_worker *get_slot(mp_scheduler *scheduler, mp_status *status) {
   mp_os_mutex_give(&scheduler->seats.lock);
   *status = full ? MP_BUSY : MP_NOMEM;
   if (worker != NULL) {
-    if (ended) mp_os_thread_join(worker->thread);
+    if (ended) mp_os_thread_join(worker->joinable);
     return worker;
   }
   worker = full ? NULL : new_worker(scheduler);
@@ -173,18 +175,19 @@ static bool prepare(mp_scheduler *scheduler, mp_worker *worker) {
 }
 
 /* After it has been started, or not. Whoever joins the threads has passed this one by meanwhile? */
-static void note_start(mp_scheduler *scheduler, mp_worker *worker, mp_status status) {
+static void note_start(mp_scheduler *scheduler, mp_worker *worker, const mp_os_thread *thread,
+                       mp_status status) {
   mp_seats *seats = &scheduler->seats;
   mp_os_mutex_take(&scheduler->seats.lock);
   bool passed_by = seats->joined;
   worker->started = status == MP_OK && !passed_by;
+  if (worker->started) worker->joinable = *thread;
   if (status != MP_OK) {
     deactivate_locked(scheduler, worker);
     mp_sub_relaxed(&seats->alive, 1);
   }
-  mp_os_thread thread = worker->thread;
   mp_os_mutex_give(&scheduler->seats.lock);
-  if (status == MP_OK && passed_by) mp_os_thread_detach(thread);
+  if (status == MP_OK && passed_by) mp_os_thread_detach(*thread);
 }
 
 /* Starts a thread for a seat that the caller has counted in `running`. */
@@ -197,9 +200,9 @@ static mp_status start_counted(mp_scheduler *scheduler) {
     status = MP_SHUTDOWN;
   } else if (worker != NULL) {
     config->thread_comes(config->ud);
-    status =
-        mp_os_thread_start(&worker->thread, config->stack_size, scheduler->thread_main, worker);
-    note_start(scheduler, worker, status);
+    mp_os_thread thread;
+    status = mp_os_thread_start(&thread, config->stack_size, scheduler->thread_main, worker);
+    note_start(scheduler, worker, &thread, status);
     if (status == MP_OK) return MP_OK;
     config->thread_gone(config->ud, 0);
   }
@@ -237,7 +240,7 @@ void mp_seats_dismiss_last(mp_scheduler *scheduler) {
   while (!last->started) last = mp_load_relaxed(&seats->slot[--at]); /* one that could not start */
   mp_store_release(&last->seat_gate.word, MP_SEAT_DISMISSED);        /* pairs with begin */
   mp_os_gate_wake_one(&last->seat_gate);
-  mp_os_thread_join(last->thread);
+  mp_os_thread_join(last->joinable);
   mp_os_mutex_take(&scheduler->seats.lock);
   assert(last->ended);
   last->started = last->ended = false;
@@ -273,9 +276,9 @@ unsigned mp_seats_join(mp_scheduler *scheduler) {
     mp_os_mutex_give(&scheduler->seats.lock);
     if (!started) continue;
     if (ended)
-      mp_os_thread_join(worker->thread);
+      mp_os_thread_join(worker->joinable);
     else
-      mp_os_thread_detach(worker->thread), stuck++;
+      mp_os_thread_detach(worker->joinable), stuck++;
   }
   return stuck;
 }
@@ -439,10 +442,13 @@ bool mp_seats_become_spare(mp_worker *worker, void (*tidy)(mp_worker *worker)) {
   }
   mp_os_mutex_give(&scheduler->seats.lock);
   if (!surplus) return true;
+  worker->unseated = true;
   scheduler->config.idle(scheduler->config.ud);
   /* it may have been woken for work that somebody else must now do */
   mp_park_notify(&scheduler->park);
-  return await_seat(worker, tidy);
+  bool let_in = await_seat(worker, tidy);
+  worker->unseated = !let_in;
+  return let_in;
 }
 
 void mp_seats_dismiss_spares(mp_scheduler *scheduler) {

@@ -210,6 +210,14 @@ static void work_until(mp_pool *pool, mp_task *task) {
   (void)!mp_wait_until(pool, &what, MP_FOREVER, &index);
 }
 
+/* Inside a task, what a dependency waits for may be the caller itself. */
+static bool waits_for_nobody_here(const mp_task_desc *desc) {
+  if (!mp_thread_is_inside()) return true;
+  for (size_t i = 0; i < desc->after_count; i++)
+    if (!mp_state_is_terminal(mp_task_state(desc->after[i]))) return false;
+  return true;
+}
+
 mp_status mp_submit(mp_pool *pool, const mp_task_desc *desc, mp_task **out) {
   if (mp_pool_forked(pool)) return MP_FORKED;
   mp_status status = check_desc(pool, desc);
@@ -219,8 +227,8 @@ mp_status mp_submit(mp_pool *pool, const mp_task_desc *desc, mp_task **out) {
   mp_task_lists *local = mp_pool_local_tasks(pool, self);
   bool counted, in_caller = false;
   if ((status = mp_admit(&pool->admission, 1, cost(desc), &counted)) != MP_OK) {
-    in_caller =
-        (desc->flags & MP_TASK_CALLER_RUNS) != 0 && (self != NULL || mp_pool_is_owner(pool));
+    in_caller = (desc->flags & MP_TASK_CALLER_RUNS) != 0 &&
+                (self != NULL || mp_pool_is_owner(pool)) && waits_for_nobody_here(desc);
     if (!in_caller) return status;
   }
   if ((status = enter(pool, self, 1)) != MP_OK) goto fail_enter;

@@ -40,6 +40,7 @@ typedef struct waiting {
   bool gave;          /* it has been given: nothing more runs on this stack */
   bool interruptible; /* a signal handler that has run ends the wait */
   bool unreplaced;    /* nobody could be had for its seat */
+  bool in_place;      /* the task that is waited for may run here */
   bool stranded;      /* nor does anybody run, and there is no stack to run anything here */
   bool alone;         /* this thread is the last that runs in another pool */
   bool listed;        /* it stands in the waitlist, its marks are set */
@@ -74,7 +75,16 @@ static bool is_called_off(const waiting *w) {
   return w->what->stoppable && mp_is_asked(w->pool, w->what->cancellable);
 }
 
-static bool is_over_for_good(const waiting *w) { return is_ready(w) || is_called_off(w); }
+/* Only mail is waited for, for ever, and the pool's threads, which might send some, are gone. */
+static bool is_forsaken(const waiting *w) {
+  const mp_wait_for *what = w->what;
+  return what->mailbox != NULL && what->n == 0 && what->room == NULL && w->deadline == MP_FOREVER &&
+         mp_load_acquire(&w->pool->ending) == MP_ENDING_OVER;
+}
+
+static bool is_over_for_good(const waiting *w) {
+  return is_ready(w) || is_called_off(w) || is_forsaken(w);
+}
 
 /* In the waitlist: does a change there concern this one? */
 static bool concerns(const mp_waiter *entry, const void *key) {
@@ -150,6 +160,16 @@ static int floor_of(const mp_wait_for *what) {
   return floor;
 }
 
+/*
+** Is it one task, and the wait ends with that alone? If anything else could end it, the waiter
+** might be needed by what runs on top of it.
+*/
+static bool needs_the_task(const mp_wait_for *what) {
+  size_t n = 0;
+  for (size_t i = 0; i < what->n; i++) n += what->tasks[i] != NULL;
+  return n == 1 && what->mailbox == NULL && !what->stoppable;
+}
+
 static bool has_stack(const waiting *w) { return mp_worker_stack_left(w->self) >= STACK_RESERVE; }
 
 /* The rule, by who waits, for what, and how long. */
@@ -161,26 +181,32 @@ static void set_rule(waiting *w) {
   bool inside = mp_thread_is_inside();
   bool for_work = what->n > 0 || what->word != NULL;
   w->interruptible = !what->through_signals && (w->self == NULL || (owner && !inside));
-  w->seated = w->self != NULL && !owner && !what->keeps_seat;
+  w->seated = w->self != NULL && !owner && !what->keeps_seat && !w->self->unseated;
   /* the stack below is the same as long as it waits */
   w->runs = w->self != NULL && patient && (for_work || what->everything) && has_stack(w);
+  w->in_place = w->runs && needs_the_task(what);
   w->others = w->runs && owner && !inside && what->word == NULL;
   w->floor = what->everything ? INT_MIN : floor_of(what);
   w->dig = what->word != NULL;
   w->group = what->group;
 }
 
+/* True: it has run, or been cancelled, here and now. */
+static bool run_if_queued(mp_worker *self, mp_task *task) {
+  const mp_pool *pool = mp_pool_of(self);
+  if (mp_task_state(task) != MP_STATE_QUEUED || task->pool != pool) return false;
+  /* as if a worker had found it */
+  if (mp_load_relaxed(&pool->closing) >= MP_CLOSING_CANCEL) return mp_cancel(task) != 0;
+  mp_task_retain(task);
+  bool ran = mp_run_in_place(self, task);
+  mp_task_release(task);
+  return ran;
+}
+
 static bool run_awaited(const waiting *w) {
-  for (size_t i = 0; i < w->what->n; i++) {
-    mp_task *task = w->what->tasks[i];
-    if (task == NULL || mp_task_state(task) != MP_STATE_QUEUED || task->pool != w->pool) continue;
-    /* as if a worker had found it */
-    if (mp_load_relaxed(&w->pool->closing) >= MP_CLOSING_CANCEL) return mp_cancel(task) != 0;
-    mp_task_retain(task);
-    bool ran = mp_run_in_place(w->self, task);
-    mp_task_release(task);
-    if (ran) return true;
-  }
+  if (!w->in_place) return false;
+  for (size_t i = 0; i < w->what->n; i++)
+    if (w->what->tasks[i] != NULL && run_if_queued(w->self, w->what->tasks[i])) return true;
   return false;
 }
 
@@ -379,6 +405,8 @@ static bool is_decided(const waiting *w, mp_status *status) {
     *status = MP_OK;
   else if (is_called_off(w))
     *status = MP_CANCELLED;
+  else if (is_forsaken(w))
+    *status = MP_SHUTDOWN;
   else if (*status == MP_INTERRUPTED && w->interruptible)
     *status = MP_INTERRUPTED;
   else if (w->deadline != MP_FOREVER && mp_os_now() >= w->deadline)
@@ -496,6 +524,11 @@ mp_status mp_worker_wait_any(mp_worker *worker, mp_task *const *tasks, size_t n,
                             .cancellable = current};
   mp_status status = check_tasks(pool, tasks, n, mailbox);
   return status != MP_OK ? status : mp_wait_until(pool, &what, mp_os_deadline(timeout_ns), index);
+}
+
+int mp_worker_run(mp_worker *worker, mp_task *task) {
+  assert(mp_worker_self() == worker);
+  return mp_worker_stack_left(worker) >= STACK_RESERVE && run_if_queued(worker, task);
 }
 
 mp_status mp_wait_room(mp_pool *pool, size_t bytes, mp_mailbox *mailbox, uint64_t timeout_ns) {

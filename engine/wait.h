@@ -3,7 +3,8 @@
 **
 ** What may run on the waiter's stack meanwhile depends on who waits:
 **
-**   a worker              the very task it waits for, if that is queued still, and pieces: of that
+**   a worker              the very task it waits for, if that is queued still and nothing else can
+**                         end the wait, and pieces: of that
 **                         task, or of the work it has forked itself. Else it gives its seat away.
 **   the owner, works,     the same, and other tasks, but none of lower priority than what it waits
 **   outside of any task   for. It has no seat to give.
@@ -42,7 +43,8 @@ typedef struct mp_wait_for {
 
 /*
 ** Waits. *index: which task; n for anything else. Errors: TIMEOUT, INTERRUPTED, CANCELLED, FORKED,
-** CYCLE (what is waited for lies below on this stack).
+** CYCLE (what is waited for lies below on this stack), NOTHREAD (nobody runs, and this stack is
+** used up), SHUTDOWN (mail that nobody sends any more).
 */
 MP_CHECKED mp_status mp_wait_until(mp_pool *pool, const mp_wait_for *what, uint64_t deadline,
                                    size_t *index);

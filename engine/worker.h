@@ -66,14 +66,14 @@ struct mp_worker {
   unsigned index;
   void *local;
   const char *stack_low, *stack_high; /* between them lies its thread's stack */
-  mp_os_thread thread;                /* the owner's, in its slot */
+  mp_os_thread thread;                /* written by itself; the owner's, in its slot */
   /* the worker's own thread only */
-  mp_worker *around; /* the owner's slot: the worker of another pool that its thread is, or NULL */
   mp_entry *continuation; /* runs when the current entry has returned */
   mp_task_lists tasks;
   unsigned lock_depth; /* of mp_worker_lock */
   bool searching;
-  bool untidy; /* it has run something since its last tidying up */
+  bool unseated; /* it has no seat, and nobody looks into its deque */
+  bool untidy;   /* it has run something since its last tidying up */
   mp_spin_budget spin;
   /* atomic: written by the worker's own thread */
   _Atomic uint32_t picked; /* entries found; every so often one is picked out of turn */
@@ -91,8 +91,8 @@ struct mp_worker {
   struct {            /* see place.c */
     unsigned times;   /* in a row that it was woken on its waker's CPU */
     uint64_t last_ns; /* when that was so last */
-    uint64_t
-        beside_ns; /* since when it has run there; 0: it does not, or has run a while already */
+    /* since when it has run there; 0: it does not, or has run a while already */
+    uint64_t beside_ns;
   } place;
   /* atomic: written by the worker's own thread */
   mp_frame *_Atomic frame; /* what it runs now, innermost first, or NULL; read by stop.c */
@@ -106,8 +106,8 @@ struct mp_worker {
   ** too
   */
   _Atomic uint32_t interrupted;
-  const mp_frame
-      *stuck_frame; /* what it was inside of when it was marked; written before `stuck` */
+  /* what it was inside of when it was marked stuck; written before `stuck` */
+  const mp_frame *stuck_frame;
   /* guarded by the pool's running_lock: which of its tasks is being stopped, since when */
   uint64_t stopping_id, stopping_ns;
   /* seats.c */
@@ -116,6 +116,7 @@ struct mp_worker {
   uint32_t active_at;     /* guarded by seats.lock: its place in seats.active */
   bool blocked;           /* guarded by seats.lock: it waits, and has given its seat away */
   bool started, ended;    /* guarded by seats.lock: there is a thread to join; it is at its end */
+  mp_os_thread joinable;  /* guarded by seats.lock: that thread */
   mp_worker *next_spare;  /* guarded by seats.lock; also chains those that have retired */
 };
 
