@@ -485,6 +485,120 @@ static void test_shutdown_finish_an_accepted_task_may_still_loop(void **state) {
   world_close(&w);
 }
 
+/*
+** {======================================================
+** What the host's hooks take their time for
+** =======================================================
+*/
+
+typedef enum slow_place { IN_START, IN_IDLE, IN_STOP, IN_DROP } slow_place;
+
+typedef struct slow_hook {
+  slow_place place;
+  tally inside, hold;
+} slow_hook;
+
+static void pass(slow_hook *h, slow_place place) {
+  if (h->place != place) return;
+  tally_add(&h->inside);
+  tally_await(&h->hold, 1);
+}
+
+static void *slow_start(mp_worker *worker, void *ud) {
+  (void)worker;
+  pass(ud, IN_START);
+  return NULL;
+}
+
+static int slow_idle(mp_worker *worker, void *local, void *ud) {
+  (void)worker, (void)local;
+  pass(ud, IN_IDLE);
+  return 0;
+}
+
+static void slow_stop(mp_worker *worker, void *local, void *ud) {
+  (void)worker, (void)local;
+  pass(ud, IN_STOP);
+}
+
+static void slow_drop(void *arg) { pass(arg, IN_DROP); }
+
+static void open_with_slow_hook(world *w, slow_hook *h, unsigned workers) {
+  mp_pool_config config = world_config(w, workers);
+  config.worker_start = slow_start;
+  config.worker_idle = slow_idle;
+  config.worker_stop = slow_stop;
+  config.worker_ud = h;
+  config.idle_after_ns = MILLISECOND;
+  world_open_with(w, config);
+}
+
+/* The hook, which only the test ends, is inside still when the shutdown is over. */
+static void shut_down_beside(slow_place place, mp_state end) {
+  world w;
+  slow_hook h = {place, TALLY_INIT, TALLY_INIT};
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *task;
+  open_with_slow_hook(&w, &h, 1);
+  desc.run = run_nothing;
+  desc.arg = &h;
+  desc.drop = slow_drop;
+  assert_ok(mp_submit(w.pool, &desc, &task));
+  if (place == IN_STOP)
+    assert_ok(mp_wait(task, MP_FOREVER));
+  else
+    tally_await(&h.inside, 1);
+  assert_int_equal(shut_down(&w, MILLISECOND, MP_SHUTDOWN_CANCEL_ALL).stuck, 1);
+  assert_int_equal(mp_task_state(task), end);
+  assert_ok(mp_wait(task, MP_FOREVER));
+  mp_task_release(task);
+  mp_pool_destroy(w.pool);
+  tally_add(&h.hold);
+  while (!fault_is_clean(&w.memory)) usleep(1000);
+}
+
+static void test_shutdown_beside_a_slow_drop_does_not_wait_and_the_task_is_over(void **state) {
+  (void)state;
+  shut_down_beside(IN_DROP, MP_STATE_CANCELLED);
+}
+
+static void test_shutdown_beside_a_slow_worker_stop_does_not_wait(void **state) {
+  (void)state;
+  shut_down_beside(IN_STOP, MP_STATE_DONE);
+}
+
+static void test_shutdown_beside_a_slow_worker_idle_does_not_wait(void **state) {
+  (void)state;
+  shut_down_beside(IN_IDLE, MP_STATE_DONE);
+}
+
+static void test_shutdown_beside_a_slow_worker_start_does_not_wait(void **state) {
+  (void)state;
+  shut_down_beside(IN_START, MP_STATE_CANCELLED);
+}
+
+/* One that has time waits for the threads, so there is no report yet that it could share. */
+static void test_shutdown_the_less_patient_reports_what_there_is(void **state) {
+  enum { N = 100 };
+  world w;
+  slow_hook h = {IN_STOP, TALLY_INIT, TALLY_INIT};
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  pthread_t thread;
+  (void)state;
+  open_with_slow_hook(&w, &h, 2);
+  desc.run = run_nothing;
+  assert_ok(mp_submit_batch(w.pool, &desc, N, 0, NULL));
+  assert_int_equal(pthread_create(&thread, NULL, shut_down_patiently, &w), 0);
+  tally_await(&h.inside, 2);
+  assert_report(shut_down(&w, MILLISECOND, MP_SHUTDOWN_CANCEL_ALL), N, 0, 2);
+  pthread_join(thread, NULL);
+  mp_pool_destroy(w.pool);
+  tally_add(&h.hold);
+  while (!fault_is_clean(&w.memory)) usleep(1000);
+}
+
+/* }====================================================== */
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_shutdown_lets_everything_run),
@@ -504,6 +618,11 @@ int main(void) {
       cmocka_unit_test(test_shutdown_the_less_patient_comes_back_though_a_body_does_not),
       cmocka_unit_test(test_shutdown_loops_and_graphs_from_outside_come_back),
       cmocka_unit_test(test_shutdown_finish_an_accepted_task_may_still_loop),
+      cmocka_unit_test(test_shutdown_beside_a_slow_drop_does_not_wait_and_the_task_is_over),
+      cmocka_unit_test(test_shutdown_beside_a_slow_worker_stop_does_not_wait),
+      cmocka_unit_test(test_shutdown_beside_a_slow_worker_idle_does_not_wait),
+      cmocka_unit_test(test_shutdown_beside_a_slow_worker_start_does_not_wait),
+      cmocka_unit_test(test_shutdown_the_less_patient_reports_what_there_is),
   };
   return unit_main(tests);
 }

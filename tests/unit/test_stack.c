@@ -476,6 +476,302 @@ static void test_wait_any_for_another_pools_task_or_mailbox_is_foreign(void **st
 
 /*
 ** {======================================================
+** Little stack, few threads
+** =======================================================
+*/
+
+/* Calls `then` on the last of the worker's stack. */
+static mp_status dig(mp_worker *worker, mp_task_run *then, void *arg) {
+  volatile char room[4096];
+  room[0] = room[sizeof room - 1] = 1;
+  if (mp_worker_stack_left(worker) < 256 * 1024) return then(worker, arg);
+  mp_status status = dig(worker, then, arg);
+  return room[0] == 1 ? status : MP_FAILED; /* looked at afterwards, so it is there meanwhile */
+}
+
+static mp_status bury_one_and_join(mp_worker *worker, void *arg) {
+  buried *b = arg;
+  const mp_task_desc desc = probe_desc(&b->above[0]);
+  mp_fork(worker, &b->job, run_buried);
+  assert_ok(mp_submit(b->w->pool, &desc, NULL));
+  mp_join(worker, &b->job);
+  return b->ran ? MP_OK : MP_FAILED;
+}
+
+static mp_status join_deep_down(mp_worker *worker, void *arg) {
+  return dig(worker, bury_one_and_join, arg);
+}
+
+static void test_join_on_a_used_up_stack_its_job_runs_elsewhere(void **state) {
+  enum { N = 2 };
+  (void)state;
+  for (unsigned workers = 1; workers <= N; workers++) {
+    world w;
+    buried b[N] = {{.w = &w}, {.w = &w}};
+    mp_task *tasks[N];
+    mp_pool_config config = world_config(&w, workers);
+    config.stack_size = 1024 * 1024;
+    world_open_with(&w, config);
+    for (int i = 0; i < N; i++) tasks[i] = submit(w.pool, join_deep_down, &b[i], 0);
+    for (int i = 0; i < N; i++) assert_ends_and_release(tasks[i], MP_STATE_DONE, MP_OK);
+    world_drain(&w);
+    for (int i = 0; i < N; i++) assert_dropped_once(b[i].above, 1);
+    world_close(&w);
+  }
+}
+
+/*
+** The owner runs T1, whose `drop` waits for U, which a worker runs; T2, queued meanwhile, waits for
+** T1: on top of the drop it would wait for ever.
+*/
+typedef struct dropping {
+  mp_pool *pool;
+  mp_task *t1, *t2, *u;
+  tally u_runs, go;
+  mp_status waited;
+} dropping;
+
+static mp_status run_u(mp_worker *worker, void *arg) {
+  dropping *d = arg;
+  (void)worker;
+  tally_add(&d->u_runs);
+  tally_await(&d->go, 1);
+  a_moment(); /* in which the owner begins to wait */
+  return MP_OK;
+}
+
+static void wait_in_drop(void *arg) {
+  dropping *d = arg;
+  d->t2 = submit(d->pool, run_y, d->t1, 0);
+  tally_add(&d->go);
+  d->waited = mp_wait(d->u, MP_FOREVER);
+}
+
+static void test_wait_in_a_drop_the_owner_runs_nothing_that_waits_for_that_task(void **state) {
+  world w;
+  dropping d = {.pool = open_pool(&w, 1, 1), .u_runs = TALLY_INIT, .go = TALLY_INIT, .waited = 1};
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  (void)state;
+  d.u = submit(w.pool, run_u, &d, 0);
+  tally_await(&d.u_runs, 1);
+  desc.run = run_nothing;
+  desc.arg = &d;
+  desc.drop = wait_in_drop;
+  assert_ok(mp_submit(w.pool, &desc, &d.t1));
+  assert_ends(d.t1, MP_STATE_DONE, MP_OK); /* the worker is busy, so it is the owner's */
+  assert_ok(d.waited);
+  assert_ends_and_release(d.t2, MP_STATE_DONE, MP_OK);
+  assert_ends_and_release(d.u, MP_STATE_DONE, MP_OK);
+  mp_task_release(d.t1);
+  world_close(&w);
+}
+
+/*
+** A job that a thief runs is a graph, of which the joiner takes a node; the node's second successor
+** lies in the joiner's own deque, and nobody else can run it.
+*/
+typedef struct helping {
+  mp_job job;
+  mp_pool *pool;
+  mp_graph *graph;
+  mp_mailbox *box;
+  _Atomic bool stolen;
+  _Atomic unsigned nodes;
+} helping;
+
+static helping *helps;
+
+static void run_empty_node(mp_worker *worker, void *arg) {
+  (void)worker;
+  mp_add_relaxed(&((helping *)arg)->nodes, 1);
+}
+
+static void send_to_sibling(mp_worker *worker, void *arg) {
+  run_empty_node(worker, arg);
+  assert_ok(mp_mailbox_send(((helping *)arg)->box, on_letter, NULL, "x", 1));
+}
+
+static void wait_for_sibling(mp_worker *worker, void *arg) {
+  size_t index;
+  helping *h = arg;
+  run_empty_node(worker, arg);
+  (void)!mp_wait_any(h->pool, NULL, 0, h->box, MP_FOREVER, &index);
+}
+
+static void run_graph_in_job(mp_worker *worker, mp_job *job) {
+  (void)worker, (void)job;
+  mp_store_relaxed(&helps->stolen, true);
+  (void)!mp_graph_run(helps->graph);
+}
+
+static mp_status join_a_graph(mp_worker *worker, void *arg) {
+  helping *h = arg;
+  mp_fork(worker, &h->job, run_graph_in_job);
+  while (!mp_load_relaxed(&h->stolen)) usleep(100);
+  mp_join(worker, &h->job);
+  return MP_OK;
+}
+
+static void test_join_runs_what_it_has_queued_itself_for_the_job(void **state) {
+  (void)state;
+  for (int round = 0; round < 5; round++) {
+    world w;
+    helping h = {.stolen = false};
+    uint32_t first, waits, next[2];
+    mp_pool_config config = world_config(&w, 2);
+    config.workers_extra = 0;
+    world_open_with(&w, config);
+    helps = &h;
+    h.pool = w.pool;
+    assert_ok(mp_mailbox_create(w.pool, &h.box));
+    assert_ok(mp_graph_create(w.pool, &h.graph));
+    assert_ok(mp_graph_add(h.graph, NULL, run_empty_node, &h, &first));
+    assert_ok(mp_graph_add(h.graph, NULL, wait_for_sibling, &h, &waits));
+    assert_ok(mp_graph_add(h.graph, NULL, run_empty_node, &h, &next[0]));
+    assert_ok(mp_graph_add(h.graph, NULL, send_to_sibling, &h, &next[1]));
+    for (int i = 0; i < 2; i++) assert_ok(mp_graph_edge(h.graph, first, next[i]));
+    assert_ends_and_release(submit(w.pool, join_a_graph, &h, 0), MP_STATE_DONE, MP_OK);
+    assert_int_equal(mp_load_relaxed(&h.nodes), 4);
+    mp_graph_destroy(h.graph);
+    mp_mailbox_close(h.box);
+    world_close(&w);
+  }
+}
+
+/*
+** No thread more can be had. X has given its seat away, for another task ran; then that one only
+** looks at X again and again, and what would end X's wait is queued.
+*/
+typedef struct polling {
+  mp_mailbox *box;
+  mp_task *x;
+  tally x_runs, poller_runs, go;
+} polling;
+
+static mp_status run_mail_waiter(mp_worker *worker, void *arg) {
+  size_t index;
+  polling *p = arg;
+  tally_add(&p->x_runs);
+  return mp_wait_any(mp_worker_pool(worker), NULL, 0, p->box, MP_FOREVER, &index);
+}
+
+static mp_status poll_x(mp_worker *worker, void *arg) {
+  polling *p = arg;
+  mp_status status;
+  (void)worker;
+  tally_add(&p->poller_runs);
+  tally_await(&p->go, 1);
+  do status = mp_wait(p->x, MILLISECOND);
+  while (status == MP_TIMEOUT);
+  return status;
+}
+
+static mp_status send_letter(mp_worker *worker, void *arg) {
+  (void)worker;
+  return mp_mailbox_send(((polling *)arg)->box, on_letter, NULL, "x", 1);
+}
+
+static void test_wait_without_a_seat_runs_what_is_queued_when_the_others_only_poll(void **state) {
+  world w;
+  polling p = {.x_runs = TALLY_INIT, .poller_runs = TALLY_INIT, .go = TALLY_INIT};
+  (void)state;
+  mp_pool_config config = world_config(&w, 2);
+  config.workers_extra = 0;
+  world_open_with(&w, config);
+  assert_ok(mp_mailbox_create(w.pool, &p.box));
+  p.x = submit(w.pool, run_mail_waiter, &p, 0);
+  tally_await(&p.x_runs, 1);
+  mp_task *poller = submit(w.pool, poll_x, &p, 0);
+  tally_await(&p.poller_runs, 1);
+  mp_task *letter = submit(w.pool, send_letter, &p, 0);
+  a_moment(); /* in which X gives its seat away */
+  tally_add(&p.go);
+  assert_ends_and_release(poller, MP_STATE_DONE, MP_OK);
+  assert_ends_and_release(p.x, MP_STATE_DONE, MP_OK);
+  assert_ends_and_release(letter, MP_STATE_DONE, MP_OK);
+  mp_mailbox_close(p.box);
+  world_close(&w);
+}
+
+/* A task that submits one like itself and waits for it, as deep as it goes. */
+typedef struct recursion {
+  mp_pool *pool;
+  _Atomic unsigned depth, refused;
+} recursion;
+
+static mp_status submit_and_wait(mp_worker *worker, void *arg) {
+  recursion *r = arg;
+  (void)worker;
+  if (mp_load_relaxed(&r->refused) > 0) return MP_OK;
+  mp_add_relaxed(&r->depth, 1);
+  mp_task *task = submit(r->pool, submit_and_wait, r, 0);
+  mp_status status = mp_wait(task, MP_FOREVER);
+  mp_task_release(task);
+  if (status == MP_NOTHREAD) mp_add_relaxed(&r->refused, 1);
+  return status;
+}
+
+static void test_wait_too_deep_for_stack_and_threads_ends_with_nothread(void **state) {
+  (void)state;
+  for (int extra = 0; extra <= 1; extra++) {
+    world w;
+    recursion r = {0};
+    mp_pool_config config = world_config(&w, 1);
+    config.stack_size = 1024 * 1024;
+    config.workers_extra = extra;
+    world_open_with(&w, config);
+    r.pool = w.pool;
+    mp_task_release(submit(w.pool, submit_and_wait, &r, 0));
+    world_drain(&w);
+    assert_int_equal(mp_load_relaxed(&r.refused), 1); /* the innermost; the others' tasks end */
+    assert_true(mp_load_relaxed(&r.depth) > 10);
+    world_assert_settled(&w);
+    world_close(&w);
+  }
+}
+
+/* A result goes with its handle, though the task ran on the stack of the one that waited. */
+typedef struct results {
+  mp_pool *pool;
+  _Atomic int live, most;
+} results;
+
+static void drop_result(void *arg) { mp_sub_relaxed(&((results *)arg)->live, 1); }
+
+static mp_status set_result(mp_worker *worker, void *arg) {
+  results *r = arg;
+  int now = mp_add_relaxed(&r->live, 1) + 1, most = mp_load_relaxed(&r->most);
+  while (now > most && !mp_cas_relaxed(&r->most, &most, now)) continue;
+  mp_worker_set_result(worker, r, drop_result);
+  return MP_OK;
+}
+
+static mp_status one_after_the_other(mp_worker *worker, void *arg) {
+  results *r = arg;
+  mp_status status = MP_OK;
+  (void)worker;
+  for (int i = 0; i < 500 && status == MP_OK; i++) {
+    mp_task *task = submit(r->pool, set_result, r, 0);
+    status = mp_wait(task, MP_FOREVER);
+    mp_task_release(task);
+  }
+  return status;
+}
+
+static void test_wait_in_place_the_result_goes_with_the_handle(void **state) {
+  world w;
+  results r = {open_pool(&w, 1, 0), 0, 0};
+  (void)state;
+  assert_ends_and_release(submit(w.pool, one_after_the_other, &r, 0), MP_STATE_DONE, MP_OK);
+  assert_in_range(mp_load_relaxed(&r.most), 1, 4);
+  world_close(&w);
+  assert_int_equal(mp_load_relaxed(&r.live), 0);
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
 ** The owner's patience
 ** =======================================================
 */
@@ -740,6 +1036,12 @@ int main(void) {
       cmocka_unit_test(test_join_in_one_node_takes_no_other_node_that_may_wait_for_it),
       cmocka_unit_test(test_wait_for_what_lies_below_is_a_cycle_not_a_hang),
       cmocka_unit_test(test_wait_any_for_another_pools_task_or_mailbox_is_foreign),
+      cmocka_unit_test(test_join_on_a_used_up_stack_its_job_runs_elsewhere),
+      cmocka_unit_test(test_wait_in_a_drop_the_owner_runs_nothing_that_waits_for_that_task),
+      cmocka_unit_test(test_join_runs_what_it_has_queued_itself_for_the_job),
+      cmocka_unit_test(test_wait_without_a_seat_runs_what_is_queued_when_the_others_only_poll),
+      cmocka_unit_test(test_wait_too_deep_for_stack_and_threads_ends_with_nothread),
+      cmocka_unit_test(test_wait_in_place_the_result_goes_with_the_handle),
       cmocka_unit_test(test_owner_waits_runs_nothing_of_lower_priority),
       cmocka_unit_test(test_owner_loops_runs_pieces_only),
       cmocka_unit_test(test_for_every_piece_runs_for_the_task_that_loops_and_sees_its_cancel),
