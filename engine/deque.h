@@ -155,6 +155,14 @@ static inline mp_entry *mp_deque_steal_group(mp_deque *deque, uintptr_t group) {
   return mp_cas_seq(&deque->top, &top, top + 1) ? entry : NULL;
 }
 
+/* The same, if the oldest is this very entry. */
+static inline bool mp_deque_steal_this(mp_deque *deque, const mp_entry *entry) {
+  int64_t top = mp_load_seq(&deque->top);
+  return top < mp_load_seq(&deque->bottom) &&
+         mp_load_relaxed(&mp_deque_at(deque, top)->entry) == entry &&
+         mp_cas_seq(&deque->top, &top, top + 1);
+}
+
 /* Is its oldest a piece of this group? A guess, for a thread that looks for something to do. */
 static inline bool mp_deque_offers(mp_deque *deque, uintptr_t group) {
   int64_t top = mp_load_seq(&deque->top);

@@ -341,14 +341,7 @@ static bool stack_range(const char **low, const char **high) {
 
 #endif
 
-bool mp_os_stack_bounds(const char **low, const char **high) {
-  const char *lowest, *highest, *here = __builtin_frame_address(0);
-  if (!stack_range(&lowest, &highest)) return false;
-  if (here < lowest || here >= highest) return false;
-  *low = lowest;
-  *high = highest;
-  return true;
-}
+bool mp_os_stack_bounds(const char **low, const char **high) { return stack_range(low, high); }
 
 int mp_os_cpu(void) {
 #if defined(MP_OS_LINUX)

@@ -93,8 +93,8 @@ mp_os_thread mp_os_thread_self(void);
 /*
 ** Where the calling thread's stack lies: from *low (what guards its end not included) to *high,
 ** below which the C library may keep the thread's local data. False where the platform does not
-** tell, or the caller runs on a stack that the host has made itself. Takes some system calls, so
-** ask once for each thread; not in a signal handler.
+** tell. The caller may be on another stack, which the host has made itself, a fiber's for example.
+** Takes some system calls, so ask once for each thread; not in a signal handler.
 */
 MP_CHECKED bool mp_os_stack_bounds(const char **low, const char **high);
 void mp_os_thread_name(const char *name); /* names the calling thread, where the platform can */

@@ -43,7 +43,7 @@ static inline mp_entry *mp_pick(mp_worker *worker) {
   mp_entry *entry = mp_pick_local(worker);
   return entry != NULL ? entry : mp_pick_remote(worker);
 }
-/* Takes this entry out of its own deque, if it is among the newest there. */
+/* Takes this entry out of its own deque, if it is the oldest there or among the newest. */
 bool mp_pick_take_own(mp_worker *worker, const mp_entry *entry);
 /* Queues again, before all others, what was picked and does not run. */
 void mp_pick_put_back(mp_scheduler *scheduler, mp_entry *entry);

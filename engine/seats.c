@@ -8,6 +8,8 @@
 
 /* A spare ends when nobody has needed it for so many times idle_after_ns. */
 #define RETIRE_AFTER 10
+/* How often a thread is tried for a seat that is empty. */
+#define REFILL_NS ((uint64_t)10 * 1000000)
 /* What an owner's stack is taken for where nobody can say. */
 #define OWNER_STACK ((size_t)1 << 20)
 
@@ -335,6 +337,23 @@ mp_status mp_seats_fill(mp_scheduler *scheduler) {
   mp_status status = start_counted(scheduler);
   note_replacement(scheduler, status);
   return status;
+}
+
+void mp_seats_refill(mp_scheduler *scheduler) {
+  mp_seats *seats = &scheduler->seats;
+  uint64_t now = mp_os_now();
+  mp_os_mutex_take(&scheduler->seats.lock);
+  bool due = mp_load_relaxed(&seats->running) < scheduler->config.workers &&
+             !mp_load_relaxed(&scheduler->stop) && now >= seats->refill_ns;
+  bool wanted = due && seats->spares == NULL;
+  if (wanted) {
+    seats->refill_ns = now + REFILL_NS;
+    mp_add_relaxed(&seats->running, 1);
+  } else if (due) {
+    let_in_locked(scheduler);
+  }
+  mp_os_mutex_give(&scheduler->seats.lock);
+  if (wanted) (void)!mp_seats_fill(scheduler);
 }
 
 mp_status mp_seats_give(mp_worker *worker, bool *others_run) {

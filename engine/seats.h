@@ -57,6 +57,11 @@ MP_CHECKED bool mp_seats_become_spare(mp_worker *worker, void (*tidy)(mp_worker 
 ** already; *vacant: a thread must be started for the seat, by mp_seats_fill, under no lock.
 */
 bool mp_seats_mark_stuck(mp_worker *worker, const mp_frame *inside, bool *vacant);
+/*
+** Is a seat empty because nobody could be had for it? Tries again, but not all the time. Any
+** thread, under no lock.
+*/
+void mp_seats_refill(mp_scheduler *scheduler);
 /* MP_OK, or why no replacement could be had. */
 mp_status mp_seats_fill(mp_scheduler *scheduler);
 /* The task has returned after all; on the worker's own thread. */

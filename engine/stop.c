@@ -147,7 +147,8 @@ static uint64_t tick(mp_pool *pool) {
     unwatch(worker);
   }
   mp_os_mutex_give(&pool->running_lock);
-  for (int i = 0; i < stuck.vacant; i++) (void)mp_seats_fill(&pool->scheduler);
+  for (int i = 0; i < stuck.vacant; i++) (void)!mp_seats_fill(&pool->scheduler);
+  if (stuck.vacant == 0 && pause != MP_FOREVER) mp_seats_refill(&pool->scheduler);
   for (int i = 0; i < stuck.n; i++)
     mp_log_write(&pool->log, MP_LOG_WARN, "pool",
                  "worker %u is set aside: its task #%llu is over but does not return",

@@ -145,7 +145,9 @@ bool mp_store_promise(mp_store *store, size_t n) {
     if (enough) store->promised += n;
     mp_lock_give(&store->lock);
     if (enough) return true;
-    if (!add_slab(store)) return false;
+    if (add_slab(store)) continue;
+    mp_store_trim(store); /* what was got for nothing */
+    return false;
   }
 }
 

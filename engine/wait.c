@@ -40,8 +40,8 @@ typedef struct waiting {
   bool gave;          /* it has been given: nothing more runs on this stack */
   bool interruptible; /* a signal handler that has run ends the wait */
   bool unreplaced;    /* nobody could be had for its seat */
+  bool rescues;       /* so it would run what is queued, should nobody else run */
   bool in_place;      /* the task that is waited for may run here */
-  bool stranded;      /* nor does anybody run, and there is no stack to run anything here */
   bool alone;         /* this thread is the last that runs in another pool */
   bool listed;        /* it stands in the waitlist, its marks are set */
 } waiting;
@@ -245,6 +245,8 @@ static mp_entry *find_entry(waiting *w) {
 static void take_seat_back(waiting *w) {
   if (!w->gave) return;
   mp_seats_take_back(w->self);
+  if (w->rescues) mp_sub_seq(&w->pool->scheduler.seats.rescuers, 1);
+  w->rescues = false;
   w->gave = false;
   w->seated = true;
 }
@@ -367,21 +369,38 @@ static void give_seat(waiting *w) {
   w->gave = true;
   w->seated = false;
   w->unreplaced = status != MP_OK;
-  if (status == MP_OK || others_run || w->deadline != MP_FOREVER) return;
-  if (!has_stack(w)) {
-    w->stranded = w->what->n > 0 && w->what->mailbox == NULL;
-    return;
-  }
+  if (status == MP_OK || w->deadline != MP_FOREVER || !has_stack(w)) return;
+  w->rescues = true;
+  mp_add_seq(&w->pool->scheduler.seats.rescuers, 1);
+  if (others_run) return;
   take_seat_back(w);
   mp_entry *entry = mp_pick(w->self);
   if (entry != NULL) mp_scheduler_run(w->self, entry);
 }
 
-/* It gave its seat away to nobody, for others ran; now nobody does any more. */
+/*
+** It gave its seat away to nobody, for others ran; now nobody does any more, and it may run work.
+*/
 static bool is_the_last(const waiting *w) {
   const mp_scheduler *scheduler = &w->pool->scheduler;
-  return w->gave && w->unreplaced && w->deadline == MP_FOREVER && !w->stranded &&
-         mp_load_relaxed(&scheduler->seats.running) == 0;
+  return w->rescues && mp_load_relaxed(&scheduler->seats.running) == 0;
+}
+
+/*
+** Nobody runs what it waits for, nobody could be had to, nobody who waits has the stack to, nor has
+** it itself.
+*/
+static bool is_stranded(const waiting *w) {
+  mp_seats *seats = &w->pool->scheduler.seats;
+  return w->gave && w->unreplaced && w->deadline == MP_FOREVER && w->what->n > 0 &&
+         w->what->mailbox == NULL && !has_stack(w) && mp_load_seq(&seats->running) == 0 &&
+         mp_load_seq(&seats->rescuers) == 0;
+}
+
+/* Where nobody could be had for its seat, somebody may be now. */
+static void try_again(waiting *w) {
+  if (w->gave && w->unreplaced && mp_pick_has_work(&w->pool->scheduler))
+    mp_seats_refill(&w->pool->scheduler);
 }
 
 static mp_status sleep_once(waiting *w) {
@@ -411,7 +430,7 @@ static bool is_decided(const waiting *w, mp_status *status) {
     *status = MP_INTERRUPTED;
   else if (w->deadline != MP_FOREVER && mp_os_now() >= w->deadline)
     *status = MP_TIMEOUT;
-  else if (w->stranded)
+  else if (is_stranded(w))
     *status = MP_NOTHREAD;
   else
     return false;
@@ -429,6 +448,7 @@ static mp_status wait_through(waiting *w) {
       continue;
     }
     status = sleep_once(w);
+    try_again(w);
   }
   if (status == MP_FORKED) return status; /* all locks may be held */
   delist(w);

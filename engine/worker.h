@@ -133,7 +133,10 @@ typedef struct mp_seats {
   _Atomic uint32_t running; /* atomic, written under lock: threads with a seat; not the owner */
   _Atomic uint32_t alive;   /* atomic, written under lock: threads whose loop has not ended */
   _Atomic uint32_t stuck;   /* atomic, written under lock: workers marked stuck */
-  bool open MP_GUARDED_BY(lock);   /* threads begin at once, not with mp_seats_open */
+  _Atomic uint32_t
+      rescuers; /* who waits without a seat and runs what is queued if nobody else does */
+  uint64_t refill_ns MP_GUARDED_BY(lock); /* when an empty seat may be tried again */
+  bool open MP_GUARDED_BY(lock);          /* threads begin at once, not with mp_seats_open */
   bool joined MP_GUARDED_BY(lock); /* the threads have been joined, or are: none comes any more */
   mp_worker *spares MP_GUARDED_BY(lock);
   mp_worker *retired MP_GUARDED_BY(lock); /* slots of spares whose threads have ended */

@@ -453,7 +453,7 @@ static void test_shutdown_loops_and_graphs_from_outside_come_back(void **state) 
     assert_int_equal(pthread_create(&thread, NULL, loop_outside, &o), 0);
     tally_await(&o.ready, 1);
     if (round % 3) usleep(50);
-    assert_int_equal(shut_down(&w, 0, MP_SHUTDOWN_CANCEL_ALL).stuck, 0);
+    assert_int_equal(shut_down(&w, HANG_SECONDS * SECOND, MP_SHUTDOWN_CANCEL_ALL).stuck, 0);
     pthread_join(thread, &returned);
     assert_ptr_equal(returned, &o);
     mp_graph_destroy(o.graph);
