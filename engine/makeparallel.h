@@ -497,12 +497,12 @@ MP_API double mp_task_progress(const mp_task *task);
 ** Waits until the task is terminal. Up to timeout_ns; 0 only looks. Any thread.
 **
 ** Outside the pool it blocks. On a worker the very task that is waited for may run on the waiter's
-** stack, if it is queued still; nothing else may, so that it cannot wait for what lies below it. If
-** other work turns up, a replacement thread takes the waiter's seat (workers_extra), so one worker
-** is enough for any depth. The owner, if it works and is outside of any task, runs other tasks too,
-** but none of lower priority than what it waits for. With a finite timeout, or when less than 512
-** KiB of stack are left, nothing runs there. A worker that waits for another pool's task gives its
-** seat away.
+** stack, if it is queued still and has no timeout of its own; nothing else may, so that it cannot
+** wait for what lies below it. If other work turns up, a replacement thread takes the waiter's seat
+** (workers_extra), so one worker is enough for any depth. The owner, if it works and is outside of
+** any task, runs other tasks too, but none of lower priority than what it waits for. With a finite
+** timeout, or when less than 512 KiB of stack are left, nothing runs there. A worker that waits for
+** another pool's task gives its seat away.
 **
 ** Errors: TIMEOUT, INTERRUPTED (a signal handler ran on this thread, which is no worker; call
 ** again), CYCLE (without a timeout: the task lies below, on this very stack), NOTHREAD (without a
@@ -600,11 +600,11 @@ MP_API MP_CHECKED mp_status mp_worker_wait_any(mp_worker *worker, mp_task *const
                                                size_t *index);
 
 /*
-** Runs the task on the caller's stack, here and now, if it is queued in the worker's pool and 512
-** KiB of stack are left; or cancels it, where the pool does. Zero: neither. mp_wait does so by
-** itself. This is for whoever waits otherwise, for mail too or until asked to stop, and needs the
-** task in any case: the caller can do nothing else before the task has ended. On the worker, in a
-** body.
+** Runs the task on the caller's stack, here and now, if it is queued in the worker's pool, has no
+** timeout, and 512 KiB of stack are left; or cancels it, where the pool does. Zero: neither.
+** mp_wait does so by itself. This is for whoever waits otherwise, for mail too or until asked to
+** stop, and needs the task in any case: the caller can do nothing else before the task has ended.
+** On the worker, in a body.
 */
 MP_API int mp_worker_run(mp_worker *worker, mp_task *task);
 

@@ -238,6 +238,7 @@ bool mp_pick_take_own(mp_worker *worker, const mp_entry *entry) {
   mp_entry *above[TAKE_DEPTH];
   uintptr_t groups[TAKE_DEPTH];
   int n = 0, depth = depth_of(worker, entry);
+  assert(mp_worker_self() == worker);
   bool taken = depth == 0 && mp_deque_steal_this(deque, entry);
   while (n < depth && !taken) {
     groups[n] = mp_deque_newest_group_owner(deque);

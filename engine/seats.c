@@ -158,6 +158,7 @@ static mp_worker *get_slot(mp_scheduler *scheduler, mp_status *status) {
 static void put_slot_locked(mp_scheduler *scheduler, mp_worker *worker)
     MP_HOLDS(scheduler->seats.lock) {
   mp_seats *seats = &scheduler->seats;
+  assert(mp_deque_empty_owner(&worker->deque));
   worker->next_spare = seats->retired;
   seats->retired = worker;
 }
@@ -296,6 +297,7 @@ unsigned mp_seats_join(mp_scheduler *scheduler) {
 static void let_in_locked(mp_scheduler *scheduler) MP_HOLDS(scheduler->seats.lock) {
   mp_seats *seats = &scheduler->seats;
   mp_worker *spare = seats->spares;
+  assert(spare != NULL && mp_load_relaxed(&spare->seat_gate.word) == MP_SEAT_NONE);
   seats->spares = spare->next_spare;
   activate_locked(scheduler, spare);
   mp_add_relaxed(&seats->running, 1);
@@ -420,8 +422,8 @@ void mp_seats_unmark_stuck(mp_worker *worker) {
 ** =======================================================
 */
 
-/* Nobody has needed it for long: takes it off the spares. False: it has been let in meanwhile. */
-static bool retire(mp_worker *worker) {
+/* False: it has been let in meanwhile. */
+static bool leave_spares(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
   mp_seats *seats = &scheduler->seats;
   mp_os_mutex_take(&scheduler->seats.lock);
@@ -433,17 +435,39 @@ static bool retire(mp_worker *worker) {
   return found;
 }
 
-/* True: it has been let in. */
+static void join_spares_locked(mp_worker *worker) MP_HOLDS(worker->scheduler->seats.lock) {
+  mp_seats *seats = &worker->scheduler->seats;
+  worker->next_spare = seats->spares;
+  seats->spares = worker;
+}
+
+/* Those that were spares when the pool stopped have been let in. */
+static void rejoin_spares(mp_worker *worker) {
+  mp_scheduler *scheduler = worker->scheduler;
+  mp_os_mutex_take(&scheduler->seats.lock);
+  join_spares_locked(worker);
+  if (mp_load_relaxed(&scheduler->stop)) let_in_locked(scheduler);
+  mp_os_mutex_give(&scheduler->seats.lock);
+}
+
+/*
+** True: it has been let in. While it tidies up, or when nobody has needed it for long, it is none.
+*/
 static bool await_seat(mp_worker *worker, void (*tidy)(mp_worker *worker)) {
   uint64_t idle_ns = worker->scheduler->config.idle_after_ns;
+  assert(worker->unseated && mp_worker_self() == worker);
   for (int periods = 0;; periods += periods < RETIRE_AFTER) {
     uint64_t deadline = mp_os_deadline(idle_ns);
     mp_status status = MP_OK;
     while (mp_load_acquire(&worker->seat_gate.word) == MP_SEAT_NONE && status != MP_TIMEOUT)
       status = mp_os_gate_wait(&worker->seat_gate, MP_SEAT_NONE, deadline);
     if (mp_load_acquire(&worker->seat_gate.word) != MP_SEAT_NONE) return true;
+    bool retires = periods == RETIRE_AFTER;
+    if ((!retires && !worker->untidy) || !leave_spares(worker)) continue;
     if (worker->untidy) tidy(worker);
-    if (periods == RETIRE_AFTER && retire(worker)) return false;
+    if (mp_is_orphan(worker)) return true;
+    if (retires) return false;
+    rejoin_spares(worker);
   }
 }
 
@@ -456,8 +480,7 @@ bool mp_seats_become_spare(mp_worker *worker, void (*tidy)(mp_worker *worker)) {
     mp_sub_relaxed(&seats->running, 1);
     deactivate_locked(scheduler, worker);
     mp_store_relaxed(&worker->seat_gate.word, MP_SEAT_NONE);
-    worker->next_spare = seats->spares;
-    seats->spares = worker;
+    join_spares_locked(worker);
   }
   mp_os_mutex_give(&scheduler->seats.lock);
   if (!surplus) return true;

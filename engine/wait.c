@@ -195,6 +195,8 @@ static void set_rule(waiting *w) {
 static bool run_if_queued(mp_worker *self, mp_task *task) {
   const mp_pool *pool = mp_pool_of(self);
   if (mp_task_state(task) != MP_STATE_QUEUED || task->pool != pool) return false;
+  /* its end by the deadline would be heard of only when its body returns */
+  if (mp_task_timeout(task) != 0) return false;
   /* as if a worker had found it */
   if (mp_load_relaxed(&pool->closing) >= MP_CLOSING_CANCEL) return mp_cancel(task) != 0;
   mp_task_retain(task);
@@ -244,6 +246,7 @@ static mp_entry *find_entry(waiting *w) {
 
 static void take_seat_back(waiting *w) {
   if (!w->gave) return;
+  assert(!w->seated && w->self != NULL);
   mp_seats_take_back(w->self);
   if (w->rescues) mp_sub_seq(&w->pool->scheduler.seats.rescuers, 1);
   w->rescues = false;
