@@ -186,10 +186,10 @@ static void test_idle_hook_that_takes_long_delays_no_task(void **state) {
   world_close(&w);
 }
 
-/* Workers with a seat and spares alike: what their idle hook submits runs. */
+/* One worker has the seat, another is a spare: what their idle hook submits runs. */
 typedef struct idlers {
-  _Atomic unsigned submitted[4];
-  _Atomic unsigned ran;
+  _Atomic bool has[8]; /* in this round, by the worker's index */
+  _Atomic unsigned submitted, ran;
 } idlers;
 
 static mp_status count_run(mp_worker *worker, void *arg) {
@@ -205,11 +205,17 @@ static int idle_and_submit(mp_worker *worker, void *local, void *ud) {
   (void)local;
   desc.run = count_run;
   desc.arg = &i->ran;
-  /* a few each: the task makes its worker one that has something to tidy up again */
-  if (index >= LENGTH(i->submitted) || mp_load_relaxed(&i->submitted[index]) >= 5) return 0;
-  if (mp_submit(mp_worker_pool(worker), &desc, NULL) == MP_OK)
-    mp_add_relaxed(&i->submitted[index], 1);
+  /* once: the task makes its worker one that has something to tidy up again */
+  if (index >= LENGTH(i->has) || mp_load_relaxed(&i->has[index])) return 0;
+  if (mp_submit(mp_worker_pool(worker), &desc, NULL) == MP_OK) mp_add_relaxed(&i->submitted, 1);
+  mp_store_release(&i->has[index], true); /* pairs with count_idlers */
   return 0;
+}
+
+static unsigned count_idlers(idlers *i) {
+  unsigned n = 0;
+  for (size_t k = 0; k < LENGTH(i->has); k++) n += mp_load_acquire(&i->has[k]);
+  return n;
 }
 
 static mp_status wait_with_a_limit(mp_worker *worker, void *arg) {
@@ -230,17 +236,14 @@ static void test_idle_hook_of_a_spare_submits_and_it_runs(void **state) {
   config.idle_after_ns = MILLISECOND;
   world_open_with(&w, config);
   for (int round = 0; round < 5; round++) {
+    for (size_t k = 0; k < LENGTH(i.has); k++) mp_store_relaxed(&i.has[k], false);
     assert_ends_and_release(submit(w.pool, wait_with_a_limit, NULL), MP_STATE_DONE, MP_OK);
-    usleep(5000);
+    while (count_idlers(&i) < 2) usleep(500);
+    world_drain(&w);
   }
-  while (mp_load_relaxed(&i.submitted[0]) == 0 || mp_load_relaxed(&i.submitted[1]) == 0)
-    usleep(1000);
-  world_drain(&w);
   assert_ok(mp_pool_shutdown(w.pool, MP_FOREVER, MP_SHUTDOWN_FINISH, NULL)); /* no hook any more */
   world_assert_settled(&w);
-  unsigned submitted = 0;
-  for (size_t k = 0; k < LENGTH(i.submitted); k++) submitted += mp_load_relaxed(&i.submitted[k]);
-  assert_int_equal(mp_load_relaxed(&i.ran), submitted);
+  assert_int_equal(mp_load_relaxed(&i.ran), mp_load_relaxed(&i.submitted));
   world_close(&w);
 }
 

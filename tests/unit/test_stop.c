@@ -414,7 +414,10 @@ static void test_stuck_worker_that_runs_a_task_in_place_stays_set_aside(void **s
   world_close(&w);
 }
 
-/* Ours stays, for the host's passes on to it; the host's goes, and leaves nobody who does. */
+/*
+** While the host's handler is there, ours counts as installed: the host may pass on to it. Then the
+** host takes its own away, and leaves nobody who does.
+*/
 static void
 test_interrupt_host_has_had_the_signal_between_two_pools_the_next_installs_it(void **state) {
   world w;
