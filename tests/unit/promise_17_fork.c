@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 
 static void on_letter(void *ud, const void *data, size_t size) { (void)ud, (void)data, (void)size; }
@@ -40,6 +41,7 @@ static int try_everything(const things *t) {
   int fd;
   EXPECT(mp_pool_status(pool) == MP_FORKED);
   EXPECT(mp_submit(pool, &desc, NULL) == MP_FORKED);
+  EXPECT(mp_pool_set_limits(pool, &(mp_limits){0}) == MP_FORKED);
   EXPECT(mp_submit_batch(pool, &desc, 10, 0, NULL) == MP_FORKED);
   EXPECT(mp_wait(t->task, MP_FOREVER) == MP_FORKED);
   EXPECT(mp_wait_any(pool, &t->task, 1, t->mailbox, MP_FOREVER, &index) == MP_FORKED);
@@ -136,6 +138,13 @@ static void test_fork_busy_pool_child_never_hangs(void **state) {
   fork_often(200 * (scale != NULL ? atoi(scale) : 1), 4);
 }
 
+/* Long enough for whoever waits to sleep. */
+static mp_status nap(mp_worker *worker, void *arg) {
+  (void)worker, (void)arg;
+  usleep(20000);
+  return MP_OK;
+}
+
 static int use_own_pool(void) {
   mp_pool_config config = mp_pool_config_default();
   mp_task_desc desc = MP_TASK_DESC_INIT;
@@ -143,7 +152,7 @@ static int use_own_pool(void) {
   mp_task *task;
   config.workers = 1;
   EXPECT(mp_pool_create(&config, &pool) == MP_OK);
-  desc.run = run_nothing;
+  desc.run = nap;
   EXPECT(mp_submit(pool, &desc, &task) == MP_OK);
   EXPECT(mp_wait(task, MP_FOREVER) == MP_OK);
   mp_task_release(task);
@@ -224,12 +233,205 @@ static void test_fork_inside_a_task_the_child_runs_nothing_more(void **state) {
   munmap(f, sizeof *f);
 }
 
+/* The same wherever the host's code runs: what begins in the parent ends there only. */
+typedef enum fork_site {
+  IN_LOOP_OUTSIDE,
+  IN_LOOP,
+  IN_JOB,
+  IN_NODE,
+  IN_DROP,
+  IN_RESULT,
+  IN_IDLE
+} fork_site;
+
+typedef struct counts {
+  _Atomic unsigned runs[20], pieces[50];
+} counts;
+
+typedef struct fork_place {
+  mp_job job;
+  fork_site site;
+  mp_pool *pool;
+  counts *shared;
+  pid_t parent;
+  _Atomic bool begun;
+  tally reaped;
+  int status; /* of the child */
+} fork_place;
+
+static fork_place *forks;
+
+static void fork_at(fork_site site) {
+  fork_place *f = forks;
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  if (site != f->site || mp_swap_acq_rel(&f->begun, true)) return;
+  desc.run = count_run;
+  desc.arg = f->shared->runs;
+  if (mp_submit_batch(f->pool, &desc, LENGTH(f->shared->runs), sizeof *f->shared->runs, NULL))
+    return;
+  pid_t child = fork();
+  if (child == 0) {
+    alarm(60);
+    return;
+  }
+  if (child < 0 || waitpid(child, &f->status, 0) != child) f->status = -1;
+  tally_add(&f->reaped);
+}
+
+static void piece_that_forks(mp_worker *worker, size_t begin, size_t end, void *arg) {
+  (void)worker, (void)arg;
+  for (size_t i = begin; i < end; i++) mp_add_relaxed(&forks->shared->pieces[i], 1);
+  fork_at(IN_LOOP_OUTSIDE);
+  fork_at(IN_LOOP);
+}
+
+static void job_that_forks(mp_worker *worker, mp_job *job) {
+  (void)worker, (void)job;
+  fork_at(IN_JOB);
+}
+
+static void node_that_forks(mp_worker *worker, void *arg) {
+  (void)worker;
+  mp_add_relaxed((_Atomic unsigned *)arg, 1);
+  fork_at(IN_NODE);
+}
+
+static void drop_that_forks(void *arg) {
+  (void)arg;
+  fork_at(IN_DROP);
+}
+
+static void result_that_forks(void *arg) {
+  (void)arg;
+  fork_at(IN_RESULT);
+}
+
+static int idle_that_forks(mp_worker *worker, void *local, void *ud) {
+  (void)worker, (void)local, (void)ud;
+  fork_at(IN_IDLE);
+  return 0;
+}
+
+static mp_status loop_that_forks(mp_pool *pool) {
+  return mp_for(pool, 0, LENGTH(forks->shared->pieces), 1, piece_that_forks, NULL);
+}
+
+static mp_status run_a_graph_that_forks(mp_pool *pool) {
+  mp_graph *graph;
+  uint32_t node, last = 0;
+  mp_status status = mp_graph_create(pool, &graph);
+  for (size_t i = 0; i < LENGTH(forks->shared->pieces) && status == MP_OK; i++, last = node) {
+    status = mp_graph_add(graph, NULL, node_that_forks, &forks->shared->pieces[i], &node);
+    if (status == MP_OK && i > 0) status = mp_graph_edge(graph, last, node);
+  }
+  if (status == MP_OK) status = mp_graph_run(graph);
+  mp_graph_destroy(graph);
+  return status;
+}
+
+static mp_status task_that_forks(mp_worker *worker, void *arg) {
+  fork_place *f = arg;
+  if (f->site == IN_LOOP) return loop_that_forks(f->pool);
+  if (f->site == IN_NODE) return run_a_graph_that_forks(f->pool);
+  if (f->site == IN_JOB) mp_fork(worker, &f->job, job_that_forks);
+  if (f->site == IN_JOB) mp_join(worker, &f->job);
+  if (f->site == IN_RESULT) mp_worker_set_result(worker, f, result_that_forks);
+  return MP_OK;
+}
+
+static void fork_there(fork_site site, unsigned workers, counts *shared) {
+  fork_place f = {.site = site, .shared = shared, .parent = getpid(), .reaped = TALLY_INIT};
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_pool_config config = mp_pool_config_default();
+  world w;
+  memset(shared, 0, sizeof *shared);
+  forks = &f;
+  config.workers = workers;
+  config.worker_idle = idle_that_forks;
+  config.idle_after_ns = MILLISECOND;
+  assert_ok(mp_pool_create(&config, &w.pool));
+  f.pool = w.pool;
+  if (site == IN_LOOP_OUTSIDE) {
+    mp_status status = loop_that_forks(w.pool);
+    if (getpid() != f.parent) _exit(0);
+    assert_ok(status);
+  }
+  desc.run = task_that_forks;
+  desc.arg = &f;
+  desc.drop = drop_that_forks;
+  assert_ok(mp_submit(w.pool, &desc, NULL));
+  tally_await(&f.reaped, 1);
+  assert_int_equal(f.status, 0);
+  world_drain(&w);
+  bool pieces = site == IN_LOOP_OUTSIDE || site == IN_LOOP || site == IN_NODE;
+  for (size_t i = 0; i < LENGTH(shared->pieces); i++)
+    assert_int_equal(mp_load_relaxed(&shared->pieces[i]), pieces);
+  for (size_t i = 0; i < LENGTH(shared->runs); i++)
+    assert_int_equal(mp_load_relaxed(&shared->runs[i]), 1);
+  mp_pool_destroy(w.pool);
+}
+
+static void *share(size_t size) {
+  void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  assert_true(p != MAP_FAILED);
+  return p;
+}
+
+static void test_fork_in_pieces_jobs_nodes_and_hooks_the_child_runs_nothing_more(void **state) {
+  counts *shared = share(sizeof *shared);
+  (void)state;
+  for (int site = IN_LOOP_OUTSIDE; site <= IN_IDLE; site++)
+    for (unsigned workers = 1; workers <= 2; workers++)
+      fork_there((fork_site)site, workers, shared);
+  munmap(shared, sizeof *shared);
+}
+
+/* A task's child waits in a pool of its own: no thread comes for the seat in the parent's. */
+static mp_status fork_and_use_own_pool(mp_worker *worker, void *arg) {
+  int status;
+  (void)worker, (void)arg;
+  pid_t child = fork();
+  if (child < 0) return MP_FAILED;
+  if (child == 0) {
+    alarm(60);
+    _exit(use_own_pool() & 0xFF);
+  }
+  return waitpid(child, &status, 0) == child && status == 0 ? MP_OK : MP_FAILED;
+}
+
+static void test_fork_inside_a_task_the_child_can_have_a_pool_of_its_own(void **state) {
+  world w;
+  mp_pool_config config = mp_pool_config_default();
+  (void)state;
+#ifdef NO_THREADS_IN_CHILDREN
+  skip();
+#endif
+  counts *shared = share(sizeof *shared);
+  config.workers = 1;
+  assert_ok(mp_pool_create(&config, &w.pool));
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *task;
+  desc.run = fork_and_use_own_pool;
+  assert_ok(mp_submit(w.pool, &desc, &task));
+  desc.run = count_run;
+  desc.arg = shared->runs;
+  assert_ok(mp_submit_batch(w.pool, &desc, LENGTH(shared->runs), sizeof *shared->runs, NULL));
+  assert_ends_and_release(task, MP_STATE_DONE, MP_OK);
+  world_drain(&w);
+  for (size_t i = 0; i < LENGTH(shared->runs); i++)
+    assert_int_equal(mp_load_relaxed(&shared->runs[i]), 1);
+  mp_pool_destroy(w.pool);
+  munmap(shared, sizeof *shared);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_fork_idle_pool_child_is_told),
       cmocka_unit_test(test_fork_busy_pool_child_never_hangs),
       cmocka_unit_test(test_fork_child_can_have_a_pool_of_its_own),
       cmocka_unit_test(test_fork_inside_a_task_the_child_runs_nothing_more),
+      cmocka_unit_test(test_fork_in_pieces_jobs_nodes_and_hooks_the_child_runs_nothing_more),
+      cmocka_unit_test(test_fork_inside_a_task_the_child_can_have_a_pool_of_its_own),
   };
   return unit_main(tests);
 }

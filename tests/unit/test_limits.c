@@ -428,6 +428,36 @@ static void test_limit_held_bytes_near_the_greatest_number_do_not_wrap(void **st
   world_close(&w);
 }
 
+/* Cancelled while what they depend on runs: they hold no room until that ends. */
+static void test_limit_of_queue_cancelled_dependents_leave_at_once(void **state) {
+  world w;
+  tally entered = TALLY_INIT, hold = TALLY_INIT;
+  probe parent = {.entered = &entered, .hold = &hold}, children[2] = {{0}}, next = {0};
+  mp_task *tasks[2], *last;
+  (void)state;
+  open_limited(&w, 1, (mp_limits){.queue = 2, .queue_bytes = 100000});
+  mp_task *root = probe_submit(&w, &parent);
+  tally_await(&entered, 1);
+  for (int i = 0; i < 2; i++) tasks[i] = probe_submit_after(&w, &children[i], &root, 1);
+  assert_status(try_submit(&w, &next, 0, NULL), MP_FULL);
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(mp_cancel(tasks[i]), 1);
+    assert_int_equal(world_info(&w).queue, 1 - i);
+    assert_ok(mp_wait_room(w.pool, 0, NULL, MP_FOREVER));
+    mp_task_release(tasks[i]);
+  }
+  assert_ok(try_submit(&w, &next, 0, &last));
+  assert_int_equal(world_info(&w).queue, 1);
+  tally_add(&hold);
+  assert_ends_and_release(root, MP_STATE_DONE, MP_OK);
+  assert_ends_and_release(last, MP_STATE_DONE, MP_OK);
+  world_drain(&w);
+  assert_int_equal(world_info(&w).queue, 0);
+  assert_dropped_once(children, 2);
+  world_assert_settled(&w);
+  world_close(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_admission_never_exceeds_and_gives_back_all_or_nothing),
@@ -447,6 +477,7 @@ int main(void) {
       cmocka_unit_test(test_limit_submission_that_fails_leaves_its_room),
       cmocka_unit_test(test_limit_of_tasks_counts_news_that_are_not_fetched),
       cmocka_unit_test(test_limit_held_bytes_near_the_greatest_number_do_not_wrap),
+      cmocka_unit_test(test_limit_of_queue_cancelled_dependents_leave_at_once),
   };
   return unit_main(tests);
 }

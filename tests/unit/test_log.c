@@ -132,6 +132,36 @@ static void test_pool_log_reaches_the_configured_sink(void **state) {
   world_close(&w);
 }
 
+/* A sink that does what writes to the log itself. */
+typedef struct talker {
+  mp_pool *pool;
+  int lines;
+} talker;
+
+static void talk(void *ud, mp_log_level level, const char *area, const char *line) {
+  talker *t = ud;
+  (void)area, (void)line;
+  t->lines++;
+  mp_pool_log(t->pool, level, "sink", "from the sink");
+}
+
+static void test_pool_log_inside_the_sink_is_dropped(void **state) {
+  world w;
+  talker t = {NULL, 0};
+  (void)state;
+  mp_pool_config config = world_config(&w, 1);
+  config.log = talk;
+  config.log_ud = &t;
+  config.log_level = MP_LOG_ERROR;
+  world_open_with(&w, config);
+  t.pool = w.pool;
+  for (int i = 1; i <= 3; i++) {
+    mp_pool_log(w.pool, MP_LOG_ERROR, "host", "line"); /* hangs if the lock is taken twice */
+    assert_int_equal(t.lines, i);
+  }
+  world_close(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_log_write_enabled_level_arrives_formatted),
@@ -141,6 +171,7 @@ int main(void) {
       cmocka_unit_test(test_log_write_several_threads_one_line_at_a_time),
       cmocka_unit_test(test_log_write_cancelled_thread_leaves_the_log_usable),
       cmocka_unit_test(test_pool_log_reaches_the_configured_sink),
+      cmocka_unit_test(test_pool_log_inside_the_sink_is_dropped),
   };
   return unit_main(tests);
 }

@@ -167,6 +167,38 @@ static void test_owner_helps_only_while_its_stack_allows(void **state) {
   world_close(&w);
 }
 
+/* The only worker goes on when what it has queued has run: by the owner, which sleeps by then. */
+static mp_status await_what_the_owner_runs(mp_worker *worker, void *arg) {
+  tally *ran = arg;
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  usleep(20000); /* if the owner does not sleep yet, the test only proves less */
+  desc.run = probe_run;
+  desc.arg = &(probe){.entered = ran};
+  mp_task *task;
+  mp_status status = mp_submit(mp_worker_pool(worker), &desc, &task);
+  if (status != MP_OK) return status;
+  tally_await(ran, 1);
+  status = mp_wait(task, MP_FOREVER); /* the probe is on this stack */
+  mp_task_release(task);
+  return status;
+}
+
+static void test_owner_drains_and_runs_what_comes_later(void **state) {
+  world w;
+  tally ran = TALLY_INIT;
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *task;
+  (void)state;
+  open_owner(&w, 1);
+  desc.run = await_what_the_owner_runs;
+  desc.arg = &ran;
+  assert_ok(mp_submit(w.pool, &desc, &task));
+  while (mp_task_state(task) != MP_STATE_RUNNING) usleep(100); /* on the worker */
+  world_drain(&w);
+  assert_ends_and_release(task, MP_STATE_DONE, MP_OK);
+  world_close(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_owner_waits_and_runs_what_is_queued),
@@ -174,6 +206,7 @@ int main(void) {
       cmocka_unit_test(test_owner_with_a_limit_does_not_help),
       cmocka_unit_test(test_owner_ends_the_last_task_the_drainer_hears_of_it),
       cmocka_unit_test(test_owner_helps_only_while_its_stack_allows),
+      cmocka_unit_test(test_owner_drains_and_runs_what_comes_later),
   };
   return unit_main(tests);
 }

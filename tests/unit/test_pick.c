@@ -127,11 +127,65 @@ static void test_pick_what_a_busy_worker_has_queued_is_run_by_others(void **stat
   world_close(&w);
 }
 
+/* Two workers inside long tasks, one with much in its deque; the third feeds itself. */
+#define MUCH 500
+
+typedef struct two_slow {
+  guest g;
+  tally entered, queued, release;
+} two_slow;
+
+static void enter_with_other(two_slow *s) {
+  tally_add(&s->entered);
+  tally_await(&s->entered, 2);
+}
+
+static mp_status stay(two_slow *s) {
+  tally_add(&s->queued);
+  tally_await(&s->release, 1);
+  return MP_OK;
+}
+
+static mp_status queue_much_and_stay(mp_worker *worker, void *arg) {
+  enter_with_other(arg);
+  for (int i = 0; i < MUCH; i++) submit(mp_worker_pool(worker), run_nothing, NULL, 0);
+  return stay(arg);
+}
+
+static mp_status queue_guest_and_stay(mp_worker *worker, void *arg) {
+  enter_with_other(arg);
+  submit(mp_worker_pool(worker), be_served, &((two_slow *)arg)->g, 0);
+  return stay(arg);
+}
+
+static void test_pick_much_in_one_busy_workers_deque_delays_no_others(void **state) {
+  (void)state;
+  for (int round = 0; round < 6; round++) {
+    world w;
+    blockade b;
+    feeder f = {0};
+    two_slow s = {{&f, 1, 0, 0}, TALLY_INIT, TALLY_INIT, TALLY_INIT};
+    world_open(&w, 3);
+    blockade_raise(&b, &w, 1);
+    submit(w.pool, round % 2 ? queue_much_and_stay : queue_guest_and_stay, &s, 0);
+    submit(w.pool, round % 2 ? queue_guest_and_stay : queue_much_and_stay, &s, 0);
+    tally_await(&s.queued, 2);
+    submit(w.pool, feed, &f, 0);
+    blockade_lift(&b);
+    while (!mp_load_relaxed(&f.stop)) usleep(100);
+    tally_add(&s.release);
+    world_drain(&w);
+    assert_in_range(s.g.after, 0, 8 * PICKS_MAX);
+    world_close(&w);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_pick_no_level_starves_beside_endless_work_at_the_others),
       cmocka_unit_test(test_pick_older_of_equals_runs_though_the_worker_feeds_itself),
       cmocka_unit_test(test_pick_what_a_busy_worker_has_queued_is_run_by_others),
+      cmocka_unit_test(test_pick_much_in_one_busy_workers_deque_delays_no_others),
   };
   return unit_main(tests);
 }

@@ -186,6 +186,67 @@ static void test_idle_hook_that_takes_long_delays_no_task(void **state) {
   world_close(&w);
 }
 
+/* One worker has the seat, another is a spare: what their idle hook submits runs. */
+typedef struct idlers {
+  _Atomic bool has[8]; /* in this round, by the worker's index */
+  _Atomic unsigned submitted, ran;
+} idlers;
+
+static mp_status count_run(mp_worker *worker, void *arg) {
+  (void)worker;
+  mp_add_relaxed((_Atomic unsigned *)arg, 1);
+  return MP_OK;
+}
+
+static int idle_and_submit(mp_worker *worker, void *local, void *ud) {
+  idlers *i = ud;
+  unsigned index = mp_worker_index(worker);
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  (void)local;
+  desc.run = count_run;
+  desc.arg = &i->ran;
+  /* once: the task makes its worker one that has something to tidy up again */
+  if (index >= LENGTH(i->has) || mp_load_relaxed(&i->has[index])) return 0;
+  if (mp_submit(mp_worker_pool(worker), &desc, NULL) == MP_OK) mp_add_relaxed(&i->submitted, 1);
+  mp_store_release(&i->has[index], true); /* pairs with count_idlers */
+  return 0;
+}
+
+static unsigned count_idlers(idlers *i) {
+  unsigned n = 0;
+  for (size_t k = 0; k < LENGTH(i->has); k++) n += mp_load_acquire(&i->has[k]);
+  return n;
+}
+
+static mp_status wait_with_a_limit(mp_worker *worker, void *arg) {
+  (void)arg;
+  mp_task *leaf = submit(mp_worker_pool(worker), run_nothing, NULL); /* by a replacement */
+  mp_status status = mp_wait(leaf, HANG_SECONDS * SECOND);
+  mp_task_release(leaf);
+  return status;
+}
+
+static void test_idle_hook_of_a_spare_submits_and_it_runs(void **state) {
+  world w;
+  idlers i = {.ran = 0};
+  (void)state;
+  mp_pool_config config = world_config(&w, 1);
+  config.worker_idle = idle_and_submit;
+  config.worker_ud = &i;
+  config.idle_after_ns = MILLISECOND;
+  world_open_with(&w, config);
+  for (int round = 0; round < 5; round++) {
+    for (size_t k = 0; k < LENGTH(i.has); k++) mp_store_relaxed(&i.has[k], false);
+    assert_ends_and_release(submit(w.pool, wait_with_a_limit, NULL), MP_STATE_DONE, MP_OK);
+    while (count_idlers(&i) < 2) usleep(500);
+    world_drain(&w);
+  }
+  assert_ok(mp_pool_shutdown(w.pool, MP_FOREVER, MP_SHUTDOWN_FINISH, NULL)); /* no hook any more */
+  world_assert_settled(&w);
+  assert_int_equal(mp_load_relaxed(&i.ran), mp_load_relaxed(&i.submitted));
+  world_close(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_seats_many_that_waited_come_back_no_more_run_than_workers),
@@ -193,6 +254,7 @@ int main(void) {
       cmocka_unit_test(test_seats_a_wait_without_other_work_takes_no_thread),
       cmocka_unit_test(test_seats_no_replacement_is_told_once_and_work_goes_on),
       cmocka_unit_test(test_idle_hook_that_takes_long_delays_no_task),
+      cmocka_unit_test(test_idle_hook_of_a_spare_submits_and_it_runs),
   };
   return unit_main(tests);
 }

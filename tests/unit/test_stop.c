@@ -371,6 +371,73 @@ static void test_idle_hook_runs_to_its_end_once_after_work(void **state) {
   world_close(&w);
 }
 
+/* A body that is over, and goes on with tasks that it runs in place. */
+typedef struct goes_on {
+  tally entered, go, ran, hold;
+} goes_on;
+
+static mp_status run_and_go_on(mp_worker *worker, void *arg) {
+  goes_on *g = arg;
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *child;
+  tally_add(&g->entered);
+  tally_await(&g->go, 1);
+  desc.run = run_nothing;
+  mp_status status = mp_submit(mp_worker_pool(worker), &desc, &child);
+  if (status == MP_OK) status = mp_wait(child, MP_FOREVER);
+  if (status == MP_OK) mp_task_release(child);
+  tally_add(&g->ran);
+  tally_await(&g->hold, 1);
+  return status;
+}
+
+static void test_stuck_worker_that_runs_a_task_in_place_stays_set_aside(void **state) {
+  world w;
+  blockade b;
+  goes_on g = {TALLY_INIT, TALLY_INIT, TALLY_INIT, TALLY_INIT};
+  (void)state;
+  mp_pool_config config = world_config(&w, 1);
+  config.stuck_grace_ns = GRACE;
+  world_open_with(&w, config);
+  mp_task *task = submit(&w, run_and_go_on, &g, 0);
+  tally_await(&g.entered, 1);
+  assert_int_equal(mp_cancel_now(task), 1);
+  await_info(&w, 1);
+  blockade_raise(&b, &w, 1); /* the replacement: nobody else runs the child */
+  tally_add(&g.go);
+  tally_await(&g.ran, 1);
+  assert_int_equal(world_info(&w).stuck, 1);
+  tally_add(&g.hold);
+  await_info(&w, 0);
+  blockade_lift(&b);
+  mp_task_release(task);
+  world_close(&w);
+}
+
+/*
+** While the host's handler is there, ours counts as installed: the host may pass on to it. Then the
+** host takes its own away, and leaves nobody who does.
+*/
+static void
+test_interrupt_host_has_had_the_signal_between_two_pools_the_next_installs_it(void **state) {
+  world w;
+  deaf d = {.entered = TALLY_INIT, .needed = 2, .outcome = MP_OK};
+  (void)state;
+  mp_pool_config config = interruptible_config(&w, 1);
+  config.interrupt_signal = SIGUSR1;
+  world_open_with(&w, config);
+  signal(SIGUSR1, host_handler);
+  world_close(&w);
+  signal(SIGUSR1, SIG_DFL);
+  world_open_with(&w, config);
+  mp_task *task = submit(&w, run_deaf, &d, 0);
+  tally_await(&d.entered, 1);
+  assert_int_equal(mp_cancel(task), 0);
+  assert_ends_and_release(task, MP_STATE_DONE, MP_OK);
+  world_close(&w);
+  signal(SIGUSR1, SIG_DFL);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_cancel_interrupts_a_body_that_does_not_look),
@@ -387,6 +454,9 @@ int main(void) {
       cmocka_unit_test(test_interrupt_signal_that_cannot_be_caught_is_refused),
       cmocka_unit_test(test_interrupt_unused_takes_no_signal),
       cmocka_unit_test(test_idle_hook_runs_to_its_end_once_after_work),
+      cmocka_unit_test(test_stuck_worker_that_runs_a_task_in_place_stays_set_aside),
+      cmocka_unit_test(
+          test_interrupt_host_has_had_the_signal_between_two_pools_the_next_installs_it),
   };
   return unit_main(tests);
 }
