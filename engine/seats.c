@@ -435,8 +435,9 @@ static bool leave_spares(mp_worker *worker) {
   return found;
 }
 
-static void join_spares_locked(mp_worker *worker) MP_HOLDS(worker->scheduler->seats.lock) {
-  mp_seats *seats = &worker->scheduler->seats;
+static void join_spares_locked(mp_scheduler *scheduler, mp_worker *worker)
+    MP_HOLDS(scheduler->seats.lock) {
+  mp_seats *seats = &scheduler->seats;
   worker->next_spare = seats->spares;
   seats->spares = worker;
 }
@@ -445,7 +446,7 @@ static void join_spares_locked(mp_worker *worker) MP_HOLDS(worker->scheduler->se
 static void rejoin_spares(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
   mp_os_mutex_take(&scheduler->seats.lock);
-  join_spares_locked(worker);
+  join_spares_locked(scheduler, worker);
   if (mp_load_relaxed(&scheduler->stop)) let_in_locked(scheduler);
   mp_os_mutex_give(&scheduler->seats.lock);
 }
@@ -480,7 +481,7 @@ bool mp_seats_become_spare(mp_worker *worker, void (*tidy)(mp_worker *worker)) {
     mp_sub_relaxed(&seats->running, 1);
     deactivate_locked(scheduler, worker);
     mp_store_relaxed(&worker->seat_gate.word, MP_SEAT_NONE);
-    join_spares_locked(worker);
+    join_spares_locked(scheduler, worker);
   }
   mp_os_mutex_give(&scheduler->seats.lock);
   if (!surplus) return true;
