@@ -198,8 +198,8 @@ static mp_status count_run(mp_worker *worker, void *arg) {
 }
 
 /*
-** In a child whose only thread is one that the engine will end, which ends the process: with no more
-** ado, for a leak checker would miss the stacks of the threads that are not there.
+** In a child whose only thread the engine will end, which ends the process: with no more ado, for a
+** leak checker would miss the stacks of the threads that are not there.
 */
 #ifdef NO_THREADS_IN_CHILDREN /* nor does it bear atexit there */
 static void let_thread_end(void) { alarm(60); }
