@@ -399,6 +399,9 @@ mp_status mp_pool_drain(mp_pool *pool, uint64_t timeout_ns) {
 /* For the threads when none is inside a body: all they have to do is worker_stop. */
 #define HOOKS_NS ((uint64_t)30 * 1000000)
 
+/* For those inside nothing of the host's, which only a busy machine keeps from ending. */
+#define OUTSIDE_NS ((uint64_t)1000000000)
+
 static void close_to(mp_pool *pool, mp_closing wanted) {
   uint32_t now = mp_load_relaxed(&pool->closing);
   while (now < (uint32_t)wanted)
@@ -431,13 +434,21 @@ static bool no_worker_left(mp_pool *pool) {
 static bool no_worker_left_or_hurried(mp_pool *pool) {
   return no_worker_left(pool) || hurried(pool);
 }
-/* Is none left but those inside a body that does not return? The others are on their way out. */
+/* Is none left but those inside a body or a hook? The others are on their way out. */
 static bool only_stuck_left(mp_pool *pool) {
   const mp_seats *seats = &pool->scheduler.seats;
   uint32_t inside = 0, slots = mp_load_acquire(&seats->slots);
-  for (uint32_t i = 0; i < slots; i++)
-    inside += mp_load_acquire(&mp_load_relaxed(&seats->slot[i])->frame) != NULL;
+  for (uint32_t i = 0; i < slots; i++) {
+    mp_worker *worker = mp_load_relaxed(&seats->slot[i]);
+    inside += mp_load_acquire(&worker->frame) != NULL || mp_load_acquire(&worker->in_hook);
+  }
   return mp_load_relaxed(&seats->alive) <= inside;
+}
+/* However busy the machine; in slices, for nobody tells that a thread has come to a hook. */
+static void await_those_outside(mp_pool *pool) {
+  uint64_t until = mp_os_deadline(OUTSIDE_NS);
+  while (!only_stuck_left(pool) && mp_os_now() < until)
+    (void)await(pool, only_stuck_left, mp_os_deadline(GRACE_NS));
 }
 static bool no_timer_left_or_hurried(mp_pool *pool) {
   return mp_deadlines_stopped(&pool->deadlines) || hurried(pool);
@@ -475,7 +486,7 @@ static mp_shutdown_report join_threads(mp_pool *pool) {
               mp_load_seq(&pool->visits) == 0;
   if (idle) grace = mp_os_deadline(HOOKS_NS);
   await_threads(pool, no_worker_left_or_hurried, grace);
-  (void)await(pool, only_stuck_left, mp_os_deadline(2 * GRACE_NS));
+  await_those_outside(pool);
   unsigned stuck = mp_seats_join(&pool->scheduler);
   mp_deadlines_stop(&pool->deadlines);
   await_threads(pool, no_timer_left_or_hurried, mp_os_deadline(GRACE_NS));

@@ -78,6 +78,33 @@ static mp_entry *search(mp_worker *worker) {
   return entry;
 }
 
+static void *start_hook(mp_worker *worker) {
+  const mp_scheduler_config *config = &worker->scheduler->config;
+  if (config->worker_start == NULL) return NULL;
+  mp_store_release(&worker->in_hook, 1);
+  void *local = config->worker_start(worker, config->worker_ud);
+  mp_store_release(&worker->in_hook, 0);
+  return local;
+}
+
+static void stop_hook(mp_worker *worker) {
+  const mp_scheduler_config *config = &worker->scheduler->config;
+  if (config->worker_stop == NULL) return;
+  mp_store_release(&worker->in_hook, 1);
+  config->worker_stop(worker, worker->local, config->worker_ud);
+  mp_store_release(&worker->in_hook, 0);
+}
+
+/* True: it wants to be called again. */
+static bool idle_hook(mp_worker *worker) {
+  const mp_scheduler_config *config = &worker->scheduler->config;
+  if (config->worker_idle == NULL) return false;
+  mp_store_release(&worker->in_hook, 1);
+  bool more = config->worker_idle(worker, worker->local, config->worker_ud) != 0;
+  mp_store_release(&worker->in_hook, 0);
+  return more;
+}
+
 /* When a worker that goes to sleep is to tidy up. */
 static uint64_t tidy_at(const mp_worker *worker) {
   return worker->untidy ? mp_os_deadline(worker->scheduler->config.idle_after_ns) : MP_FOREVER;
@@ -91,9 +118,7 @@ static void tidy(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
   const mp_scheduler_config *config = &scheduler->config;
   end_search(worker);
-  do
-    worker->untidy = config->worker_idle != NULL &&
-                     config->worker_idle(worker, worker->local, config->worker_ud) != 0;
+  do worker->untidy = idle_hook(worker);
   while (worker->untidy && !mp_is_orphan(worker) && !mp_pick_has_work(scheduler) &&
          !mp_load_relaxed(&scheduler->stop));
   if (mp_is_orphan(worker)) return;
@@ -183,12 +208,11 @@ static void *worker_main(void *arg) {
   const mp_scheduler_config *config = &worker->scheduler->config;
   bool retired = false;
   if (begin(worker)) {
-    if (config->worker_start != NULL)
-      worker->local = config->worker_start(worker, config->worker_ud);
+    worker->local = start_hook(worker);
     retired = !loop(worker);
     if (!retired) clear(worker);
     if (mp_is_orphan(worker)) return NULL; /* in a child of fork(2): all locks may be held */
-    if (config->worker_stop != NULL) config->worker_stop(worker, worker->local, config->worker_ud);
+    stop_hook(worker);
     if (mp_is_orphan(worker)) return NULL;
     worker->local = NULL;
     mp_pick_give_up_deque(worker); /* what the hook has queued */
@@ -253,10 +277,8 @@ bool mp_scheduler_dismiss_one(mp_scheduler *scheduler) {
 }
 
 void mp_scheduler_begin(mp_scheduler *scheduler) {
-  const mp_scheduler_config *config = &scheduler->config;
   mp_seats_open(scheduler);
-  if (scheduler->owner != NULL && config->worker_start != NULL)
-    scheduler->owner->local = config->worker_start(scheduler->owner, config->worker_ud);
+  if (scheduler->owner != NULL) scheduler->owner->local = start_hook(scheduler->owner);
 }
 
 void mp_scheduler_stop(mp_scheduler *scheduler) {
@@ -267,10 +289,9 @@ void mp_scheduler_stop(mp_scheduler *scheduler) {
 
 void mp_scheduler_stop_owner(mp_scheduler *scheduler) {
   mp_worker *owner = scheduler->owner;
-  const mp_scheduler_config *config = &scheduler->config;
   if (owner == NULL || owner->ended) return;
   owner->ended = true;
-  if (config->worker_stop != NULL) config->worker_stop(owner, owner->local, config->worker_ud);
+  stop_hook(owner);
   owner->local = NULL;
 }
 

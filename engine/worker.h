@@ -95,7 +95,8 @@ struct mp_worker {
     uint64_t beside_ns;
   } place;
   /* atomic: written by the worker's own thread */
-  mp_frame *_Atomic frame; /* what it runs now, innermost first, or NULL; read by stop.c */
+  _Atomic uint32_t in_hook; /* inside worker_start, worker_idle or worker_stop */
+  mp_frame *_Atomic frame;  /* what it runs now, innermost first, or NULL; read by stop.c */
   mp_counters counters;
   /* shared */
   mp_parker parker;

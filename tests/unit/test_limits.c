@@ -248,6 +248,31 @@ static void test_limit_worker_runs_its_child_itself(void **state) {
   world_close(&w);
 }
 
+/* Its dependency is the caller itself: run by the caller it would wait for ever. */
+static mp_status submit_what_follows_me(mp_worker *worker, void *arg) {
+  mp_task *me = mp_worker_task(worker);
+  mp_task_desc desc = probe_desc(arg);
+  desc.flags = MP_TASK_CALLER_RUNS;
+  desc.after = &me;
+  desc.after_count = 1;
+  return mp_submit(mp_worker_pool(worker), &desc, NULL);
+}
+
+static void test_limit_caller_does_not_run_what_depends_on_it(void **state) {
+  world w;
+  probe p = {0};
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *task;
+  (void)state;
+  open_limited(&w, 1, (mp_limits){.tasks = 1});
+  desc.run = submit_what_follows_me;
+  desc.arg = &p;
+  assert_ok(mp_submit(w.pool, &desc, &task));
+  assert_ends_and_release(task, MP_STATE_FAILED, MP_FULL);
+  assert_int_equal(mp_load_relaxed(&p.ran), 0);
+  world_close(&w);
+}
+
 static void test_limit_has_room_as_soon_as_the_end_is_seen(void **state) {
   world w;
   (void)state;
@@ -472,6 +497,7 @@ int main(void) {
       cmocka_unit_test(test_limit_worker_runs_its_child_itself),
       cmocka_unit_test(test_wait_for_room_ends_when_the_pool_shuts_down),
       cmocka_unit_test(test_limit_peak_is_never_above_it),
+      cmocka_unit_test(test_limit_caller_does_not_run_what_depends_on_it),
       cmocka_unit_test(test_limit_has_room_as_soon_as_the_end_is_seen),
       cmocka_unit_test(test_admission_beside_others_never_exceeds),
       cmocka_unit_test(test_limit_submission_that_fails_leaves_its_room),

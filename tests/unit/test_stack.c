@@ -768,14 +768,137 @@ static mp_status one_after_the_other(mp_worker *worker, void *arg) {
   return status;
 }
 
+/* The first that is waited for lies below all the others. */
+static mp_status many_in_order(mp_worker *worker, void *arg) {
+  results *r = arg;
+  mp_task *tasks[100];
+  mp_status status = MP_OK;
+  (void)worker;
+  for (size_t i = 0; i < LENGTH(tasks); i++) tasks[i] = submit(r->pool, set_result, r, 0);
+  for (size_t i = 0; i < LENGTH(tasks); i++) {
+    if (status == MP_OK) status = mp_wait(tasks[i], MP_FOREVER);
+    mp_task_release(tasks[i]);
+  }
+  return status;
+}
+
 static void test_wait_in_place_the_result_goes_with_the_handle(void **state) {
-  world w;
-  results r = {open_pool(&w, 1, 0), 0, 0};
+  mp_task_run *const runs[] = {one_after_the_other, many_in_order};
   (void)state;
-  assert_ends_and_release(submit(w.pool, one_after_the_other, &r, 0), MP_STATE_DONE, MP_OK);
-  assert_in_range(mp_load_relaxed(&r.most), 1, 4);
+  for (size_t i = 0; i < LENGTH(runs); i++) {
+    world w;
+    results r = {open_pool(&w, 1, 0), 0, 0};
+    assert_ends_and_release(submit(w.pool, runs[i], &r, 0), MP_STATE_DONE, MP_OK);
+    assert_in_range(mp_load_relaxed(&r.most), 1, 4);
+    world_close(&w);
+    assert_int_equal(mp_load_relaxed(&r.live), 0);
+  }
+}
+
+/*
+** On the waiter's stack runs only what alone can end its wait: else what runs there might wait for
+** what the waiter does next.
+*/
+typedef struct waiting_way {
+  mp_status (*wait)(mp_worker *worker, mp_task **tasks);
+  uint64_t timeout_ns;
+  bool in_place;
+} waiting_way;
+
+typedef struct on_whose_stack {
+  const waiting_way *way;
+  pthread_t waiter;
+  _Atomic unsigned on_the_waiters, ran;
+} on_whose_stack;
+
+static mp_status note_stack(mp_worker *worker, void *arg) {
+  on_whose_stack *o = arg;
+  (void)worker;
+  mp_add_relaxed(&o->on_the_waiters, pthread_equal(o->waiter, pthread_self()) != 0);
+  mp_add_relaxed(&o->ran, 1);
+  return MP_OK;
+}
+
+static mp_status wait_for_both_in_turn(mp_worker *worker, mp_task **tasks) {
+  (void)worker;
+  mp_status status = mp_wait(tasks[0], MP_FOREVER);
+  return status != MP_OK ? status : mp_wait(tasks[1], MP_FOREVER);
+}
+
+static mp_status wait_for_either(mp_worker *worker, mp_task **tasks) {
+  size_t index;
+  return mp_wait_any(mp_worker_pool(worker), tasks, 2, NULL, MP_FOREVER, &index);
+}
+
+static mp_status wait_until_asked_to_stop(mp_worker *worker, mp_task **tasks) {
+  size_t index;
+  return mp_worker_wait_any(worker, tasks, 1, NULL, MP_FOREVER, &index);
+}
+
+static mp_status run_both_here(mp_worker *worker, mp_task **tasks) {
+  bool right = mp_worker_run(worker, tasks[0]) && mp_worker_run(worker, tasks[1]);
+  right &= !mp_worker_run(worker, tasks[0]);
+  return right && mp_task_state(tasks[1]) == MP_STATE_DONE ? MP_OK : MP_FAILED;
+}
+
+static mp_status wait_in_a_way(mp_worker *worker, void *arg) {
+  on_whose_stack *o = arg;
+  mp_task *tasks[2];
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  desc.run = note_stack;
+  desc.arg = o;
+  desc.timeout_ns = o->way->timeout_ns;
+  o->waiter = pthread_self();
+  for (int i = 0; i < 2; i++) assert_ok(mp_submit(mp_worker_pool(worker), &desc, &tasks[i]));
+  mp_status status = o->way->wait(worker, tasks);
+  for (int i = 0; i < 2; i++) mp_task_release(tasks[i]);
+  return status;
+}
+
+static void test_wait_only_what_alone_ends_it_runs_on_the_waiters_stack(void **state) {
+  const waiting_way ways[] = {{wait_for_both_in_turn, 0, true},
+                              {wait_for_both_in_turn, HANG_SECONDS * SECOND, false},
+                              {wait_for_either, 0, false},
+                              {wait_until_asked_to_stop, 0, false},
+                              {run_both_here, 0, true}};
+  (void)state;
+  for (size_t i = 0; i < LENGTH(ways); i++) {
+    world w;
+    on_whose_stack o = {.way = &ways[i]};
+    open_pool(&w, 1, 0);
+    mp_task *task = submit(w.pool, wait_in_a_way, &o, 0);
+    world_drain(&w);
+    assert_ends_and_release(task, MP_STATE_DONE, MP_OK);
+    assert_int_equal(mp_load_relaxed(&o.ran), 2);
+    /* what is queued still when the waiter is done may run there as anywhere */
+    if (ways[i].in_place) assert_int_equal(mp_load_relaxed(&o.on_the_waiters), 2);
+    if (ways[i].timeout_ns != 0) assert_int_equal(mp_load_relaxed(&o.on_the_waiters), 0);
+    world_close(&w);
+  }
+}
+
+/* Which is asked to stop while the one that it waits for, queued at first, does not end. */
+static mp_status wait_for_one_that_is_held(mp_worker *worker, void *arg) {
+  mp_task *task = submit(mp_worker_pool(worker), probe_run, arg, 0);
+  size_t index;
+  mp_status status = mp_worker_wait_any(worker, &task, 1, NULL, MP_FOREVER, &index);
+  mp_task_release(task);
+  return status;
+}
+
+static void test_wait_ends_when_asked_to_stop_though_the_other_does_not(void **state) {
+  world w;
+  tally entered = TALLY_INIT, hold = TALLY_INIT;
+  probe p = {.entered = &entered, .hold = &hold};
+  (void)state;
+  open_pool(&w, 1, 0);
+  mp_task *task = submit(w.pool, wait_for_one_that_is_held, &p, 0);
+  tally_await(&entered, 1);
+  (void)mp_cancel(task);
+  assert_ends_and_release(task, MP_STATE_CANCELLED, MP_CANCELLED);
+  tally_add(&hold);
+  world_drain(&w);
   world_close(&w);
-  assert_int_equal(mp_load_relaxed(&r.live), 0);
 }
 
 /* }====================================================== */
@@ -1052,6 +1175,8 @@ int main(void) {
       cmocka_unit_test(test_wait_without_a_seat_runs_what_is_queued_when_the_others_only_poll),
       cmocka_unit_test(test_wait_too_deep_for_stack_and_threads_ends_with_nothread),
       cmocka_unit_test(test_wait_in_place_the_result_goes_with_the_handle),
+      cmocka_unit_test(test_wait_only_what_alone_ends_it_runs_on_the_waiters_stack),
+      cmocka_unit_test(test_wait_ends_when_asked_to_stop_though_the_other_does_not),
       cmocka_unit_test(test_owner_waits_runs_nothing_of_lower_priority),
       cmocka_unit_test(test_owner_loops_runs_pieces_only),
       cmocka_unit_test(test_for_every_piece_runs_for_the_task_that_loops_and_sees_its_cancel),

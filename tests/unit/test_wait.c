@@ -91,6 +91,27 @@ static void test_wait_any_mailbox_with_a_message_is_index_n(void **state) {
   world_close(&w);
 }
 
+static void *shut_down_soon(void *pool) {
+  usleep(2000);
+  assert_ok(mp_pool_shutdown(pool, SECOND, MP_SHUTDOWN_FINISH, NULL));
+  return NULL;
+}
+
+static void test_wait_for_mail_without_limit_ends_with_the_pool(void **state) {
+  world w;
+  mp_mailbox *mailbox;
+  pthread_t thread;
+  size_t index;
+  (void)state;
+  world_open(&w, 1);
+  assert_ok(mp_mailbox_create(w.pool, &mailbox));
+  assert_int_equal(pthread_create(&thread, NULL, shut_down_soon, w.pool), 0);
+  assert_status(mp_wait_any(w.pool, NULL, 0, mailbox, MP_FOREVER, &index), MP_SHUTDOWN);
+  pthread_join(thread, NULL);
+  mp_mailbox_close(mailbox);
+  world_close(&w);
+}
+
 /*
 ** {======================================================
 ** Inside tasks
@@ -372,6 +393,7 @@ int main(void) {
       cmocka_unit_test(test_wait_any_tells_which_ended),
       cmocka_unit_test(test_wait_any_nothing_to_wait_for_times_out),
       cmocka_unit_test(test_wait_any_mailbox_with_a_message_is_index_n),
+      cmocka_unit_test(test_wait_for_mail_without_limit_ends_with_the_pool),
       cmocka_unit_test(test_wait_any_mailbox_emptied_by_what_ran_in_place_returns),
       cmocka_unit_test(test_wait_nested_never_deadlocks),
       cmocka_unit_test(test_wait_for_what_is_behind_the_waiter_gets_there),
