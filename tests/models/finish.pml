@@ -11,8 +11,8 @@
 ** dropped once and never while the body runs; the queue's reference is given back once; the memory goes once, at the end.
 **
 ** check: safety -DNO_CANCEL
-** check: safety -DSLEEPER -DNO_DEADLINE
-** check: safety -DEARLY -DNO_DEADLINE
+** check: safety -DSLEEPER -DNO_DEADLINE : BUG_CANCEL_SAYS_ASKED BUG_CANCEL_WAKES_NOBODY
+** check: safety -DEARLY -DNO_DEADLINE : BUG_SOLE_GUESSED
 ** check: safety -DHELPER
 **
 ** EARLY: the handles may go before the worker comes, which then has the task to itself and changes it with a read and a write apart.

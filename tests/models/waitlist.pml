@@ -11,9 +11,9 @@
 ** AT_ONCE is how many sleepers a pass over the list collects. A waiter's place in memory is used again, so the kernel may wake the wrong one.
 **
 ** check: safety -DPOSTERS=0 -DWATCHERS=2 -DAT_ONCE=1
-** check: safety -DPOSTERS=2 -DWATCHERS=0 -DAT_ONCE=2 -DHELPER
+** check: safety -DPOSTERS=2 -DWATCHERS=0 -DAT_ONCE=2 -DHELPER : BUG_MARK_AFTER_LOOK BUG_NO_TAKEN BUG_TELL_BEFORE_POST
 ** check: safety -DPOSTERS=2 -DWATCHERS=0 -DAT_ONCE=2 -DINTERRUPTED
-** check: safety -DPOSTERS=1 -DWATCHERS=0 -DAT_ONCE=2 -DNESTED
+** check: safety -DPOSTERS=1 -DWATCHERS=0 -DAT_ONCE=2 -DNESTED : BUG_NO_LOOK_AFTER_RUNNING
 ** check: safety -DPOSTERS=2 -DWATCHERS=0 -DAT_ONCE=2
 ** check: safety -DPOSTERS=2 -DWATCHERS=1 -DAT_ONCE=2
 */
