@@ -43,6 +43,6 @@ port-aarch64: export UNIT_EMULATED := 1
 port-aarch64: deps-build ## 64-bit ARM, in an emulator
 	$(call install,--lean $(PACKAGES_AARCH64))
 	$(call port,BUILD=build/aarch64 CC=aarch64-linux-gnu-gcc RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
-	  SKIP="promise_17_fork promise_14_shutdown promise_11_nothing_leaks soak",unit stress)
+	  SKIP="promise_17_fork promise_14_shutdown promise_11_nothing_leaks soak waits",unit stress)
 
 .PHONY: ports $(PORTS)
