@@ -25,7 +25,8 @@
 **   - On a worker: bodies, pieces, worker_start, worker_stop, worker_idle, worker_interrupt. Its
 **     signals that tell of a fault (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT) and
 **     SIGPROF are open, so the host's crash handler and profiler see it; all others are blocked,
-**     but for interrupt_signal.
+**     but for interrupt_signal. A process that is started there (system, popen, fork) inherits
+**     that: open its signals first, where it is to be ended by one.
 **   - On the owner's thread, in its slot (owner_works, caller_runs): the same.
 **   - While a thread waits, on its stack: see mp_wait.
 **   - In mp_poll, mp_mailbox_poll: done, notify, progress, deliver.
@@ -504,9 +505,10 @@ MP_API double mp_task_progress(const mp_task *task);
 ** timeout, or when less than 512 KiB of stack are left, nothing runs there. A worker that waits for
 ** another pool's task gives its seat away.
 **
-** Errors: TIMEOUT, INTERRUPTED (a signal handler ran on this thread, which is no worker; call
-** again), CYCLE (without a timeout: the task lies below, on this very stack), NOTHREAD (without a
-** timeout: no thread can be had for the seat, nobody else runs, and this stack is used up), FORKED.
+** Errors: TIMEOUT, INTERRUPTED (a signal handler ran on this thread, which is no worker of this
+** pool; call again), CYCLE (without a timeout: the task lies below, on this very stack), NOTHREAD
+** (without a timeout: no thread can be had for the seat, nobody else runs, and this stack is used
+** up), FORKED.
 */
 MP_API MP_CHECKED mp_status mp_wait(mp_task *task, uint64_t timeout_ns);
 
