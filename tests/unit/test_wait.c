@@ -352,7 +352,7 @@ static void ignore_letter(void *ud, const void *data, size_t size) {
   (void)ud, (void)data, (void)size;
 }
 
-/* Runs in place of the waiter below, on the same thread, and takes the news that it waits for. */
+/* Takes the news that the waiter below waits for. */
 static mp_status read_letter(mp_worker *worker, void *arg) {
   mp_mailbox *mailbox = arg;
   (void)worker;
@@ -371,7 +371,7 @@ static mp_status wait_for_letter(mp_worker *worker, void *arg) {
   return status == MP_OK && index == 0 ? MP_OK : MP_FAILED;
 }
 
-static void test_wait_any_mailbox_emptied_by_what_ran_in_place_returns(void **state) {
+static void test_wait_any_mailbox_emptied_meanwhile_returns(void **state) {
   world w;
   mp_mailbox *mailbox;
   mp_task_desc desc = MP_TASK_DESC_INIT;
@@ -383,6 +383,7 @@ static void test_wait_any_mailbox_emptied_by_what_ran_in_place_returns(void **st
   desc.arg = mailbox;
   assert_ok(mp_submit(w.pool, &desc, &task));
   assert_ends_and_release(task, MP_STATE_DONE, MP_OK);
+  world_drain(&w);
   mp_mailbox_close(mailbox);
   world_close(&w);
 }
@@ -394,7 +395,7 @@ int main(void) {
       cmocka_unit_test(test_wait_any_nothing_to_wait_for_times_out),
       cmocka_unit_test(test_wait_any_mailbox_with_a_message_is_index_n),
       cmocka_unit_test(test_wait_for_mail_without_limit_ends_with_the_pool),
-      cmocka_unit_test(test_wait_any_mailbox_emptied_by_what_ran_in_place_returns),
+      cmocka_unit_test(test_wait_any_mailbox_emptied_meanwhile_returns),
       cmocka_unit_test(test_wait_nested_never_deadlocks),
       cmocka_unit_test(test_wait_for_what_is_behind_the_waiter_gets_there),
       cmocka_unit_test(test_wait_inside_again_and_again_takes_no_more_threads),
