@@ -113,13 +113,6 @@ static inline bool mp_deque_pop_this_owner(mp_deque *deque, const mp_entry *entr
   return mp_deque_pop_owner(deque) != NULL;
 }
 
-/* What a pop would take, unless a thief is quicker; NULL: it is empty. The entry itself may be gone
-   already: compare it, do not look into it. */
-static inline const mp_entry *mp_deque_newest_owner(mp_deque *deque) {
-  if (mp_deque_empty_owner(deque)) return NULL;
-  return mp_load_relaxed(&mp_deque_at(deque, mp_deque_bottom(deque) - 1)->entry);
-}
-
 /* The group of what a pop would take; 0 also when it is empty. */
 static inline uintptr_t mp_deque_newest_group_owner(mp_deque *deque) {
   if (mp_deque_empty_owner(deque)) return 0;

@@ -452,7 +452,7 @@ void mp_os_mutex_give(mp_os_mutex *lock) MP_UNCHECKED {
 #endif
 
 /* Dispositions are the process's, hence so is this. */
-static struct {
+typedef struct interrupt_uses {
   pthread_mutex_t lock;
   struct {
     unsigned users;            /* guarded by lock */
@@ -460,7 +460,8 @@ static struct {
     struct sigaction before;   /* constant while installed */
     mp_os_interrupted *handle; /* constant while installed */
   } of[SIGNALS];
-} interrupts = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} interrupt_uses;
+static interrupt_uses interrupts = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static bool is_heard(const struct sigaction *action) {
   if (action->sa_flags & SA_SIGINFO) return action->sa_sigaction != NULL;

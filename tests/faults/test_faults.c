@@ -249,8 +249,10 @@ static void fill(life *l) {
     assert_true(status == MP_TIMEOUT || status == MP_INTERRUPTED);
   }
   mp_store_release(&l->let_go, true);
-  do status = mp_wait_room(l->pool, 0, NULL, MP_FOREVER);
-  while (status == MP_INTERRUPTED);
+  do { /* they count until their news has been fetched */
+    mp_poll(l->pool, MP_FOREVER, 0);
+    status = mp_wait_room(l->pool, 0, NULL, MILLISECOND);
+  } while (status == MP_INTERRUPTED || status == MP_TIMEOUT);
   assert_ok(status);
   while (n > 0) await(l, tasks[--n], MP_STATE_DONE);
   assert_ok(mp_pool_set_limits(l->pool, &none));

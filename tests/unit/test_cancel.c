@@ -181,7 +181,7 @@ static void test_cancel_queued_gives_its_memory_back_at_once(void **state) {
     assert_int_equal(p.dropped, 1);
     if (i == 1000) most = world_info(&w).bytes;
   }
-  assert_in_range(world_info(&w).bytes, 0, most);
+  assert_true(world_info(&w).bytes <= most);
   blockade_lift(&b);
   world_close(&w);
 }

@@ -71,11 +71,11 @@ static unsigned served_after(int priority, const int *endless, size_t n) {
 static void test_pick_no_level_starves_beside_endless_work_at_the_others(void **state) {
   (void)state;
   static const int high_low[] = {1, -1}, high[] = {3}, normal[] = {0}, high_normal[] = {1, 0};
-  assert_in_range(served_after(0, high_low, 2), 0, PICKS_MAX);
-  assert_in_range(served_after(0, high, 1), 0, PICKS_MAX);
-  assert_in_range(served_after(-7, normal, 1), 0, PICKS_MAX);
-  assert_in_range(served_after(-7, high_normal, 2), 0, PICKS_MAX);
-  assert_in_range(served_after(2, high_normal + 1, 1), 0, PICKS_MAX);
+  assert_true(served_after(0, high_low, 2) <= PICKS_MAX);
+  assert_true(served_after(0, high, 1) <= PICKS_MAX);
+  assert_true(served_after(-7, normal, 1) <= PICKS_MAX);
+  assert_true(served_after(-7, high_normal, 2) <= PICKS_MAX);
+  assert_true(served_after(2, high_normal + 1, 1) <= PICKS_MAX);
 }
 
 /* On one worker: a task queues the guest, then what feeds itself, which lies above it. */
@@ -94,7 +94,7 @@ static void test_pick_older_of_equals_runs_though_the_worker_feeds_itself(void *
   world_open(&w, 1);
   submit(w.pool, queue_both, &g, 0);
   world_drain(&w);
-  assert_in_range(g.after, 0, 64 + 1);
+  assert_true(g.after <= 64 + 1);
   world_close(&w);
 }
 
@@ -175,7 +175,7 @@ static void test_pick_much_in_one_busy_workers_deque_delays_no_others(void **sta
     while (!mp_load_relaxed(&f.stop)) usleep(100);
     tally_add(&s.release);
     world_drain(&w);
-    assert_in_range(s.g.after, 0, 8 * PICKS_MAX);
+    assert_true(s.g.after <= 8 * PICKS_MAX);
     world_close(&w);
   }
 }

@@ -58,7 +58,7 @@ static void test_seats_many_that_waited_come_back_no_more_run_than_workers(void 
   usleep(20000); /* those that were inside one go on; from here on it is two */
   mp_store_relaxed(&c.most, 0);
   world_drain(&w);
-  assert_in_range(mp_load_relaxed(&c.most), 0, 3);
+  assert_true(mp_load_relaxed(&c.most) <= 3);
   mp_task_release(gate);
   world_close(&w);
 }
