@@ -161,10 +161,10 @@ mp_status mp_os_gate_init(mp_os_gate *gate) {
 void mp_os_gate_close(mp_os_gate *gate) { (void)gate; }
 
 mp_status mp_os_gate_wait(mp_os_gate *gate, uint32_t expected, uint64_t deadline) {
-  if (MP_FAULT(SPURIOUS)) return MP_OK;
-  if (MP_FAULT(INTERRUPTED)) return MP_INTERRUPTED;
   uint64_t left = time_left(deadline);
   if (left == 0) return MP_TIMEOUT;
+  if (MP_FAULT(SPURIOUS)) return MP_OK;
+  if (MP_FAULT(INTERRUPTED)) return MP_INTERRUPTED;
   struct timespec t = to_timespec(left);
   int error = futex(gate, FUTEX_WAIT, expected, &t) == 0 ? 0 : errno;
   (void)MP_FAULT(LATE);
