@@ -343,6 +343,11 @@ static bool stack_range(const char **low, const char **high) {
 
 bool mp_os_stack_bounds(const char **low, const char **high) { return stack_range(low, high); }
 
+void mp_os_moment(void) {
+  const struct timespec moment = {0, 1000000};
+  nanosleep(&moment, NULL);
+}
+
 int mp_os_cpu(void) {
 #if defined(MP_OS_LINUX)
   return sched_getcpu();

@@ -408,6 +408,11 @@ static void try_again(waiting *w) {
 
 static mp_status sleep_once(waiting *w) {
   mp_worker *outer = mp_thread_worker();
+  if (w->entry.parker == NULL) {
+    /* nothing to sleep on could be made; a wait must not fail for that: others use its memory */
+    mp_os_moment();
+    return MP_OK;
+  }
   enlist(w);
   if (outer == w->self) outer = NULL;
   if (outer != NULL && !give_outer_seat(w, outer)) return MP_OK;
@@ -490,14 +495,11 @@ mp_status mp_wait_until(mp_pool *pool, const mp_wait_for *what, uint64_t deadlin
     if (w.self != NULL) {
       w.entry.parker = &w.self->parker;
     } else {
-      status = mp_parker_init(&w.own);
-      w.entry.parker = &w.own;
+      w.entry.parker = mp_parker_init(&w.own) == MP_OK ? &w.own : NULL;
     }
     set_rule(&w);
-    if (status == MP_OK) {
-      status = wait_through(&w);
-      if (w.self == NULL) mp_parker_close(&w.own);
-    }
+    status = wait_through(&w);
+    if (w.entry.parker == &w.own) mp_parker_close(&w.own);
   }
   if (enters) mp_owner_leave(&stay);
   if (status == MP_OK) *index = found;
