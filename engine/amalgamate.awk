@@ -22,7 +22,7 @@ function own_name(line) {
   sub(/[(;=[{].*/, "", line)
   gsub(/[* ]+$/, "", line)
   sub(/.*[* ]/, "", line)
-  return line
+  return line == "struct" ? "" : line
 }
 
 function stem(path) {

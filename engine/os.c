@@ -457,7 +457,7 @@ void mp_os_mutex_give(mp_os_mutex *lock) MP_UNCHECKED {
 #endif
 
 /* Dispositions are the process's, hence so is this. */
-typedef struct interrupt_uses {
+static struct {
   pthread_mutex_t lock;
   struct {
     unsigned users;            /* guarded by lock */
@@ -465,8 +465,7 @@ typedef struct interrupt_uses {
     struct sigaction before;   /* constant while installed */
     mp_os_interrupted *handle; /* constant while installed */
   } of[SIGNALS];
-} interrupt_uses;
-static interrupt_uses interrupts = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} interrupts = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static bool is_heard(const struct sigaction *action) {
   if (action->sa_flags & SA_SIGINFO) return action->sa_sigaction != NULL;
