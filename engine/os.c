@@ -345,7 +345,9 @@ bool mp_os_stack_bounds(const char **low, const char **high) { return stack_rang
 
 void mp_os_moment(void) {
   const struct timespec moment = {0, 1000000};
+  int cancel = mp_os_cancel_off(); /* others may use this thread's stack */
   nanosleep(&moment, NULL);
+  mp_os_cancel_restore(cancel);
 }
 
 int mp_os_cpu(void) {
@@ -731,11 +733,8 @@ void mp_os_fence_all(void) {
     ** refused by a filter that came after open: no processor keeps a store to itself for as long as
     ** this
     */
-    const struct timespec moment = {0, 1000000};
-    int cancel = mp_os_cancel_off();
     atomic_thread_fence(memory_order_seq_cst);
-    nanosleep(&moment, NULL);
-    mp_os_cancel_restore(cancel);
+    mp_os_moment();
     atomic_thread_fence(memory_order_seq_cst);
   }
   errno = before;

@@ -153,7 +153,7 @@ void mp_os_mutex_give(mp_os_mutex *lock) MP_GIVES(lock);
 */
 bool mp_os_fence_all_open(void);
 void mp_os_fence_all(void);
-/* Sleeps for a millisecond, where there is nothing to sleep on. */
+/* Sleeps for a millisecond or so, where nobody tells when to go on. */
 void mp_os_moment(void);
 
 /* A descriptor that polls readable from signal until clear. -1 fields are unused. */

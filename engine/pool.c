@@ -399,8 +399,8 @@ mp_status mp_pool_drain(mp_pool *pool, uint64_t timeout_ns) {
 /* For the threads when none is inside a body: all they have to do is worker_stop. */
 #define HOOKS_NS ((uint64_t)30 * 1000000)
 
-/* For those inside nothing of the host's, which only a busy machine keeps from ending. */
-#define OUTSIDE_NS ((uint64_t)1000000000)
+/* For those inside nothing of the host's, which only a busy machine keeps from ending: moments. */
+#define OUTSIDE_LOOKS 1000
 
 static void close_to(mp_pool *pool, mp_closing wanted) {
   uint32_t now = mp_load_relaxed(&pool->closing);
@@ -444,11 +444,12 @@ static bool only_stuck_left(mp_pool *pool) {
   }
   return mp_load_relaxed(&seats->alive) <= inside;
 }
-/* However busy the machine; in slices, for nobody tells that a thread has come to a hook. */
+/*
+** However busy the machine, and whatever its clock says: what they have in hand must end. Nobody
+** tells when one of them has come to a hook.
+*/
 static void await_those_outside(mp_pool *pool) {
-  uint64_t until = mp_os_deadline(OUTSIDE_NS);
-  while (!only_stuck_left(pool) && mp_os_now() < until)
-    (void)await(pool, only_stuck_left, mp_os_deadline(GRACE_NS));
+  for (int looks = OUTSIDE_LOOKS; looks > 0 && !only_stuck_left(pool); looks--) mp_os_moment();
 }
 static bool no_timer_left_or_hurried(mp_pool *pool) {
   return mp_deadlines_stopped(&pool->deadlines) || hurried(pool);

@@ -326,8 +326,8 @@ static bool pass_on_locked(mp_scheduler *scheduler) MP_HOLDS(scheduler->seats.lo
 static void note_replacement(mp_scheduler *scheduler, mp_status status) {
   mp_seats *seats = &scheduler->seats;
   mp_os_mutex_take(&scheduler->seats.lock);
-  bool news = status != MP_OK && !seats->refused;
-  seats->refused = status != MP_OK;
+  bool refused = status != MP_OK && status != MP_SHUTDOWN, news = refused && !seats->refused;
+  seats->refused = refused;
   mp_os_mutex_give(&scheduler->seats.lock);
   if (!news) return;
   mp_log_write(scheduler->log, MP_LOG_WARN, "pool",

@@ -249,8 +249,7 @@ static void take_seat_back(waiting *w) {
   assert(!w->seated && w->self != NULL);
   mp_seats_take_back(w->self);
   if (w->rescues) mp_sub_seq(&w->pool->scheduler.seats.rescuers, 1);
-  w->rescues = false;
-  w->gave = false;
+  w->rescues = w->unreplaced = w->gave = false;
   w->seated = true;
 }
 
@@ -464,10 +463,6 @@ static mp_status wait_through(waiting *w) {
   return status;
 }
 
-/*
-** The calling thread as a worker of this pool, or NULL. The owner becomes one for as long as it
-** waits, if it works.
-*/
 mp_status mp_wait_until(mp_pool *pool, const mp_wait_for *what, uint64_t deadline, size_t *index) {
   size_t found = what->n;
   waiting w = {.entry.concerns = concerns, .pool = pool, .what = what, .deadline = deadline};
@@ -484,7 +479,7 @@ mp_status mp_wait_until(mp_pool *pool, const mp_wait_for *what, uint64_t deadlin
   bool enters = w.self == NULL && deadline == MP_FOREVER && what->mailbox == NULL &&
                 what->room == NULL &&
                 (mp_pool_owner_works(pool) || (what->works && mp_pool_is_owner(pool)));
-  mp_stay stay;
+  mp_stay stay; /* the owner is a worker for as long as it waits, if it works */
   if (enters) {
     mp_owner_enter(&pool->scheduler, &stay);
     w.self = pool->scheduler.owner;
@@ -492,11 +487,10 @@ mp_status mp_wait_until(mp_pool *pool, const mp_wait_for *what, uint64_t deadlin
   if (closes_a_circle(&w)) {
     status = MP_CYCLE;
   } else {
-    if (w.self != NULL) {
+    if (w.self != NULL)
       w.entry.parker = &w.self->parker;
-    } else {
+    else
       w.entry.parker = mp_parker_init(&w.own) == MP_OK ? &w.own : NULL;
-    }
     set_rule(&w);
     status = wait_through(&w);
     if (w.entry.parker == &w.own) mp_parker_close(&w.own);

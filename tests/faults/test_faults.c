@@ -269,10 +269,6 @@ static void shut_down(life *l, mp_shutdown_mode mode) {
   mp_shutdown_report report;
   assert_ok(mp_pool_shutdown(
       l->pool, mode == MP_SHUTDOWN_CANCEL_ALL ? 1000 * SECOND : 2 * MILLISECOND, mode, &report));
-  /* a clock that jumps leaves no time of grace for a task that is in a worker's hand */
-  while (l->point == MP_FAULT_JUMP && running != NULL &&
-         !mp_state_is_terminal(mp_task_state(running)))
-    usleep(100);
   assert_true(running == NULL || mp_state_is_terminal(mp_task_state(running)));
   assert_true(waiting == NULL || mp_state_is_terminal(mp_task_state(waiting)));
   mp_task_release(waiting);
