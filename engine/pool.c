@@ -440,6 +440,7 @@ static bool only_stuck_left(mp_pool *pool) {
   uint32_t inside = 0, slots = mp_load_acquire(&seats->slots);
   for (uint32_t i = 0; i < slots; i++) {
     mp_worker *worker = mp_load_relaxed(&seats->slot[i]);
+    if (worker == pool->scheduler.owner) continue; /* its thread is the host's */
     inside += mp_load_acquire(&worker->frame) != NULL || mp_load_acquire(&worker->in_hook);
   }
   return mp_load_relaxed(&seats->alive) <= inside;
