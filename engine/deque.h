@@ -156,6 +156,14 @@ static inline bool mp_deque_steal_this(mp_deque *deque, const mp_entry *entry) {
          mp_cas_seq(&deque->top, &top, top + 1);
 }
 
+/*
+** A guess for a thief; seq_cst because a worker about to sleep relies on it after announcing itself
+** (see park.h).
+*/
+static inline bool mp_deque_empty(const mp_deque *deque) {
+  return mp_load_seq(&deque->top) >= mp_load_seq(&deque->bottom);
+}
+
 /* Is its oldest a piece of this group? A guess, for a thread that looks for something to do. */
 static inline bool mp_deque_offers(mp_deque *deque, uintptr_t group) {
   int64_t top = mp_load_seq(&deque->top);
@@ -163,12 +171,9 @@ static inline bool mp_deque_offers(mp_deque *deque, uintptr_t group) {
          mp_load_relaxed(&mp_deque_at(deque, top)->group) == group;
 }
 
-/*
-** A guess for a thief; seq_cst because a worker about to sleep relies on it after announcing itself
-** (see park.h).
-*/
-static inline bool mp_deque_empty(const mp_deque *deque) {
-  return mp_load_seq(&deque->top) >= mp_load_seq(&deque->bottom);
+/* Is its oldest anything else than that? A guess likewise. */
+static inline bool mp_deque_offers_other(mp_deque *deque, uintptr_t group) {
+  return !mp_deque_empty(deque) && !mp_deque_offers(deque, group);
 }
 
 #endif

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "jobs.h"
 #include "pick.h"
 #include "stop.h"
 #include "wait.h"
@@ -273,7 +272,7 @@ static mp_node *run_one(mp_worker *worker, mp_graph *graph, mp_node *node) {
   mp_node *next = NULL;
   /* for the next run; nobody counts this one down any more */
   mp_store_relaxed(&node->pending, node->before_count);
-  if (mp_is_asked(graph->pool, graph->forker->task))
+  if (mp_is_asked(graph->pool, graph->task))
     mp_store_relaxed(&graph->skipped, true);
   else
     node->run(worker, node->arg);
@@ -286,7 +285,7 @@ static mp_node *run_one(mp_worker *worker, mp_graph *graph, mp_node *node) {
       continue;
     }
     mp_add_relaxed(&graph->active, 1);
-    mp_pick_push(worker->scheduler, worker, &successor->entry, mp_group_of(graph->forker));
+    mp_pick_push(worker->scheduler, worker, &successor->entry, graph->group);
   }
   return next;
 }
@@ -296,34 +295,40 @@ static void run_node(mp_worker *worker, mp_entry *entry) {
   mp_node *node = (mp_node *)entry;
   mp_graph *graph = node->graph;
   mp_pool *pool = graph->pool;
-  const uintptr_t group = mp_group_of(graph->forker);
-  mp_frame frame = mp_frame_for(worker, graph->forker->task);
+  mp_visit *visit = graph->visit;
+  mp_frame frame = mp_frame_for(worker, graph->task);
   mp_frame_push(pool, worker, &frame);
-  for (uint32_t steps = 1; node != NULL; steps++) {
+  do {
     node = run_one(worker, graph, node);
     if (mp_is_orphan(worker)) return;
-    if (steps % 64 == 0) break; /* let higher priorities and the pick out of turn in */
-  }
+    /* on a waiter's stack nothing else could run */
+  } while (node != NULL && (frame.outer != NULL || mp_pick_goes_on(worker, graph->group)));
   mp_frame_pop(pool, worker, &frame);
   if (node != NULL)
-    mp_pick_push(worker->scheduler, worker, &node->entry, group);
+    mp_pick_push(worker->scheduler, worker, &node->entry, graph->group);
   else if (mp_sub_acq_rel(&graph->active, 1) == 1)
-    mp_job_complete(pool, &graph->done);
+    mp_job_complete(pool, visit != NULL ? &visit->done : &graph->done);
 }
 
-/* On a worker, in a frame: queues the roots, and waits for all nodes. */
-static void run_graph(mp_worker *worker, void *arg) {
+/* On a worker, in a frame: queues the roots, and waits for all nodes, unless another does. */
+static bool run_graph(mp_worker *worker, void *arg, mp_visit *visit) {
   mp_graph *graph = arg;
-  if (graph->node_count == 0) return;
-  graph->forker = mp_worker_frame(worker);
-  const uintptr_t group = mp_group_of(graph->forker);
-  mp_store_relaxed(&graph->active, graph->root_count);
+  const mp_frame *frame = mp_worker_frame(worker);
+  const uintptr_t group = visit != NULL ? (uintptr_t)graph : mp_group_of(frame);
+  uint32_t roots = graph->root_count;
+  if (roots == 0) return true;
+  graph->visit = visit;
+  graph->task = frame->task;
+  graph->group = group;
+  mp_store_relaxed(&graph->active, roots);
   mp_store_relaxed(&graph->done, MP_JOB_PENDING);
-  for (uint32_t i = 0; i < graph->root_count; i++)
+  for (uint32_t i = 0; i < roots; i++) /* with the last of them the graph may be gone */
     mp_pick_push(worker->scheduler, worker, &graph->nodes[graph->order[i]].entry, group);
+  if (visit != NULL) return false;
   const mp_wait_for what = {.word = &graph->done, .group = group, .through_signals = true};
   size_t index;
   (void)!mp_wait_until(graph->pool, &what, MP_FOREVER, &index);
+  return true;
 }
 
 mp_status mp_graph_run(mp_graph *graph) {
@@ -334,7 +339,7 @@ mp_status mp_graph_run(mp_graph *graph) {
   if (!mp_cas_acq_rel(&graph->running, &idle, 1)) return MP_BUSY;
   mp_status status = prepare(graph);
   mp_store_relaxed(&graph->skipped, false);
-  if (status == MP_OK) status = mp_visit(pool, run_graph, graph);
+  if (status == MP_OK) status = mp_visit_worker(pool, run_graph, graph);
   if (status == MP_OK && mp_load_relaxed(&graph->skipped))
     status = self != NULL && mp_frame_task(self) != NULL ? MP_CANCELLED : MP_SHUTDOWN;
   mp_store_release(&graph->running, 0); /* pairs with the cas above: this run's writes */

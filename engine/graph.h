@@ -8,7 +8,7 @@
 #ifndef MP_GRAPH_H
 #define MP_GRAPH_H
 
-#include "task.h"
+#include "jobs.h"
 
 typedef struct mp_node {
   mp_entry entry; /* first: what run_node gets */
@@ -42,8 +42,11 @@ struct mp_graph {
   /* nodes queued or running, the continuation of one not counted anew */
   _Alignas(MP_CACHE_LINE) _Atomic uint32_t active;
   mp_atomic_u32 done;
-  const mp_frame *forker; /* where it runs: its task, its group; constant while it runs */
-  _Atomic bool skipped;   /* a node was left out: what runs the graph was asked to stop */
+  _Atomic bool skipped; /* a node was left out: what runs the graph was asked to stop */
+  /* constant while it runs */
+  mp_task *task;   /* for which it runs, or NULL */
+  uintptr_t group; /* its nodes' */
+  mp_visit *visit; /* by which it runs for a thread outside of any task; or NULL */
 };
 
 #endif

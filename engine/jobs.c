@@ -3,6 +3,7 @@
 */
 #include "jobs.h"
 
+#include "bug.h"
 #include "finish.h"
 #include "pick.h"
 #include "place.h"
@@ -70,32 +71,25 @@ void mp_join(mp_worker *worker, mp_job *job) {
 ** =======================================================
 */
 
-typedef struct visit {
-  mp_entry entry; /* first: what run_visit gets */
-  void (*body)(mp_worker *worker, void *arg);
-  void *arg;
-  bool refused; /* written before `done` */
-  mp_atomic_u32 done;
-} visit;
-
-static void call_in_frame(mp_worker *worker, void (*body)(mp_worker *worker, void *arg),
-                          void *arg) {
+static bool call_in_frame(mp_worker *worker, mp_visit_body *body, void *arg, mp_visit *visit) {
   mp_pool *pool = mp_pool_of(worker);
   mp_frame frame = mp_frame_for(worker, NULL);
   mp_frame_push(pool, worker, &frame);
-  body(worker, arg);
+  bool over = body(worker, arg, visit);
   if (!mp_is_orphan(worker)) mp_frame_pop(pool, worker, &frame);
+  return over;
 }
 
 static void run_visit(mp_worker *worker, mp_entry *entry) {
-  visit *v = (visit *)entry;
-  call_in_frame(worker, v->body, v->arg);
-  if (!mp_is_orphan(worker)) mp_job_complete(mp_pool_of(worker), &v->done);
+  mp_visit *v = (mp_visit *)entry;
+  v->begun = true;
+  bool over = call_in_frame(worker, v->body, v->arg, v);
+  if (over && !mp_is_orphan(worker)) mp_job_complete(mp_pool_of(worker), &v->done);
 }
 
 bool mp_refuse_visit(mp_pool *pool, mp_entry *entry) {
-  if (entry->run != run_visit) return false;
-  visit *v = (visit *)entry;
+  mp_visit *v = (mp_visit *)entry;
+  if (entry->run != run_visit || v->begun) return false;
   v->refused = true;
   mp_job_complete(pool, &v->done);
   return true;
@@ -117,9 +111,8 @@ static void leave(mp_pool *pool) {
   mp_pool_tell_drainers(pool);
 }
 
-static mp_status visit_worker(mp_pool *pool, void (*body)(mp_worker *worker, void *arg),
-                              void *arg) {
-  visit v = {{run_visit, NULL, NULL}, body, arg, false, MP_JOB_PENDING};
+static mp_status queue_and_wait(mp_pool *pool, mp_visit_body *body, void *arg) {
+  mp_visit v = {.entry.run = run_visit, .body = body, .arg = arg, .done = MP_JOB_PENDING};
   const mp_wait_for what = {.word = &v.done, .through_signals = true};
   size_t index;
   mp_pick_push(&pool->scheduler, NULL, &v.entry, 0);
@@ -129,25 +122,25 @@ static mp_status visit_worker(mp_pool *pool, void (*body)(mp_worker *worker, voi
   return status == MP_OK && v.refused ? MP_SHUTDOWN : status;
 }
 
-mp_status mp_visit(mp_pool *pool, void (*body)(mp_worker *worker, void *arg), void *arg) {
+mp_status mp_visit_worker(mp_pool *pool, mp_visit_body *body, void *arg) {
   mp_worker *self = mp_pool_self(pool);
   if (mp_pool_forked(pool)) return MP_FORKED;
   if (self != NULL && mp_worker_frame(self) != NULL) {
-    body(self, arg);
+    (void)body(self, arg, NULL);
     return MP_OK;
   }
   mp_status status = enter(pool);
   if (status != MP_OK) {
     /* it will be counted down below */
   } else if (self != NULL) {
-    call_in_frame(self, body, arg);
+    (void)call_in_frame(self, body, arg, NULL);
   } else if (mp_pool_owner_works(pool)) {
     mp_stay stay;
     mp_owner_enter(&pool->scheduler, &stay);
-    call_in_frame(pool->scheduler.owner, body, arg);
+    (void)call_in_frame(pool->scheduler.owner, body, arg, NULL);
     mp_owner_leave(&stay);
   } else {
-    status = visit_worker(pool, body, arg);
+    status = queue_and_wait(pool, body, arg);
   }
   leave(pool);
   return status;
@@ -163,6 +156,8 @@ mp_status mp_visit(mp_pool *pool, void (*body)(mp_worker *worker, void *arg), vo
 
 #define PIECES 4  /* pieces a thread is given of what remains, about */
 #define LEVELS 11 /* halvings until one of MP_WORKERS_MAX + 1 threads is left */
+/* So long a piece may take, if a smaller one can be had: in between, the loop sees what is asked */
+#define PIECE_NS ((uint64_t)1000000)
 
 _Static_assert(MP_WORKERS_MAX <= 1 << (LEVELS - 1), "a part forks no more children than LEVELS");
 
@@ -170,7 +165,7 @@ typedef struct loop {
   _Alignas(MP_CACHE_LINE) _Atomic size_t next;
   _Alignas(MP_CACHE_LINE) size_t last;
   size_t grain;
-  size_t shares;  /* a piece is remaining / shares, at least grain */
+  size_t shares;  /* a piece is at most remaining / shares, but at least grain */
   size_t threads; /* how many may take part */
   mp_for_body *body;
   void *arg;
@@ -181,52 +176,125 @@ typedef struct part {
   mp_job job; /* first: what run_part gets */
   loop *loop;
   size_t threads;
+  bool left; /* its worker went to do something else; written before the job is done */
 } part;
 
-/*
-** Guided self-scheduling (Polychronopoulos and Kuck 1987): large pieces first, so that few are
-** taken. What is asked to stop takes no more.
-*/
-static void run_pieces(mp_worker *worker, loop *l) {
-  const mp_pool *pool = mp_pool_of(worker);
-  size_t begin = mp_load_relaxed(&l->next);
-  while (begin < l->last && !mp_is_asked(pool, mp_frame_task(worker))) {
-    size_t left = l->last - begin, piece = left / l->shares;
-    if (piece < l->grain) piece = l->grain;
-    if (piece > left) piece = left;
-    if (!mp_cas_relaxed(&l->next, &begin, begin + piece)) continue;
-    l->body(worker, begin, begin + piece, l->arg);
-    if (mp_is_orphan(worker)) return;
-    mp_place_settle(worker);
-    begin = mp_load_relaxed(&l->next);
-  }
-}
+/* One thread in a loop. */
+typedef struct hand {
+  mp_worker *worker;
+  loop *loop;
+  bool may_leave;  /* nobody's stack lies below */
+  uintptr_t group; /* of the part that it runs */
+  size_t n;        /* of children */
+  part children[LEVELS];
+} hand;
 
 static void run_part(mp_worker *worker, mp_job *job);
 
+static void fork_child(hand *h, part *child) {
+  child->left = false;
+  mp_fork(h->worker, &child->job, run_part);
+}
+
 /* As a tree, so that many threads have begun soon, and nobody forks for all of them. */
-static void take_part(mp_worker *worker, loop *l, size_t threads) {
-  part children[LEVELS];
-  size_t n = 0;
-  for (; threads > 1 && mp_load_relaxed(&l->next) < l->last; n++) {
-    assert(n < LEVELS);
-    children[n].loop = l;
-    children[n].threads = threads / 2;
-    mp_fork(worker, &children[n].job, run_part);
+static void fork_children(hand *h, size_t threads) {
+  for (; threads > 1 && mp_load_relaxed(&h->loop->next) < h->loop->last; h->n++) {
+    assert(h->n < LEVELS);
+    part *child = &h->children[h->n];
+    child->loop = h->loop;
+    child->threads = threads / 2;
+    fork_child(h, child);
     threads -= threads / 2;
   }
-  run_pieces(worker, l);
-  while (n-- > 0 && !mp_is_orphan(worker)) mp_join(worker, &children[n].job);
+}
+
+/* Children that have left the loop come back into it. */
+static void call_back(hand *h) {
+  for (size_t i = 0; i < h->n; i++)
+    if (mp_job_is_done(&h->children[i].job.done) && h->children[i].left)
+      fork_child(h, &h->children[i]);
+}
+
+/* Is none of its children in the loop? What has not begun does not begin. */
+static bool has_no_child(hand *h) {
+  for (size_t i = h->n; i-- > 0;) {
+    part *child = &h->children[i];
+    if (mp_job_is_done(&child->job.done)) continue;
+    if (!mp_deque_pop_this_owner(&h->worker->deque, &child->job.entry)) return false;
+    child->left = true;
+    mp_store_relaxed(&child->job.done, MP_JOB_DONE);
+  }
+  return true;
+}
+
+/*
+** Something else is to be done, or else there is reason to go on. Whoever has children in the loop
+** stays, but does not call those back who have left.
+*/
+static bool leaves(hand *h) {
+  if (h->may_leave && !MP_BUGGY(LOOP_STAYS) && !mp_pick_goes_on(h->worker, h->group))
+    return has_no_child(h);
+  call_back(h);
+  return false;
+}
+
+/* The next piece: `size`, as far as the loop allows it. */
+static size_t limit_piece(const loop *l, size_t left, size_t size) {
+  if (size > left / l->shares) size = left / l->shares;
+  if (size < l->grain) size = l->grain;
+  return size < left ? size : left;
+}
+
+/*
+** Guided self-scheduling (Polychronopoulos and Kuck 1987): large pieces first, so that few are
+** taken; but each thread begins with a small one and doubles it only as long as that takes little
+** time. What is asked to stop takes no more. True: the thread leaves the loop, and pieces are left.
+*/
+static bool run_pieces(hand *h) {
+  mp_worker *worker = h->worker;
+  loop *l = h->loop;
+  const mp_pool *pool = mp_pool_of(worker);
+  uint64_t began = mp_os_now();
+  size_t size = l->grain, begin = mp_load_relaxed(&l->next);
+  while (begin < l->last && !mp_is_asked(pool, mp_frame_task(worker))) {
+    size_t piece = limit_piece(l, l->last - begin, size);
+    if (!mp_cas_relaxed(&l->next, &begin, begin + piece)) continue;
+    l->body(worker, begin, begin + piece, l->arg);
+    if (mp_is_orphan(worker)) return false;
+    mp_place_settle(worker);
+    uint64_t now = mp_os_now(), took = now - began;
+    size = took > PIECE_NS ? piece / 2 : took < PIECE_NS / 2 ? piece * 2 : piece;
+    began = now;
+    begin = mp_load_relaxed(&l->next);
+    if (begin < l->last && leaves(h)) return true;
+  }
+  return false;
+}
+
+/* True: it has left. */
+static bool take_part(hand *h, size_t threads) {
+  fork_children(h, threads);
+  if (run_pieces(h)) return true;
+  while (h->n-- > 0 && !mp_is_orphan(h->worker)) mp_join(h->worker, &h->children[h->n].job);
+  return false;
 }
 
 static void run_part(mp_worker *worker, mp_job *job) {
-  const part *p = (const part *)job;
-  take_part(worker, p->loop, p->threads);
+  part *p = (part *)job;
+  const mp_frame *frame = mp_worker_frame(worker);
+  hand h = {.worker = worker, .loop = p->loop, .group = mp_group_of(job->forker)};
+  /* a child that its forker runs itself has no frame of its own */
+  h.may_leave = frame->outer == NULL && frame != job->forker;
+  p->left = take_part(&h, p->threads);
 }
 
-static void run_loop(mp_worker *worker, void *arg) {
+static bool run_loop(mp_worker *worker, void *arg, mp_visit *visit) {
   loop *l = arg;
-  take_part(worker, l, l->threads);
+  hand h = {.worker = worker, .loop = l, .may_leave = visit != NULL};
+  h.group = mp_group_of(mp_worker_frame(worker));
+  if (!take_part(&h, l->threads)) return true;
+  mp_pick_push(worker->scheduler, worker, &visit->entry, 0);
+  return false;
 }
 
 /* How many may take part: an owner that works is one more. */
@@ -246,7 +314,7 @@ mp_status mp_for(mp_pool *pool, size_t first, size_t last, size_t grain, mp_for_
   l.threads = threads_for(pool, last - first, l.grain);
   l.shares = l.threads * PIECES;
   atomic_init(&l.next, first);
-  mp_status status = mp_visit(pool, run_loop, &l);
+  mp_status status = mp_visit_worker(pool, run_loop, &l);
   if (status != MP_OK || mp_load_relaxed(&l.next) >= last) return status;
   return self != NULL && mp_frame_task(self) != NULL ? MP_CANCELLED : MP_SHUTDOWN;
 }

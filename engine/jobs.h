@@ -1,19 +1,37 @@
 /*
 ** jobs.h - work that is no task: a visit, by which a thread outside of any task gets something done
-** on a worker.
+** on workers.
 */
 #ifndef MP_JOBS_H
 #define MP_JOBS_H
 
 #include "task.h"
 
+typedef struct mp_visit mp_visit;
+
 /*
-** Calls body(worker, arg) with a frame, and returns when it has returned: at once on a worker, or
-** in the slot of an owner that works; else on a worker, for whom the caller waits. From inside a
-** task it belongs to that task; otherwise the pool waits for it before it is quiet. Errors:
-** SHUTDOWN (it was not called), FORKED.
+** Runs in a frame. visit NULL: on the stack of whoever needs it, and all must be done when it
+** returns true. Else on a worker for whom another thread waits; then it may return false, so that
+** the worker is free for others, and either has queued visit->entry again by then, or somebody
+** completes visit->done in its place.
 */
-MP_CHECKED mp_status mp_visit(mp_pool *pool, void (*body)(mp_worker *worker, void *arg), void *arg);
+typedef bool mp_visit_body(mp_worker *worker, void *arg, mp_visit *visit);
+
+struct mp_visit {
+  mp_entry entry; /* first: what is queued */
+  mp_visit_body *body;
+  void *arg;
+  bool begun;   /* written before it is queued again */
+  bool refused; /* written before `done` */
+  mp_atomic_u32 done;
+};
+
+/*
+** Calls body, and returns when all is done: at once on a worker, or in the slot of an owner that
+** works; else on a worker. From inside a task it belongs to that task; otherwise the pool waits for
+** it before it is quiet. Errors: SHUTDOWN (it was not called), FORKED.
+*/
+MP_CHECKED mp_status mp_visit_worker(mp_pool *pool, mp_visit_body *body, void *arg);
 
 /* As in mp_pool.refuse. */
 bool mp_refuse_visit(mp_pool *pool, mp_entry *entry);

@@ -177,10 +177,20 @@ static mp_entry *pick_normal_fair(mp_worker *worker, bool high_waits, uint32_t r
   return entry != NULL ? entry : pick_normal(worker);
 }
 
+/* Is the next entry to be picked out of turn? */
+static bool is_fair_next(const mp_worker *worker) {
+  return (mp_load_relaxed(&worker->picked) + 1) % MP_FAIR_EVERY == 0;
+}
+
+/* Whose turn it is then, modulo four. */
+static uint32_t fair_turn(const mp_worker *worker) {
+  return (mp_load_relaxed(&worker->picked) + 1) / MP_FAIR_EVERY;
+}
+
 /* The pick out of turn; NULL: there is nothing of the kind whose turn it is. */
 static mp_entry *pick_fair(mp_worker *worker) {
   mp_inbox *inbox = &worker->scheduler->inbox;
-  uint32_t turn = (mp_load_relaxed(&worker->picked) + 1) / MP_FAIR_EVERY;
+  uint32_t turn = fair_turn(worker);
   bool high_waits = !mp_inbox_seems_empty(inbox, MP_LEVEL_HIGH);
   switch (turn % 4) {
     case 0:
@@ -192,7 +202,7 @@ static mp_entry *pick_fair(mp_worker *worker) {
 }
 
 static mp_entry *pick_local(mp_worker *worker) {
-  mp_entry *entry = mp_pick_is_fair_next(worker) ? pick_fair(worker) : NULL;
+  mp_entry *entry = is_fair_next(worker) ? pick_fair(worker) : NULL;
   if (entry == NULL)
     entry = mp_inbox_pop_ordered(&worker->scheduler->inbox, MP_LEVEL_HIGH, INT_MIN);
   return entry != NULL ? entry : pick_normal(worker);
@@ -201,7 +211,7 @@ static mp_entry *pick_local(mp_worker *worker) {
 /* Only what was found counts, not how often one looked. */
 mp_entry *mp_pick_local(mp_worker *worker) {
   mp_entry *entry = pick_local(worker);
-  if (entry != NULL) mp_pick_count(worker);
+  if (entry != NULL) mp_bump(&worker->picked);
   return entry;
 }
 
@@ -218,7 +228,7 @@ mp_entry *mp_pick_at_least(mp_worker *worker, int floor) {
   if (entry == NULL && floor <= 0) entry = pick_normal(worker);
   if (entry == NULL && floor <= 0) entry = steal(worker, 0);
   if (entry == NULL && floor < 0) entry = mp_inbox_pop_ordered(inbox, MP_LEVEL_LOW, floor);
-  if (entry != NULL) mp_pick_count(worker);
+  if (entry != NULL) mp_bump(&worker->picked);
   return entry;
 }
 
@@ -332,6 +342,31 @@ bool mp_pick_has_at_least(mp_scheduler *scheduler, int floor) {
 
 bool mp_pick_has_piece(mp_scheduler *scheduler, uintptr_t group) {
   return any_deque(scheduler, mp_deque_offers, group);
+}
+
+/* Other than pieces of this group, and of its frame. */
+static bool has_own_other(mp_worker *worker, uintptr_t group) {
+  uintptr_t newest = mp_deque_newest_group_owner(&worker->deque);
+  return newest == 0 ? !mp_deque_empty_owner(&worker->deque)
+                     : newest != group && newest != mp_group_of(mp_worker_frame(worker));
+}
+
+/* Is there something for the pick out of turn, other than pieces of this group? */
+static bool has_other(mp_worker *worker, uintptr_t group) {
+  mp_scheduler *scheduler = worker->scheduler;
+  if (!mp_inbox_seems_empty(&scheduler->inbox, MP_LEVEL_NORMAL) ||
+      !mp_inbox_seems_empty(&scheduler->inbox, MP_LEVEL_LOW) || has_own_other(worker, group))
+    return true;
+  return fair_turn(worker) % 4 == 3 && any_deque(scheduler, mp_deque_offers_other, group);
+}
+
+bool mp_pick_goes_on(mp_worker *worker, uintptr_t group) {
+  if (!mp_inbox_seems_empty(&worker->scheduler->inbox, MP_LEVEL_HIGH)) return false;
+  if (worker->awaits.is_over != NULL && worker->awaits.is_over(worker->awaits.wait)) return false;
+  if (mp_seats_surplus(worker->scheduler) && worker != worker->scheduler->owner) return false;
+  if (is_fair_next(worker) && (group == 0 || has_other(worker, group))) return false;
+  mp_bump(&worker->picked);
+  return true;
 }
 
 /* }====================================================== */

@@ -55,12 +55,14 @@ mp_entry *mp_pick_at_least(mp_worker *worker, int floor);
 */
 mp_entry *mp_pick_piece(mp_worker *worker, uintptr_t group, bool dig);
 
-/* Is the next entry to be picked out of turn? A chain of continuations asks before it goes on. */
-static inline bool mp_pick_is_fair_next(const mp_worker *worker) {
-  return (mp_load_relaxed(&worker->picked) + 1) % MP_FAIR_EVERY == 0;
-}
-/* Counts an entry that came to the worker without a pick: a continuation. */
-static inline void mp_pick_count(mp_worker *worker) { mp_bump(&worker->picked); }
+/*
+** May the worker go on with what comes to it without a pick, a continuation or the next piece of a
+** loop? Then that counts as a pick. Not if something waits at the high level, or it is the turn of
+** the pick out of turn, or too many run at the time, or the owner whose stack this is need not wait
+** any more. group: 0, or that
+** of the pieces; then there must be something else for the pick out of turn.
+*/
+bool mp_pick_goes_on(mp_worker *worker, uintptr_t group);
 
 /* Is anything queued? seq_cst: see park.h. Any thread. */
 bool mp_pick_has_work(mp_scheduler *scheduler);

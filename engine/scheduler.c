@@ -22,14 +22,10 @@ static mp_entry *run_one(mp_worker *worker, mp_entry *entry) {
   worker->continuation = NULL;
   entry->run(worker, entry); /* the entry's memory may be gone after this */
   entry = worker->continuation;
-  if (entry == NULL) return NULL;
-  /* a long chain must not shut out higher priorities, nor the pick out of turn */
-  if (mp_pick_is_fair_next(worker) || !mp_inbox_seems_empty(&scheduler->inbox, MP_LEVEL_HIGH)) {
-    mp_pick_push(scheduler, worker, entry, 0);
-    return NULL;
-  }
-  mp_pick_count(worker);
-  return entry;
+  /* a long chain must not shut out anything else */
+  if (entry == NULL || mp_pick_goes_on(worker, 0)) return entry;
+  mp_pick_push(scheduler, worker, entry, 0);
+  return NULL;
 }
 
 void mp_scheduler_run(mp_worker *worker, mp_entry *entry) {

@@ -253,13 +253,19 @@ static void take_seat_back(waiting *w) {
   w->seated = true;
 }
 
+static bool is_over(void *wait) { return is_over_for_good(wait); }
+
 static bool run_something(waiting *w) {
   if (!w->runs || (w->gave && !is_closing_time(w))) return false;
   take_seat_back(w);
   if (run_awaited(w)) return true;
   mp_entry *entry = find_entry(w);
   if (entry == NULL) return false;
+  /* a chain or a loop of others' work ends, for this thread, with the wait */
+  if (w->others) w->self->awaits.wait = w;
+  w->self->awaits.is_over = w->others ? is_over : NULL;
   mp_scheduler_run(w->self, entry);
+  w->self->awaits.is_over = NULL;
   return true;
 }
 

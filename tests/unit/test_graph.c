@@ -1,6 +1,7 @@
 /* The reusable graph: order, repetition, cycles by name, changes between runs, size. */
 #include "unit.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define NODES_MAX 100000
@@ -329,6 +330,49 @@ static void test_graph_run_inside_a_task_works(void **state) {
   world_close(&w);
 }
 
+#define LONG 5000
+
+/* The first node submits a task of high priority; those after its beginning take no time. */
+typedef struct beside {
+  mp_pool *pool;
+  probe probe;
+  _Atomic unsigned before; /* nodes that ran before it */
+} beside;
+
+static void run_beside(mp_worker *worker, void *arg) {
+  beside *b = arg;
+  (void)worker;
+  if (mp_load_relaxed(&b->probe.ran) > 0) return;
+  if (mp_add_relaxed(&b->before, 1) == 0) {
+    mp_task_desc desc = probe_desc(&b->probe);
+    desc.priority = 1;
+    if (mp_submit(b->pool, &desc, NULL) != MP_OK) abort();
+  }
+  usleep(200);
+}
+
+static void assert_runs_beside(bool chain) {
+  world w;
+  mp_graph *graph;
+  world_open(&w, 1);
+  beside b = {.pool = w.pool};
+  assert_ok(mp_graph_create(w.pool, &graph));
+  for (uint32_t i = 0, node; i < LONG; i++) {
+    assert_ok(mp_graph_add(graph, NULL, run_beside, &b, &node));
+    if (chain && node > 0) edge(graph, node - 1, node);
+  }
+  assert_ok(mp_graph_run(graph));
+  assert_in_range(b.before, 1, 5);
+  mp_graph_destroy(graph);
+  world_close(&w);
+}
+
+static void test_a_task_of_high_priority_runs_between_two_nodes(void **state) {
+  (void)state;
+  assert_runs_beside(false);
+  assert_runs_beside(true);
+}
+
 static void test_graph_run_after_shutdown_is_refused(void **state) {
   world w;
   (void)state;
@@ -356,6 +400,7 @@ int main(void) {
       cmocka_unit_test(test_graph_run_100000_nodes_chain_fan_and_random),
       cmocka_unit_test(test_graph_change_or_run_while_running_is_busy),
       cmocka_unit_test(test_graph_run_inside_a_task_works),
+      cmocka_unit_test(test_a_task_of_high_priority_runs_between_two_nodes),
       cmocka_unit_test(test_graph_run_after_shutdown_is_refused),
   };
   return unit_main(tests);

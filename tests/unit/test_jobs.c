@@ -1,6 +1,7 @@
 /* Fork and join, and mp_for: from outside, inside tasks, nested, over every shape of range. */
 #include "unit.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /*
@@ -229,6 +230,62 @@ static void test_for_nested_in_tasks_and_in_itself_adds_up(void **state) {
   }
 }
 
+/*
+** A long loop, and a task that is submitted by one of its first pieces. What comes after
+** that has begun is left out.
+*/
+#define LONG 20000
+
+typedef struct long_loop {
+  mp_pool *pool;
+  probe beside;       /* the task */
+  int priority;       /* its */
+  _Atomic size_t ran; /* indices before the task has begun */
+} long_loop;
+
+static void run_long(mp_worker *worker, size_t begin, size_t end, void *arg) {
+  long_loop *l = arg;
+  (void)worker;
+  if (begin == 0) {
+    mp_task_desc desc = probe_desc(&l->beside);
+    desc.priority = l->priority;
+    if (mp_submit(l->pool, &desc, NULL) != MP_OK) abort();
+  }
+  for (size_t i = begin; i < end; i++) {
+    if (mp_load_relaxed(&l->beside.ran) > 0) return;
+    mp_add_relaxed(&l->ran, 1);
+    usleep(200);
+  }
+}
+
+static mp_status run_long_loop(mp_worker *worker, void *arg) {
+  long_loop *l = arg;
+  return mp_for(mp_worker_pool(worker), 0, LONG, 1, run_long, l);
+}
+
+static void assert_runs_beside_a_loop(unsigned workers, bool in_task, int priority) {
+  world w;
+  world_open(&w, workers);
+  long_loop l = {.pool = w.pool, .priority = priority};
+  if (in_task)
+    run_body(&w, run_long_loop, &l);
+  else
+    assert_ok(mp_for(w.pool, 0, LONG, 1, run_long, &l));
+  assert_in_range(l.ran, 1, LONG - 1);
+  world_drain(&w);
+  world_close(&w);
+}
+
+static void test_a_task_of_any_priority_runs_beside_a_long_loop(void **state) {
+  (void)state;
+  for (int priority = 1; priority >= -1; priority--) {
+    assert_runs_beside_a_loop(1, false, priority);
+    assert_runs_beside_a_loop(2, false, priority);
+    assert_runs_beside_a_loop(2, true, priority);
+    assert_runs_beside_a_loop(4, true, priority);
+  }
+}
+
 static void test_for_does_not_allocate(void **state) {
   world w;
   (void)state;
@@ -260,6 +317,7 @@ int main(void) {
       cmocka_unit_test(test_for_from_outside_covers_each_index_once),
       cmocka_unit_test(test_for_by_the_owner_at_work_covers_each_index_once),
       cmocka_unit_test(test_for_nested_in_tasks_and_in_itself_adds_up),
+      cmocka_unit_test(test_a_task_of_any_priority_runs_beside_a_long_loop),
       cmocka_unit_test(test_for_does_not_allocate),
       cmocka_unit_test(test_for_after_shutdown_is_refused_and_calls_nothing),
   };

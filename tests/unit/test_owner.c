@@ -77,6 +77,87 @@ static void test_owner_with_a_limit_does_not_help(void **state) {
   world_close(&w);
 }
 
+/* Long work in the background, in which the owner takes part while it waits for something else. */
+#define LONG 20000
+
+typedef struct background {
+  pthread_t owner;
+  tally entered, hold; /* of the awaited task; the first step that the owner takes lets it end */
+  _Atomic bool begun;  /* the owner has taken a step */
+  _Atomic bool over;   /* its wait is */
+  _Atomic size_t ran;  /* steps before that */
+} background;
+
+static void run_steps(mp_worker *worker, size_t begin, size_t end, void *arg) {
+  background *b = arg;
+  (void)worker;
+  if (pthread_equal(pthread_self(), b->owner) && !mp_load_relaxed(&b->begun)) {
+    mp_store_relaxed(&b->begun, true);
+    tally_add(&b->hold);
+  }
+  for (size_t i = begin; i < end && !mp_load_relaxed(&b->over); i++) {
+    mp_add_relaxed(&b->ran, 1);
+    usleep(200);
+  }
+}
+
+static mp_status run_loop(mp_worker *worker, void *arg) {
+  return mp_for(mp_worker_pool(worker), 0, LONG, 1, run_steps, arg);
+}
+
+static mp_status run_link(mp_worker *worker, void *arg) {
+  run_steps(worker, 0, 1, arg);
+  return MP_OK;
+}
+
+/* Whoever runs the task stays in its loop to the end: not the owner. */
+static void submit_loop(world *w, background *b) {
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  desc.run = run_loop;
+  desc.arg = b;
+  assert_ok(mp_submit(w->pool, &desc, NULL));
+  while (mp_load_relaxed(&b->ran) == 0) usleep(100);
+}
+
+/* For one thread: where two run it, some links are no continuation. */
+static void submit_chain(world *w, background *b) {
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *before = NULL, *task;
+  desc.run = run_link;
+  desc.arg = b;
+  for (int i = 0; i < LONG; i++) {
+    desc.after = &before;
+    desc.after_count = before != NULL;
+    assert_ok(mp_submit(w->pool, &desc, &task));
+    mp_task_release(before);
+    before = task;
+  }
+  mp_task_release(before);
+}
+
+/* `others`: workers beside the one that runs what is awaited. */
+static void assert_owner_comes_back(unsigned others, void (*submit)(world *w, background *b)) {
+  world w;
+  background b = {.owner = pthread_self(), .entered = TALLY_INIT, .hold = TALLY_INIT};
+  probe awaited = {.entered = &b.entered, .hold = &b.hold};
+  open_owner(&w, 1 + others);
+  mp_task *task = probe_submit(&w, &awaited);
+  tally_await(&b.entered, 1);
+  submit(&w, &b);
+  assert_ends_and_release(task, MP_STATE_DONE, MP_OK);
+  assert_in_range(mp_load_relaxed(&b.ran), 1, LONG - 1);
+  assert_true(b.begun);
+  mp_store_relaxed(&b.over, true);
+  world_drain(&w);
+  world_close(&w);
+}
+
+static void test_owner_leaves_long_work_when_its_wait_is_over(void **state) {
+  (void)state;
+  assert_owner_comes_back(1, submit_loop);
+  assert_owner_comes_back(0, submit_chain);
+}
+
 static void *drainer_main(void *arg) {
   world *w = arg;
   return (void *)(uintptr_t)mp_pool_drain(w->pool, MP_FOREVER);
@@ -204,6 +285,7 @@ int main(void) {
       cmocka_unit_test(test_owner_waits_and_runs_what_is_queued),
       cmocka_unit_test(test_owner_drains_and_runs_what_is_queued),
       cmocka_unit_test(test_owner_with_a_limit_does_not_help),
+      cmocka_unit_test(test_owner_leaves_long_work_when_its_wait_is_over),
       cmocka_unit_test(test_owner_ends_the_last_task_the_drainer_hears_of_it),
       cmocka_unit_test(test_owner_helps_only_while_its_stack_allows),
       cmocka_unit_test(test_owner_drains_and_runs_what_comes_later),
