@@ -144,7 +144,7 @@ static mp_entry *steal_from_the_slow(mp_worker *worker) {
     if (victim == worker || mp_deque_empty(&victim->deque)) continue;
     uint32_t picked = mp_load_relaxed(&victim->picked);
     bool slow = picked == mp_load_relaxed(&victim->picked_seen);
-    mp_store_relaxed(&victim->picked_seen, picked);
+    if (!slow) mp_store_relaxed(&victim->picked_seen, picked);
     mp_entry *entry = slow ? mp_deque_steal(&victim->deque) : NULL;
     if (entry == NULL) continue;
     mp_bump(&worker->counters.steals);

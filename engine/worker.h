@@ -88,10 +88,6 @@ struct mp_worker {
     bool small_share; /* what it took from the inbox last was little */
     unsigned at_once; /* how often that was there at once, up to a most */
   } contention;
-  struct {                       /* the owner's, while it runs others' work in a wait: see wait.c */
-    bool (*is_over)(void *wait); /* what it waits for has come; or NULL */
-    void *wait;
-  } awaits;
   struct {            /* see place.c */
     unsigned times;   /* in a row that it was woken on its waker's CPU */
     uint64_t last_ns; /* when that was so last */
@@ -123,6 +119,10 @@ struct mp_worker {
   bool started, ended;    /* guarded by seats.lock: there is a thread to join; it is at its end */
   mp_os_thread joinable;  /* guarded by seats.lock: that thread */
   mp_worker *next_spare;  /* guarded by seats.lock; also chains those that have retired */
+  struct {                /* the owner's, while it runs others' work in a wait: see wait.c */
+    bool (*is_over)(void *wait); /* what it waits for has come; or NULL */
+    void *wait;
+  } awaits;
 };
 
 /*
