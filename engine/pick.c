@@ -8,6 +8,10 @@
 
 #define SHARE_MAX (MP_GRAB_MAX < MP_DEQUE_CAPACITY ? MP_GRAB_MAX : MP_DEQUE_CAPACITY)
 #define AT_ONCE_MAX 16 /* small shares of the inbox in a row, each there at once */
+/* A worker feeds itself that has popped so many of its last 64 entries, and continued as many less. */
+#define FEED_MIN 24
+/* Where it does not, only every so manieth time it is the turn of the oldest of its own deque. */
+#define CHAIN_TURNS 16
 #define BACK_OFF_NS ((uint64_t)500)
 
 /*
@@ -153,9 +157,32 @@ static mp_entry *steal_from_the_slow(mp_worker *worker) {
   return NULL;
 }
 
-/* By stealing from itself: what it has pushed may go on for ever. */
+/* Is the next entry to be picked out of turn? */
+static bool is_fair_next(const mp_worker *worker) {
+  return (mp_load_relaxed(&worker->picked) + 1) % MP_FAIR_EVERY == 0;
+}
+
+/* Whose turn it is then, modulo four. */
+static uint32_t fair_turn(const mp_worker *worker) {
+  return (mp_load_relaxed(&worker->picked) + 1) / MP_FAIR_EVERY;
+}
+
+/*
+** By stealing from itself: what it has pushed may go on for ever. A chain may not before long, as
+** most have been queued before; and as long as it lasts, each is near the one before in memory.
+*/
 static mp_entry *pick_own_oldest(mp_worker *worker) {
-  return has_own(worker) && !MP_BUGGY(OWN_STARVES) ? mp_deque_steal(&worker->deque) : NULL;
+  mp_deque *deque = &worker->deque;
+  uint32_t popped = worker->picks.popped;
+  bool due = popped - worker->picks.popped_seen >= FEED_MIN;
+  worker->picks.popped_seen = popped;
+  if (MP_BUGGY(OWN_STARVES) || !has_own(worker)) return NULL;
+  if (!due && fair_turn(worker) / 4 % CHAIN_TURNS == 0) {
+    int64_t top = mp_load_relaxed(&deque->top);
+    due = top == worker->picks.oldest_seen;
+    worker->picks.oldest_seen = top;
+  }
+  return due ? mp_deque_steal(deque) : NULL;
 }
 
 /* A share taken from the inbox comes before the rest of it. */
@@ -164,6 +191,7 @@ static mp_entry *pick_inbox_oldest(mp_worker *worker) {
 }
 
 static mp_entry *pick_normal(mp_worker *worker) {
+  worker->picks.popped += has_own(worker);
   mp_entry *entry = pop_own(worker);
   return entry != NULL ? entry : grab(worker, SHARE_MAX);
 }
@@ -175,16 +203,6 @@ static mp_entry *pick_normal_fair(mp_worker *worker, bool high_waits, uint32_t r
   if (high_waits && round % 3 == 1) entry = pick_own_oldest(worker);
   if (high_waits && round % 3 == 2) entry = steal_from_the_slow(worker);
   return entry != NULL ? entry : pick_normal(worker);
-}
-
-/* Is the next entry to be picked out of turn? */
-static bool is_fair_next(const mp_worker *worker) {
-  return (mp_load_relaxed(&worker->picked) + 1) % MP_FAIR_EVERY == 0;
-}
-
-/* Whose turn it is then, modulo four. */
-static uint32_t fair_turn(const mp_worker *worker) {
-  return (mp_load_relaxed(&worker->picked) + 1) / MP_FAIR_EVERY;
 }
 
 /* The pick out of turn; NULL: there is nothing of the kind whose turn it is. */

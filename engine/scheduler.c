@@ -18,13 +18,12 @@
 
 /* Returns the continuation that is to run next, or NULL. */
 static mp_entry *run_one(mp_worker *worker, mp_entry *entry) {
-  mp_scheduler *scheduler = worker->scheduler;
   worker->continuation = NULL;
   entry->run(worker, entry); /* the entry's memory may be gone after this */
   entry = worker->continuation;
   /* a long chain must not shut out anything else */
   if (entry == NULL || mp_pick_goes_on(worker, 0)) return entry;
-  mp_pick_push(scheduler, worker, entry, 0);
+  mp_pick_push(worker->scheduler, worker, entry, 0);
   return NULL;
 }
 
@@ -53,6 +52,12 @@ static void end_search(mp_worker *worker) {
   mp_scheduler_end_search(worker->scheduler);
 }
 
+static bool tell_if_hurried(const mp_scheduler *scheduler) {
+  const mp_scheduler_config *config = &scheduler->config;
+  if (config->hurried(config->ud)) config->idle(config->ud);
+  return true;
+}
+
 /*
 ** Without giving up the CPU in between: sched_yield would delay new work by a scheduler tick.
 */
@@ -62,14 +67,16 @@ static mp_entry *search(mp_worker *worker) {
   mp_entry *entry = mp_pick_remote(worker);
   if (entry != NULL || scheduler->config.spin_ns == 0) return entry;
   if (!mp_place_may_spin(worker)) return NULL;
-  /* whoever waits until all is done need not wait until this worker sleeps */
-  if (scheduler->config.hurried(scheduler->config.ud)) scheduler->config.idle(scheduler->config.ud);
   mp_spin spin = mp_spin_begin(scheduler, &worker->spin);
+  bool told = false;
+  uint64_t now;
   do {
     for (int i = 0; i < 8; i++) mp_pause();
     entry = mp_pick(worker);
-  } while (entry == NULL && mp_spin_goes_on(&spin, mp_os_now()) &&
-           !mp_load_relaxed(&scheduler->stop));
+    now = mp_os_now();
+    /* whoever waits until all is done need not wait until this worker sleeps */
+    if (entry == NULL && !told && mp_spin_is_long(&spin, now)) told = tell_if_hurried(scheduler);
+  } while (entry == NULL && mp_spin_goes_on(&spin, now) && !mp_load_relaxed(&scheduler->stop));
   mp_spin_end(&spin, entry != NULL);
   return entry;
 }

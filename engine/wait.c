@@ -13,6 +13,7 @@
 #define LOOK_NS ((uint64_t)10000000) /* between two looks at what changes without telling anybody */
 /* C stack that what runs on top of a waiter may need; more must be left for it. */
 #define STACK_RESERVE ((size_t)512 * 1024)
+#define RUNS_MAX 64 /* entries between two looks whether everything is done */
 #define SCAN_MAX \
   16 /* a change at one of more tasks wakes whoever waits for them without a search */
 
@@ -255,7 +256,7 @@ static void take_seat_back(waiting *w) {
 
 static bool is_over(void *wait) { return is_over_for_good(wait); }
 
-static bool run_something(waiting *w) {
+static bool run_one(waiting *w) {
   if (!w->runs || (w->gave && !is_closing_time(w))) return false;
   take_seat_back(w);
   if (run_awaited(w)) return true;
@@ -263,10 +264,20 @@ static bool run_something(waiting *w) {
   if (entry == NULL) return false;
   /* a chain or a loop of others' work ends, for this thread, with the wait */
   if (w->others) w->self->awaits.wait = w;
-  w->self->awaits.is_over = w->others ? is_over : NULL;
+  w->self->awaits.is_over = w->others && w->what->check == NULL ? is_over : NULL;
   mp_scheduler_run(w->self, entry);
   w->self->awaits.is_over = NULL;
   return true;
+}
+
+/*
+** Who waits until everything is done looks seldom whether it is: that means to read what all workers
+** write.
+*/
+static bool run_some(waiting *w) {
+  int n = 0, most = w->what->check != NULL ? RUNS_MAX : 1;
+  while (n < most && !mp_pool_forked(w->pool) && run_one(w)) n++;
+  return n > 0;
 }
 
 /* Is there something to run here? It may be gone a moment later. */
@@ -289,6 +300,7 @@ static bool has_something(const waiting *w) {
 
 /* True: the wait is over, or there is something to run here. */
 static bool spin(const waiting *w) {
+  if (w->what->check != NULL) return false; /* that is looked at seldom, as above */
   mp_scheduler *scheduler = &w->pool->scheduler;
   mp_spin_budget *budget = w->self != NULL ? &w->self->spin : &scheduler->outside;
   mp_spin spin = mp_spin_begin(scheduler, budget);
@@ -454,7 +466,7 @@ static mp_status wait_through(waiting *w) {
   mp_status status = MP_OK;
   while (!is_decided(w, &status)) {
     status = MP_OK;
-    if (run_something(w) || spin(w)) continue;
+    if (run_some(w) || spin(w)) continue;
     if (is_the_last(w)) take_seat_back(w);
     if (w->seated && mp_pick_has_work(&w->pool->scheduler)) {
       give_seat(w);

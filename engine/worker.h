@@ -81,7 +81,9 @@ struct mp_worker {
   _Atomic uint32_t picked_seen;
   struct {
     uint32_t random;
-    uint32_t slow_at; /* where it looked last for a worker that does not get on */
+    uint32_t slow_at;             /* where it looked last for a worker that does not get on */
+    uint32_t popped, popped_seen; /* from its own deque; and up to its last turn */
+    int64_t oldest_seen;          /* top of its deque at its last turn */
     int64_t own_from; /* bottom of its deque above which lies only what it pushed itself */
   } picks;
   struct {            /* contention with whoever submits: see mp_pick_back_off */
