@@ -147,24 +147,41 @@ static int print_line(lua_State *L) {
   return 0;
 }
 
-/*
-** Runs the function in upvalue 1 on the arguments, alone among all workers: few C modules'
-** initialisers are thread-safe.
-*/
-static int call_alone(lua_State *L) {
-  lmp_vm *vm = lua_touserdata(L, lua_upvalueindex(2));
+/* Runs the function in upvalue 1 on the arguments, between these two calls. */
+static int call_between(lua_State *L, void (*before)(mp_worker *worker),
+                        void (*after)(mp_worker *worker)) {
+  const lmp_vm *vm = lua_touserdata(L, lua_upvalueindex(2));
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
-  mp_worker_lock(vm->worker);
+  before(vm->worker);
   int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
-  mp_worker_unlock(vm->worker);
+  after(vm->worker);
   if (status != LUA_OK) return lua_error(L);
   return lua_gettop(L);
 }
 
-static void push_alone(lua_State *L, lmp_vm *vm) { /* function on top, replaced */
+/* Alone among all workers: few C modules' initialisers are thread-safe. */
+static int call_alone(lua_State *L) { return call_between(L, mp_worker_lock, mp_worker_unlock); }
+
+/* What starts a process: it is to end by the signals that would end one which main starts. */
+static int call_with_signals(lua_State *L) {
+  return call_between(L, mp_worker_open_signals, mp_worker_block_signals);
+}
+
+/* function on top, replaced */
+static void wrap(lua_State *L, lmp_vm *vm, lua_CFunction call) {
   lua_pushlightuserdata(L, vm);
-  lua_pushcclosure(L, call_alone, 2);
+  lua_pushcclosure(L, call, 2);
+}
+
+/* table on top */
+static void wrap_field(lua_State *L, lmp_vm *vm, const char *name, lua_CFunction call) {
+  if (lua_getfield(L, -1, name) == LUA_TNIL) {
+    lua_pop(L, 1);
+    return;
+  }
+  wrap(L, vm, call);
+  lua_setfield(L, -2, name);
 }
 
 /* A searcher for C modules: the library is opened, and its loader will run, alone. */
@@ -173,7 +190,7 @@ static int search_alone(lua_State *L) {
   int n = call_alone(L);
   if (n == 0 || !lua_isfunction(L, -n)) return n;
   lua_pushvalue(L, -n);
-  push_alone(L, vm);
+  wrap(L, vm, call_alone);
   lua_replace(L, -n - 1);
   return n;
 }
@@ -188,12 +205,12 @@ static void guard_searchers(lua_State *L, lmp_vm *vm) {
       lua_rawseti(L, -2, i);
     }
   }
-  if (lua_getfield(L, 2, "loadlib") == LUA_TNIL) return;
-  push_alone(L, vm);
-  lua_setfield(L, 2, "loadlib");
+  lua_settop(L, 2);
+  wrap_field(L, vm, "loadlib", call_alone);
 }
 
-static void guard_os(lua_State *L) { /* os on top */
+static void guard_os(lua_State *L, lmp_vm *vm) { /* os on top */
+  wrap_field(L, vm, "execute", call_with_signals);
   lua_pushcfunction(L, refused_exit);
   lua_setfield(L, -2, "exit");
   if (lua_getfield(L, -1, "setlocale") == LUA_TNIL) return;
@@ -208,7 +225,9 @@ static void guard_libraries(lua_State *L, lmp_vm *vm) { /* stack: vm */
     lua_setglobal(L, "print");
   }
   lua_settop(L, 1);
-  if (lua_getglobal(L, "os") == LUA_TTABLE) guard_os(L);
+  if (lua_getglobal(L, "os") == LUA_TTABLE) guard_os(L, vm);
+  lua_settop(L, 1);
+  if (lua_getglobal(L, "io") == LUA_TTABLE) wrap_field(L, vm, "popen", call_with_signals);
   lua_settop(L, 1);
   if (lua_getglobal(L, "package") == LUA_TTABLE) guard_searchers(L, vm);
   lua_settop(L, 1);

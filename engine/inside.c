@@ -24,6 +24,24 @@ void mp_worker_set_result(mp_worker *worker, void *result, mp_task_drop *drop) {
   task->own |= MP_OWN_RESULT;
 }
 
+/* The owner's thread is the host's, with the host's signals. */
+static bool has_own_signals(const mp_worker *worker) { return worker != worker->scheduler->owner; }
+
+void mp_worker_open_signals(mp_worker *worker) {
+  const mp_scheduler_config *config = &worker->scheduler->config;
+  assert(mp_worker_self() == worker);
+  if (!has_own_signals(worker) || worker->signals.opened++ > 0) return;
+  mp_os_blocked_get(&worker->signals.blocked);
+  mp_os_blocked_set(&mp_pool_of(worker)->blocked);
+  if (config->interrupt_signal != 0) mp_os_interrupt_listen(config->interrupt_signal);
+}
+
+void mp_worker_block_signals(mp_worker *worker) {
+  if (!has_own_signals(worker)) return;
+  assert(worker->signals.opened > 0);
+  if (--worker->signals.opened == 0) mp_os_blocked_set(&worker->signals.blocked);
+}
+
 /* In a child of fork(2) another thread may have held the lock; the child has but one. */
 void mp_worker_lock(mp_worker *worker) MP_UNCHECKED {
   mp_pool *pool = mp_pool_of(worker);

@@ -20,47 +20,63 @@
 static void run_forked(mp_worker *worker, mp_entry *entry) {
   mp_job *job = (mp_job *)entry;
   mp_pool *pool = mp_pool_of(worker);
-  const mp_frame *forker = job->forker; /* it is there until the job is joined */
+  /* it is there until the job is joined */
+  const mp_frame *forker = (const mp_frame *)mp_load_relaxed(&job->frame);
   mp_frame frame = mp_frame_for(worker, forker != NULL ? forker->task : NULL);
   mp_frame_push(pool, worker, &frame);
-  mp_store_relaxed(&job->runner, mp_group_of(&frame));
+  mp_store_relaxed(&job->frame, mp_group_of(&frame));
   job->body(worker, job);
   if (mp_is_orphan(worker)) return;
   mp_frame_pop(pool, worker, &frame);
   mp_job_complete(pool, &job->done);
 }
 
+/* In a child of fork(2) nobody sleeps, and all locks may be held. */
+static void notify(mp_worker *worker) {
+  mp_park *park = &worker->scheduler->park;
+  if (mp_load_seq(&park->sleepers) != 0 && !mp_is_orphan(worker)) mp_park_wake_one(park);
+}
+
+/* Its own deque has no place, or nobody looks there. */
+static void fork_elsewhere(mp_worker *worker, mp_job *job) {
+  if (mp_is_orphan(worker)) {
+    job->body(worker, job);
+    mp_store_relaxed(&job->done, MP_JOB_DONE);
+  } else {
+    mp_inbox_push(&worker->scheduler->inbox, &job->entry, &job->entry, 1);
+    notify(worker);
+  }
+}
+
 void mp_fork(mp_worker *worker, mp_job *job, void (*body)(mp_worker *worker, mp_job *job)) {
-  mp_scheduler *scheduler = worker->scheduler;
   const mp_frame *frame = mp_worker_frame(worker);
   assert(mp_worker_self() == worker);
   job->entry.run = run_forked;
   job->body = body;
-  job->forker = frame;
-  mp_store_relaxed(&job->runner, 0);
+  mp_store_relaxed(&job->frame, mp_group_of(frame)); /* until it runs elsewhere */
   mp_store_relaxed(&job->done, MP_JOB_PENDING);
-  if (mp_is_orphan(worker)) { /* nobody else is there, and all locks may be held */
-    body(worker, job);
-    mp_store_relaxed(&job->done, MP_JOB_DONE);
-    return;
-  }
-  if (worker->unseated || !mp_deque_push_owner(&worker->deque, &job->entry, mp_group_of(frame)))
-    mp_inbox_push(&scheduler->inbox, &job->entry, &job->entry, 1);
-  mp_park_notify(&scheduler->park);
+  if (!worker->unseated && mp_deque_push_owner(&worker->deque, &job->entry, mp_group_of(frame)))
+    notify(worker);
+  else
+    fork_elsewhere(worker, job);
+}
+
+static void await_job(mp_worker *worker, mp_job *job) {
+  const mp_wait_for what = {.word = &job->done,
+                            .group = mp_group_of(mp_worker_frame(worker)),
+                            .runner = &job->frame,
+                            .through_signals = true};
+  size_t index;
+  (void)!mp_wait_until(mp_pool_of(worker), &what, MP_FOREVER, &index);
 }
 
 void mp_join(mp_worker *worker, mp_job *job) {
-  assert(mp_worker_self() == worker && job->forker == mp_worker_frame(worker));
+  assert(mp_worker_self() == worker);
   if (mp_deque_pop_this_owner(&worker->deque, &job->entry)) {
     job->body(worker, job); /* nobody stole it: a plain call */
     return;
   }
-  const mp_wait_for what = {.word = &job->done,
-                            .group = mp_group_of(job->forker),
-                            .runner = &job->runner,
-                            .through_signals = true};
-  size_t index;
-  (void)!mp_wait_until(mp_pool_of(worker), &what, MP_FOREVER, &index);
+  await_job(worker, job);
 }
 
 /* }====================================================== */
@@ -176,7 +192,8 @@ typedef struct part {
   mp_job job; /* first: what run_part gets */
   loop *loop;
   size_t threads;
-  bool left; /* its worker went to do something else; written before the job is done */
+  uintptr_t group; /* of the frame that forked it */
+  bool left;       /* its worker went to do something else; written before the job is done */
 } part;
 
 /* One thread in a loop. */
@@ -193,6 +210,7 @@ static void run_part(mp_worker *worker, mp_job *job);
 
 static void fork_child(hand *h, part *child) {
   child->left = false;
+  child->group = mp_group_of(mp_worker_frame(h->worker));
   mp_fork(h->worker, &child->job, run_part);
 }
 
@@ -282,9 +300,9 @@ static bool take_part(hand *h, size_t threads) {
 static void run_part(mp_worker *worker, mp_job *job) {
   part *p = (part *)job;
   const mp_frame *frame = mp_worker_frame(worker);
-  hand h = {.worker = worker, .loop = p->loop, .group = mp_group_of(job->forker)};
+  hand h = {.worker = worker, .loop = p->loop, .group = p->group};
   /* a child that its forker runs itself has no frame of its own */
-  h.may_leave = frame->outer == NULL && frame != job->forker;
+  h.may_leave = frame->outer == NULL && mp_group_of(frame) != p->group;
   p->left = take_part(&h, p->threads);
 }
 

@@ -26,7 +26,7 @@
 **     signals that tell of a fault (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT) and
 **     SIGPROF are open, so the host's crash handler and profiler see it; all others are blocked,
 **     but for interrupt_signal. A process that is started there (system, popen, fork) inherits
-**     that: open its signals first, where it is to be ended by one.
+**     that, and no SIGTERM ends it: see mp_worker_open_signals.
 **   - On the owner's thread, in its slot (owner_works, caller_runs): the same.
 **   - While a thread waits, on its stack: see mp_wait.
 **   - In mp_poll, mp_mailbox_poll: done, notify, progress, deliver.
@@ -624,6 +624,14 @@ MP_API MP_CHECKED mp_status mp_worker_sleep(mp_worker *worker, uint64_t duration
 MP_API void mp_worker_lock(mp_worker *worker);
 MP_API void mp_worker_unlock(mp_worker *worker);
 
+/*
+** Around a call that starts a process, which inherits what its starter blocks: in between, those
+** signals are open on this thread that were open on the pool's creator then, and the host's
+** handlers may run here. They nest. On the owner's thread nothing changes.
+*/
+MP_API void mp_worker_open_signals(mp_worker *worker);
+MP_API void mp_worker_block_signals(mp_worker *worker);
+
 /* }====================================================== */
 
 /*
@@ -688,8 +696,7 @@ typedef struct mp_job mp_job;
 struct mp_job {
   mp_entry entry;
   void (*body)(mp_worker *worker, mp_job *job);
-  const void *forker;
-  mp_atomic_uptr runner;
+  mp_atomic_uptr frame;
   mp_atomic_u32 done;
 };
 

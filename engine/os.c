@@ -570,6 +570,16 @@ void mp_os_interrupt_listen(int signal) {
   pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
+_Static_assert(sizeof(sigset_t) <= sizeof(mp_os_blocked), "a set of signals has room");
+
+void mp_os_blocked_get(mp_os_blocked *blocked) {
+  pthread_sigmask(SIG_SETMASK, NULL, (sigset_t *)blocked->signals);
+}
+
+void mp_os_blocked_set(const mp_os_blocked *blocked) {
+  pthread_sigmask(SIG_SETMASK, (const sigset_t *)blocked->signals, NULL);
+}
+
 void mp_os_interrupt(mp_os_thread thread, int signal) {
   if (!MP_FAULT(SIGNAL)) pthread_kill(thread, signal);
 }

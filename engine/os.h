@@ -133,6 +133,13 @@ MP_CHECKED mp_status mp_os_interrupt_open(int signal, mp_os_interrupted *handle)
 void mp_os_interrupt_close(int signal);
 /* Lets the signal through to the calling thread. */
 void mp_os_interrupt_listen(int signal);
+
+/* Which signals a thread blocks: room for a sigset_t, which C11 alone does not know. */
+typedef struct mp_os_blocked {
+  uint64_t signals[16];
+} mp_os_blocked;
+void mp_os_blocked_get(mp_os_blocked *blocked);
+void mp_os_blocked_set(const mp_os_blocked *blocked);
 /* The thread must not have ended. */
 void mp_os_interrupt(mp_os_thread thread, int signal);
 

@@ -47,6 +47,7 @@ struct mp_pool {
   mp_log log;
   mp_os_fork_guard fork_guard;
   void *owner_tag;
+  mp_os_blocked blocked; /* by the thread that created it, then */
   mp_mailboxes mailboxes;
   mp_mailbox *mailbox;
   void (*run_task)(mp_worker *worker, mp_entry *entry); /* run.c: what a task's entry calls */

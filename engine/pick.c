@@ -157,11 +157,6 @@ static mp_entry *steal_from_the_slow(mp_worker *worker) {
   return NULL;
 }
 
-/* Is the next entry to be picked out of turn? */
-static bool is_fair_next(const mp_worker *worker) {
-  return (mp_load_relaxed(&worker->picked) + 1) % MP_FAIR_EVERY == 0;
-}
-
 /* Whose turn it is then, modulo four. */
 static uint32_t fair_turn(const mp_worker *worker) {
   return (mp_load_relaxed(&worker->picked) + 1) / MP_FAIR_EVERY;
@@ -220,7 +215,7 @@ static mp_entry *pick_fair(mp_worker *worker) {
 }
 
 static mp_entry *pick_local(mp_worker *worker) {
-  mp_entry *entry = is_fair_next(worker) ? pick_fair(worker) : NULL;
+  mp_entry *entry = mp_pick_is_fair_next(worker) ? pick_fair(worker) : NULL;
   if (entry == NULL)
     entry = mp_inbox_pop_ordered(&worker->scheduler->inbox, MP_LEVEL_HIGH, INT_MIN);
   return entry != NULL ? entry : pick_normal(worker);
@@ -378,13 +373,12 @@ static bool has_other(mp_worker *worker, uintptr_t group) {
   return fair_turn(worker) % 4 == 3 && any_deque(scheduler, mp_deque_offers_other, group);
 }
 
-bool mp_pick_goes_on(mp_worker *worker, uintptr_t group) {
-  if (!mp_inbox_seems_empty(&worker->scheduler->inbox, MP_LEVEL_HIGH)) return false;
-  if (worker->awaits.is_over != NULL && worker->awaits.is_over(worker->awaits.wait)) return false;
-  if (mp_seats_surplus(worker->scheduler) && worker != worker->scheduler->owner) return false;
-  if (is_fair_next(worker) && (group == 0 || has_other(worker, group))) return false;
-  mp_bump(&worker->picked);
-  return true;
+bool mp_pick_stops(mp_worker *worker, uintptr_t group) {
+  const mp_scheduler *scheduler = worker->scheduler;
+  if (!mp_inbox_seems_empty(&scheduler->inbox, MP_LEVEL_HIGH)) return true;
+  if (worker->awaits.is_over != NULL && worker->awaits.is_over(worker->awaits.wait)) return true;
+  if (mp_seats_surplus(scheduler) && worker != scheduler->owner) return true;
+  return mp_pick_is_fair_next(worker) && (group == 0 || has_other(worker, group));
 }
 
 /* }====================================================== */

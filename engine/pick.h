@@ -20,7 +20,7 @@
 #ifndef MP_PICK_H
 #define MP_PICK_H
 
-#include "worker.h"
+#include "seats.h"
 
 #define MP_FAIR_EVERY 16
 
@@ -56,6 +56,12 @@ mp_entry *mp_pick_at_least(mp_worker *worker, int floor);
 */
 mp_entry *mp_pick_piece(mp_worker *worker, uintptr_t group, bool dig);
 
+/* Is the next entry to be picked out of turn? */
+static inline bool mp_pick_is_fair_next(const mp_worker *worker) {
+  return (mp_load_relaxed(&worker->picked) + 1) % MP_FAIR_EVERY == 0;
+}
+
+bool mp_pick_stops(mp_worker *worker, uintptr_t group);
 /*
 ** May the worker go on with what comes to it without a pick, a continuation or the next piece of a
 ** loop? Then that counts as a pick. Not if something waits at the high level, or it is the turn of
@@ -63,7 +69,15 @@ mp_entry *mp_pick_piece(mp_worker *worker, uintptr_t group, bool dig);
 ** any more. group: 0, or that
 ** of the pieces; then there must be something else for the pick out of turn.
 */
-bool mp_pick_goes_on(mp_worker *worker, uintptr_t group);
+static inline bool mp_pick_goes_on(mp_worker *worker, uintptr_t group) {
+  const mp_scheduler *scheduler = worker->scheduler;
+  bool looks = !mp_inbox_seems_empty(&scheduler->inbox, MP_LEVEL_HIGH) ||
+               worker->awaits.is_over != NULL || mp_seats_surplus(scheduler) ||
+               mp_pick_is_fair_next(worker);
+  if (looks && mp_pick_stops(worker, group)) return false;
+  mp_bump(&worker->picked);
+  return true;
+}
 
 /* Is anything queued? seq_cst: see park.h. Any thread. */
 bool mp_pick_has_work(mp_scheduler *scheduler);

@@ -227,6 +227,7 @@ mp_status mp_pool_create(const mp_pool_config *given, mp_pool **created) {
   atomic_init(&pool->references, 1);
   atomic_init(&pool->join_deadline, MP_FOREVER);
   pool->owner_tag = mp_os_thread_tag();
+  mp_os_blocked_get(&pool->blocked);
   pool->run_task = mp_run_task_entry;
   pool->refuse = mp_refuse_visit;
   pool->free = free_pool;

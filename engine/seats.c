@@ -23,6 +23,7 @@ static mp_worker *new_worker(mp_scheduler *scheduler) {
   mp_worker *worker = mp_alloc_aligned(scheduler->alloc, sizeof *worker);
   if (worker == NULL) return NULL;
   worker->scheduler = scheduler;
+  worker->fork_guard = *scheduler->config.fork_guard;
   mp_spin_budget_init(&worker->spin, scheduler->config.spin_free_ns);
   if (mp_parker_init(&worker->parker) != MP_OK) goto fail_parker;
   if (mp_os_gate_init(&worker->seat_gate) != MP_OK) goto fail_gate;

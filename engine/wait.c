@@ -219,7 +219,8 @@ static bool is_closing_time(const waiting *w) {
 }
 
 static uintptr_t runners_group(const waiting *w) {
-  return w->what->runner != NULL ? mp_load_relaxed(w->what->runner) : 0;
+  uintptr_t group = w->what->runner != NULL ? mp_load_relaxed(w->what->runner) : 0;
+  return group != w->group ? group : 0;
 }
 
 /*

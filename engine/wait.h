@@ -29,7 +29,7 @@ typedef struct mp_wait_for {
   mp_mailbox *mailbox;    /* it has messages, or has had since the wait began */
   mp_atomic_u32 *word;    /* a completion word is MP_JOB_DONE */
   uintptr_t group;        /* of the pieces that complete the word */
-  mp_atomic_uptr *runner; /* the group of what the word's job forks itself; 0: unknown. Or NULL */
+  mp_atomic_uptr *runner; /* or NULL: the group of what its job forks; 0 or `group`: unknown */
   mp_pool *room;          /* it has room for a task of room_bytes, or closes */
   size_t room_bytes;
   bool (*check)(mp_pool *pool); /* it says so; a change is signalled at mp_quiet_key */

@@ -63,6 +63,7 @@ struct mp_worker {
   mp_deque deque;
   /* constant while its thread exists */
   _Alignas(MP_CACHE_LINE) mp_scheduler *scheduler;
+  mp_os_fork_guard fork_guard; /* a copy of the pool's */
   unsigned index;
   void *local;
   const char *stack_low, *stack_high; /* between them lies its thread's stack */
@@ -125,6 +126,10 @@ struct mp_worker {
     bool (*is_over)(void *wait); /* what it waits for has come; or NULL */
     void *wait;
   } awaits;
+  struct {                 /* the worker's own thread only: see mp_worker_open_signals */
+    unsigned opened;       /* how often, and not blocked again */
+    mp_os_blocked blocked; /* before that */
+  } signals;
 };
 
 /*
@@ -209,7 +214,7 @@ struct mp_scheduler {
 ** any more.
 */
 static inline bool mp_is_orphan(const mp_worker *worker) {
-  return !mp_os_fork_guard_ok(worker->scheduler->config.fork_guard);
+  return !mp_os_fork_guard_ok(&worker->fork_guard);
 }
 
 /* The worker whose thread this is (the owner's slot while it is in there), or NULL; of any pool. */

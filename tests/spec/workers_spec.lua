@@ -9,6 +9,15 @@ describe("a worker", function()
     assert.equal(os.setlocale(nil, "numeric"), mp.spawn(os.setlocale, nil, "numeric"):get())
   end)
 
+  it("starts processes that a signal ends", function()
+    assert.same({ nil, "signal", 15 }, { mp.spawn(os.execute, "kill -TERM $$"):get() })
+    assert.equal("", mp.spawn(function()
+      local pipe <close> = io.popen "kill -TERM $$; echo it goes on"
+      return pipe:read "a"
+    end):get())
+    assert.matches("invalid mode", support.failure(mp.spawn(io.popen, "true", "x")).message, 1, true)
+  end)
+
   it("has Lua's libraries", function()
     local names <const> = { "string", "table", "math", "io", "os", "coroutine", "utf8", "debug", "package" }
     assert.same(names, mp.spawn(function(list)

@@ -3,7 +3,9 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "os.h"
 
@@ -353,6 +355,64 @@ static int tidy(mp_worker *worker, void *local, void *ud) {
   return (mp_add_relaxed(&tidied, 1) + 1) % 3 != 0;
 }
 
+typedef struct starter {
+  int status; /* of a process that sends itself SIGTERM */
+  sigset_t before, open, after;
+} starter;
+
+static mp_status start_process(mp_worker *worker, void *arg) {
+  starter *s = arg;
+  pthread_sigmask(SIG_SETMASK, NULL, &s->before);
+  mp_worker_open_signals(worker);
+  mp_worker_open_signals(worker);
+  mp_worker_block_signals(worker);
+  s->status = system("kill -TERM $$");
+  pthread_sigmask(SIG_SETMASK, NULL, &s->open);
+  mp_worker_block_signals(worker);
+  pthread_sigmask(SIG_SETMASK, NULL, &s->after);
+  return MP_OK;
+}
+
+static void test_a_process_that_a_worker_starts_is_ended_by_signals(void **state) {
+  world w;
+  starter s;
+  sigset_t set, before;
+  (void)state;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1); /* what the host blocks stays so */
+  pthread_sigmask(SIG_BLOCK, &set, &before);
+  open_interruptible(&w, 1);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  assert_ends_and_release(submit(&w, start_process, &s, 0), MP_STATE_DONE, MP_OK);
+  assert_true(WIFSIGNALED(s.status) && WTERMSIG(s.status) == SIGTERM);
+  const int signals[] = {SIGTERM, SIGUSR1, SIGURG};
+  const int before_open_after[LENGTH(signals)][3] = {{1, 0, 1}, {1, 1, 1}, {0, 0, 0}};
+  for (size_t i = 0; i < LENGTH(signals); i++) {
+    assert_int_equal(sigismember(&s.before, signals[i]), before_open_after[i][0]);
+    assert_int_equal(sigismember(&s.open, signals[i]), before_open_after[i][1]);
+    assert_int_equal(sigismember(&s.after, signals[i]), before_open_after[i][2]);
+  }
+  world_close(&w);
+}
+
+static void test_opening_signals_changes_nothing_on_the_owners_thread(void **state) {
+  world w;
+  blockade b;
+  starter s;
+  (void)state;
+  mp_pool_config config = world_config(&w, 1);
+  config.owner_works = 1;
+  world_open_with(&w, config);
+  blockade_raise(&b, &w, 1);
+  assert_ends_and_release(submit(&w, start_process, &s, 0), MP_STATE_DONE, MP_OK);
+  blockade_lift(&b);
+  for (int signal = 1; signal < 32; signal++) {
+    assert_int_equal(sigismember(&s.open, signal), sigismember(&s.before, signal));
+    assert_int_equal(sigismember(&s.after, signal), sigismember(&s.before, signal));
+  }
+  world_close(&w);
+}
+
 static void test_idle_hook_runs_to_its_end_once_after_work(void **state) {
   world w;
   probe p = {0};
@@ -453,6 +513,8 @@ int main(void) {
       cmocka_unit_test(test_interrupt_reaches_the_owner_at_work_and_the_host_hears_its_own),
       cmocka_unit_test(test_interrupt_signal_that_cannot_be_caught_is_refused),
       cmocka_unit_test(test_interrupt_unused_takes_no_signal),
+      cmocka_unit_test(test_a_process_that_a_worker_starts_is_ended_by_signals),
+      cmocka_unit_test(test_opening_signals_changes_nothing_on_the_owners_thread),
       cmocka_unit_test(test_idle_hook_runs_to_its_end_once_after_work),
       cmocka_unit_test(test_stuck_worker_that_runs_a_task_in_place_stays_set_aside),
       cmocka_unit_test(
