@@ -171,9 +171,4 @@ static inline bool mp_deque_offers(mp_deque *deque, uintptr_t group) {
          mp_load_relaxed(&mp_deque_at(deque, top)->group) == group;
 }
 
-/* Is its oldest anything else than that? A guess likewise. */
-static inline bool mp_deque_offers_other(mp_deque *deque, uintptr_t group) {
-  return !mp_deque_empty(deque) && !mp_deque_offers(deque, group);
-}
-
 #endif

@@ -359,9 +359,13 @@ bool mp_pick_has_piece(mp_scheduler *scheduler, uintptr_t group) {
 
 /* Other than pieces of this group, and of its frame. */
 static bool has_own_other(mp_worker *worker, uintptr_t group) {
+  if (mp_deque_empty_owner(&worker->deque)) return false;
   uintptr_t newest = mp_deque_newest_group_owner(&worker->deque);
-  return newest == 0 ? !mp_deque_empty_owner(&worker->deque)
-                     : newest != group && newest != mp_group_of(mp_worker_frame(worker));
+  return newest == 0 || (newest != group && newest != mp_group_of(mp_load_relaxed(&worker->frame)));
+}
+
+static bool offers_other(mp_deque *deque, uintptr_t group) {
+  return !mp_deque_empty(deque) && (group == 0 || !mp_deque_offers(deque, group));
 }
 
 /* Is there something for the pick out of turn, other than pieces of this group? */
@@ -370,7 +374,7 @@ static bool has_other(mp_worker *worker, uintptr_t group) {
   if (!mp_inbox_seems_empty(&scheduler->inbox, MP_LEVEL_NORMAL) ||
       !mp_inbox_seems_empty(&scheduler->inbox, MP_LEVEL_LOW) || has_own_other(worker, group))
     return true;
-  return fair_turn(worker) % 4 == 3 && any_deque(scheduler, mp_deque_offers_other, group);
+  return fair_turn(worker) % 4 == 3 && any_deque(scheduler, offers_other, group);
 }
 
 bool mp_pick_stops(mp_worker *worker, uintptr_t group) {
@@ -378,7 +382,7 @@ bool mp_pick_stops(mp_worker *worker, uintptr_t group) {
   if (!mp_inbox_seems_empty(&scheduler->inbox, MP_LEVEL_HIGH)) return true;
   if (worker->awaits.is_over != NULL && worker->awaits.is_over(worker->awaits.wait)) return true;
   if (mp_seats_surplus(scheduler) && worker != scheduler->owner) return true;
-  return mp_pick_is_fair_next(worker) && (group == 0 || has_other(worker, group));
+  return mp_pick_is_fair_next(worker) && has_other(worker, group);
 }
 
 /* }====================================================== */

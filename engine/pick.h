@@ -65,9 +65,9 @@ bool mp_pick_stops(mp_worker *worker, uintptr_t group);
 /*
 ** May the worker go on with what comes to it without a pick, a continuation or the next piece of a
 ** loop? Then that counts as a pick. Not if something waits at the high level, or it is the turn of
-** the pick out of turn, or too many run at the time, or the owner whose stack this is need not wait
-** any more. group: 0, or that
-** of the pieces; then there must be something else for the pick out of turn.
+** the pick out of turn and there is something for it, or too many run at the time, or the owner
+** whose stack this is need not wait any more. group: 0, or that of the pieces, of which there are
+** more.
 */
 static inline bool mp_pick_goes_on(mp_worker *worker, uintptr_t group) {
   const mp_scheduler *scheduler = worker->scheduler;
