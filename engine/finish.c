@@ -122,7 +122,7 @@ static void end_timing(mp_pool *pool, mp_task *task, mp_extra *extra) {
 static void finish_one(mp_pool *pool, mp_worker *self, mp_task *task, mp_ended how,
                        worklist *failed) {
   mp_extra *extra = mp_task_extra(task);
-  assert(mp_state_is_terminal(mp_task_state(task)));
+  assert(mp_task_is_over(task));
   if (extra != NULL) end_timing(pool, task, extra);
   drop_unused_arg(task, mp_word_state(how.before));
   for (mp_link *link = mp_task_close_links(task, how.exclusive), *next; link != NULL; link = next) {

@@ -39,14 +39,14 @@ struct mp_graph {
   size_t cycle_size;
   bool prepared;
   _Atomic uint32_t running;
+  /* constant while it runs: each node reads it */
+  mp_task *task;        /* for which it runs, or NULL */
+  uintptr_t group;      /* its nodes' */
+  mp_visit *visit;      /* by which it runs for a thread outside of any task; or NULL */
+  _Atomic bool skipped; /* a node was left out: what runs the graph was asked to stop */
   /* nodes queued or running, the continuation of one not counted anew */
   _Alignas(MP_CACHE_LINE) _Atomic uint32_t active;
   mp_atomic_u32 done;
-  _Atomic bool skipped; /* a node was left out: what runs the graph was asked to stop */
-  /* constant while it runs */
-  mp_task *task;   /* for which it runs, or NULL */
-  uintptr_t group; /* its nodes' */
-  mp_visit *visit; /* by which it runs for a thread outside of any task; or NULL */
 };
 
 #endif

@@ -99,7 +99,7 @@ static void stop_body_locked(mp_pool *pool, mp_worker *worker, const mp_frame *f
     worker->stopping_ns = now;
   }
   interrupt(pool, worker, now);
-  if (task == NULL || !mp_state_is_terminal(mp_task_state(task))) return;
+  if (task == NULL || !mp_task_is_over(task)) return;
   if (now - worker->stopping_ns < pool->config.stuck_grace_ns || stuck->n == STUCK_LIST_MAX) return;
   bool vacant;
   if (!mp_seats_mark_stuck(worker, frame, &vacant)) return;

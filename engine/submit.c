@@ -214,7 +214,7 @@ static void work_until(mp_pool *pool, mp_task *task) {
 static bool waits_for_nobody_here(const mp_task_desc *desc) {
   if (!mp_thread_is_inside()) return true;
   for (size_t i = 0; i < desc->after_count; i++)
-    if (!mp_state_is_terminal(mp_task_state(desc->after[i]))) return false;
+    if (!mp_task_is_over(desc->after[i])) return false;
   return true;
 }
 

@@ -518,7 +518,7 @@ mp_status mp_task_report(mp_task *task, double progress, const char *note, size_
   if (!(progress >= 0 && progress <= 1)) return MP_INVALID; /* also NaN */
   if (mp_pool_forked(task->pool)) return MP_FORKED;
   if (note == NULL) note_length = 0;
-  if (mp_state_is_terminal(mp_task_state(task))) return MP_OK;
+  if (mp_task_is_over(task)) return MP_OK;
   mp_progress_state *state;
   mp_status status = get_progress(task, &state);
   if (status != MP_OK) return status;
@@ -542,7 +542,7 @@ mp_status mp_task_on_progress(mp_task *task, mp_mailbox *mailbox, mp_progress *p
   /* release: publishes the target */
   while (!mp_cas_acq_rel(&state->targets, &target->next, target)) continue;
   /* a notice delivered before the push did not see this target, but then the end is seen here */
-  if (mp_state_is_terminal(mp_task_state(task))) mp_store_relaxed(&target->told, true);
+  if (mp_task_is_over(task)) mp_store_relaxed(&target->told, true);
   return MP_OK;
 }
 

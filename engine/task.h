@@ -159,6 +159,11 @@ static inline mp_task *mp_task_of_deadline(mp_deadline *deadline) {
 
 static inline mp_state mp_word_state(uint32_t word) { return (mp_state)(word & MP_STATE_MASK); }
 
+/* acquire: then its result is there */
+static inline bool mp_task_is_over(const mp_task *task) {
+  return mp_state_is_terminal(mp_word_state(mp_load_acquire(&task->word)));
+}
+
 static inline mp_extra *mp_task_extra(const mp_task *task) {
   return mp_load_relaxed(&task->word) & MP_FLAG_EXTRA ? (mp_extra *)(task + 1) : NULL;
 }

@@ -61,7 +61,7 @@ static bool has_mail(const waiting *w) {
 static bool is_ready(const waiting *w) {
   const mp_wait_for *what = w->what;
   for (size_t i = 0; i < what->n; i++) {
-    if (what->tasks[i] == NULL || !mp_state_is_terminal(mp_task_state(what->tasks[i]))) continue;
+    if (what->tasks[i] == NULL || !mp_task_is_over(what->tasks[i])) continue;
     *w->index = i;
     return true;
   }
@@ -310,9 +310,9 @@ static bool spin(const waiting *w) {
   do {
     for (int i = 0; i < 16 && !found; i++) {
       mp_pause();
-      found = is_over_for_good(w);
+      found = is_ready(w);
     }
-    found = found || has_something(w);
+    found = found || is_over_for_good(w) || has_something(w);
     now = mp_os_now();
     /* its seat is wanted for other work */
     wanted = !found && w->seated && mp_spin_is_long(&spin, now) && mp_pick_has_work(scheduler);

@@ -203,9 +203,9 @@ struct mp_scheduler {
   mp_park park;
   _Alignas(MP_CACHE_LINE) mp_worker *owner; /* the owner's slot, or NULL */
   _Atomic uint32_t stop;
-  mp_spin_budget outside; /* of threads that wait and are no workers */
-  mp_seats seats;
   void *(*thread_main)(void *worker); /* constant: what a worker's thread runs */
+  mp_seats seats;
+  _Alignas(MP_CACHE_LINE) mp_spin_budget outside; /* of threads that wait and are no workers */
 };
 
 /*
