@@ -716,12 +716,12 @@ MP_API void mp_join(mp_worker *worker, mp_job *job);
 
 /*
 ** Calls body(worker, begin, end, arg) over pieces that cover first..last-1 once, on all workers,
-** and returns when all have. Pieces are guided: large first, but of about a millisecond at most, and
-** never below `grain` (0: chosen). Called by the owner (owner_works) or on a worker the caller takes
-** part; elsewhere it blocks. Inside a task it belongs to that task, on whichever workers its pieces
-** run, and when the task is asked to stop no further piece is begun. Between two pieces all workers
-** but the caller leave the loop while tasks of high priority are queued, and for the others' turn.
-** Errors: CANCELLED (so pieces were left out), SHUTDOWN (the pool shuts down: some or all pieces
+** and returns when all have. Pieces are guided: large first, but of about a millisecond at most,
+** and never below `grain` (0: chosen). Called by the owner (owner_works) or on a worker the caller
+** takes part; elsewhere it blocks. Inside a task it belongs to that task, on whichever workers its
+** pieces run, and when the task is asked to stop no further piece is begun. Between two pieces all
+** workers but the caller leave the loop while tasks of high priority are queued, and for the
+** others' turn. Errors: CANCELLED (so pieces were left out), SHUTDOWN (the pool shuts down: some or all pieces
 ** were left out), FORKED.
 */
 typedef void mp_for_body(mp_worker *worker, size_t begin, size_t end, void *arg);

@@ -7,8 +7,9 @@
 ** level. Every MP_FAIR_EVERY-th entry is picked out of turn, by a rota of four:
 **
 **   1. from the low level
-**   2. the oldest of its own deque, unless something waits at the high level: where the worker feeds
-**      itself through its deque; where it follows a chain, if that was the oldest 1,024 picks ago
+**   2. the oldest of its own deque, unless something waits at the high level: where the worker
+**      feeds itself through its deque; where it follows a chain, if it was the oldest 1,024 picks
+**      ago
 **   3. from the normal level, whatever waits at the high one: the oldest of the inbox; and beside
 **      endless work there, by turns that or the oldest of a deque
 **   4. the oldest of another worker's deque, if that worker has picked nothing for a round, unless

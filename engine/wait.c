@@ -272,8 +272,8 @@ static bool run_one(waiting *w) {
 }
 
 /*
-** Who waits until everything is done looks seldom whether it is: that means to read what all workers
-** write.
+** Who waits until everything is done looks seldom whether it is: that means to read what all
+** workers write.
 */
 static bool run_some(waiting *w) {
   int n = 0, most = w->what->check != NULL ? RUNS_MAX : 1;
