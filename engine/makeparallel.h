@@ -721,7 +721,8 @@ MP_API void mp_join(mp_worker *worker, mp_job *job);
 ** takes part; elsewhere it blocks. Inside a task it belongs to that task, on whichever workers its
 ** pieces run, and when the task is asked to stop no further piece is begun. Between two pieces all
 ** workers but the caller leave the loop while tasks of high priority are queued, and for the
-** others' turn. Errors: CANCELLED (so pieces were left out), SHUTDOWN (the pool shuts down: some or all pieces
+** others' turn.
+** Errors: CANCELLED (so pieces were left out), SHUTDOWN (the pool shuts down: some or all pieces
 ** were left out), FORKED.
 */
 typedef void mp_for_body(mp_worker *worker, size_t begin, size_t end, void *arg);
