@@ -8,7 +8,7 @@
 
 #define SHARE_MAX (MP_GRAB_MAX < MP_DEQUE_CAPACITY ? MP_GRAB_MAX : MP_DEQUE_CAPACITY)
 #define AT_ONCE_MAX 16 /* small shares of the inbox in a row, each there at once */
-/* A worker feeds itself that has popped so many of its last 64 entries, and continued as many less. */
+/* A worker that feeds itself has popped so many of its last 64 entries. */
 #define FEED_MIN 24
 /* Where it does not, only every so manieth time it is the turn of the oldest of its own deque. */
 #define CHAIN_TURNS 16
