@@ -276,6 +276,7 @@ static bool run_pieces(hand *h) {
   size_t size = l->grain, begin = mp_load_relaxed(&l->next);
   while (begin < l->last && !mp_is_asked(pool, mp_frame_task(worker))) {
     size_t piece = limit_piece(l, l->last - begin, size);
+    assert(piece > 0 && piece <= l->last - begin);
     if (!mp_cas_relaxed(&l->next, &begin, begin + piece)) continue;
     l->body(worker, begin, begin + piece, l->arg);
     if (mp_is_orphan(worker)) return false;
@@ -291,6 +292,7 @@ static bool run_pieces(hand *h) {
 
 /* True: it has left. */
 static bool take_part(hand *h, size_t threads) {
+  assert(threads > 0 && h->n == 0);
   fork_children(h, threads);
   if (run_pieces(h)) return true;
   while (h->n-- > 0 && !mp_is_orphan(h->worker)) mp_join(h->worker, &h->children[h->n].job);
@@ -311,6 +313,7 @@ static bool run_loop(mp_worker *worker, void *arg, mp_visit *visit) {
   hand h = {.worker = worker, .loop = l, .may_leave = visit != NULL};
   h.group = mp_group_of(mp_worker_frame(worker));
   if (!take_part(&h, l->threads)) return true;
+  assert(visit != NULL);
   mp_pick_push(worker->scheduler, worker, &visit->entry, 0);
   return false;
 }
