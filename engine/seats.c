@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <string.h>
 
-#include "bug.h"
 #include "spin.h"
 
 /* A spare ends when nobody has needed it for so many times idle_after_ns. */
@@ -74,7 +73,7 @@ static void deactivate_locked(mp_scheduler *scheduler, mp_worker *worker)
   mp_store_release(&seats->active[at], moved); /* likewise */
   moved->active_at = at;
   mp_store_seq(&seats->active_count, last);
-  if (!MP_BUGGY(MOVED_UNSEEN)) mp_add_seq(&seats->version, 1);
+  mp_add_seq(&seats->version, 1);
 }
 
 mp_status mp_seats_init(mp_scheduler *scheduler) {
