@@ -4,8 +4,8 @@ local ready = {}
 local queue, head, tail = {}, 1, 0
 local pumping = false
 
---- Resumes what is in the queue, and what comes meanwhile; returns how many. Also for a coroutine that was resumed from here and now drives
--- the others itself: the queue goes on, each is resumed once.
+--- Resumes what is in the queue, and what comes meanwhile; returns how many. Also for a coroutine that was resumed from here and drives the
+-- others itself now: the queue goes on, and each is resumed once.
 function ready.pump()
   local resumed = 0
   while head <= tail do
@@ -20,8 +20,8 @@ function ready.pump()
   return resumed
 end
 
---- The coroutines in the list are to be resumed: at once, or as soon as whoever resumes the others gets to it. failed(err, co) is called for
--- one that dies of an error.
+--- The coroutines in the list are to be resumed: at once, or as soon as whoever resumes the others gets to them. failed(err, co) is called
+-- for one that dies of an error.
 function ready.resume(list, failed)
   for _, co in ipairs(list) do
     tail = tail + 1
