@@ -1,10 +1,10 @@
 /*
-** errors.h - failures as Lua error objects: {kind, message, value, traceback, task, task_id,
-** elapsed, cause}.
+** errors.h - how a task failed, on its way from the worker to who asks.
 */
 #ifndef LMP_ERRORS_H
 #define LMP_ERRORS_H
 
+#include "base/error.h"
 #include "value.h"
 
 #define LMP_MESSAGE_MAX (64 * 1024) /* a longer error message is cut, with a mark */
@@ -32,10 +32,5 @@ void lmp_push_error_text(lua_State *L);
 ** or 0.
 */
 void lmp_push_task_error(lua_State *L, lmp_context *context, mp_task *task, int name);
-/* Pushes a new error object with kind and message (formatted as lua_pushfstring). */
-void lmp_push_error(lua_State *L, const char *kind, const char *format, ...);
-/* Turns the six values of a failure on top of the stack into one error object. */
-void lmp_make_error(lua_State *L);
-#define LMP_FAILURE_VALUES 6
 
 #endif

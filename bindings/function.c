@@ -1,4 +1,4 @@
-#include "compat.h"
+#include "base/compat.h"
 #include "function.h"
 
 #include <stdio.h>

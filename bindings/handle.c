@@ -218,12 +218,6 @@ static int handle_await(lua_State *L) {
 ** =======================================================
 */
 
-const char *lmp_state_name(mp_state state) {
-  static const char *const names[] = {"waiting", "queued",    "running", "done",
-                                      "failed",  "cancelled", "timeout"};
-  return names[state];
-}
-
 static int handle_is_ready(lua_State *L) {
   lua_pushboolean(L, is_over(lmp_check_handle(L, 1)));
   return 1;

@@ -34,9 +34,6 @@ lmp_handle *lmp_check_handle(lua_State *L, int index);
 /* Pushes the handle's extra table, made if there is none. */
 void lmp_push_extra(lua_State *L, int handle);
 
-/* "waiting" "queued" "running" "done" "failed" "cancelled" "timeout" */
-const char *lmp_state_name(mp_state state);
-
 /* Pushes what the done task returned: returns how many values. */
 int lmp_push_results(lua_State *L, lmp_context *context, mp_task *task);
 /* Pushes the error object of a task that ended otherwise. handle: stack index, for its name. */

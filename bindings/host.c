@@ -6,7 +6,7 @@
 
 #include "interrupt.h"
 #include "room.h"
-#include "options.h"
+#include "base/options.h"
 
 static const char *const option_names[] = {"workers",
                                            "stack_size",

@@ -1,6 +1,6 @@
 #include "interrupt.h"
 
-#include "compat.h"
+#include "base/compat.h"
 #include "bug.h"
 #include "errors.h"
 

@@ -10,7 +10,7 @@
 #include "errors.h"
 #include "handle.h"
 #include "host.h"
-#include "options.h"
+#include "base/options.h"
 
 #define SETTLE_NS ((uint64_t)100000000) /* how long configure waits for the pool to be idle */
 

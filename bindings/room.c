@@ -1,7 +1,7 @@
 #include "room.h"
 
 #include "handle.h"
-#include "options.h"
+#include "base/options.h"
 
 #define TASKS_MAX ((lua_Integer)1 << 40)
 /* how long a task waits for room unless told otherwise: what it waits for may be behind it */

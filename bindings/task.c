@@ -9,7 +9,7 @@
 
 #include "handle.h"
 #include "room.h"
-#include "options.h"
+#include "base/options.h"
 #include "runner.h"
 
 enum {

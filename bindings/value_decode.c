@@ -1,7 +1,7 @@
 #include <string.h>
 
 #include "bug.h"
-#include "compat.h"
+#include "base/compat.h"
 #include "function.h"
 #include "handle.h"
 #include "shared.h"

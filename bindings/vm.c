@@ -8,7 +8,7 @@
 #include <malloc.h>
 #endif
 
-#include "compat.h"
+#include "base/compat.h"
 #include "bug.h"
 #include "errors.h"
 #include "interrupt.h"

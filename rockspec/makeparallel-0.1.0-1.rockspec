@@ -22,6 +22,9 @@ build = {
   modules = {
     ["makeparallel.core"] = {
       sources = {
+        "bindings/base/context.c",
+        "bindings/base/error.c",
+        "bindings/base/options.c",
         "bindings/chunk.c",
         "bindings/embed.c",
         "bindings/errors.c",
@@ -37,7 +40,6 @@ build = {
         "bindings/map.c",
         "bindings/module.c",
         "bindings/names.c",
-        "bindings/options.c",
         "bindings/poolobject.c",
         "bindings/room.c",
         "bindings/runner.c",
@@ -84,7 +86,7 @@ build = {
         "engine/waitlist.c",
         "engine/worker.c",
       },
-      incdirs = { "engine" },
+      incdirs = { "engine", "bindings" },
       libraries = { "pthread" },
     },
     ["makeparallel.adapter"] = "lua/makeparallel/adapter.lua",

@@ -21,6 +21,9 @@ build = {
   modules = {
     ["makeparallel.core"] = {
       sources = {
+        "bindings/base/context.c",
+        "bindings/base/error.c",
+        "bindings/base/options.c",
         "bindings/chunk.c",
         "bindings/embed.c",
         "bindings/errors.c",
@@ -36,7 +39,6 @@ build = {
         "bindings/map.c",
         "bindings/module.c",
         "bindings/names.c",
-        "bindings/options.c",
         "bindings/poolobject.c",
         "bindings/room.c",
         "bindings/runner.c",
@@ -83,7 +85,7 @@ build = {
         "engine/waitlist.c",
         "engine/worker.c",
       },
-      incdirs = { "engine" },
+      incdirs = { "engine", "bindings" },
       libraries = { "pthread" },
     },
     ["makeparallel.adapter"] = "lua/makeparallel/adapter.lua",

@@ -57,7 +57,7 @@ layers: module ## check that dependencies point one way, down the floors of each
 C_SOURCES = $(shell find engine bindings tests examples -name '*.[ch]' -o -name '*.cpp')
 
 # Lua's own library calls strerror in every state that opens it, so the bindings may too.
-TIDY = clang-tidy --quiet $(ENGINE) -- -std=c11 && clang-tidy --quiet --checks=-concurrency-mt-unsafe $(BINDINGS) -- -std=c11 -Iengine $(LUA_CFLAGS)
+TIDY = clang-tidy --quiet $(ENGINE) -- -std=c11 && clang-tidy --quiet --checks=-concurrency-mt-unsafe $(BINDINGS) -- -std=c11 -Iengine -Ibindings $(LUA_CFLAGS)
 
 lint: ## luacheck over everything in Lua; C as clang-format has it, 100 columns; clang-tidy, the locks of the engine; counts asserts
 	@luacheck -q .

@@ -4,7 +4,7 @@
 #ifndef LMP_OPTIONS_H
 #define LMP_OPTIONS_H
 
-#include "lmp.h"
+#include "base/context.h"
 
 /*
 ** Raises "unknown option 'prioirty' (did you mean 'priority'?)" unless each key of the table is in
@@ -27,5 +27,8 @@ int lmp_option_choice(lua_State *L, int options, const char *option, const char 
                       int missing);
 /* Raises unless the value can be called. */
 void lmp_check_callable(lua_State *L, int index, const char *name);
+
+/* The function of the core that checks names for the Lua modules. */
+void lmp_open_options(lua_State *L, lmp_context *context);
 
 #endif

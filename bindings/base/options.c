@@ -1,7 +1,7 @@
 /*
 ** options.c - tables of options: an unknown name is an error that suggests the near one.
 */
-#include "options.h"
+#include "base/options.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -43,6 +43,8 @@ static void push_unknown(lua_State *L, const char *near) {
 }
 
 bool lmp_push_unknown_option(lua_State *L, int options, const char *const names[]) {
+  assert(options > 0); /* absolute */
+  LMP_HEIGHT(base, L);
   luaL_checkstack(L, 6, NULL);
   lua_pushnil(L);
   while (lua_next(L, options)) {
@@ -63,6 +65,7 @@ bool lmp_push_unknown_option(lua_State *L, int options, const char *const names[
     if (best == 0) continue;
     push_unknown(L, near);
     lua_remove(L, -2);
+    assert(lua_gettop(L) == base + 1);
     return true;
   }
   return false;
@@ -92,6 +95,7 @@ lua_Integer lmp_option_integer(lua_State *L, int options, const char *name, lua_
 
 int lmp_option_choice(lua_State *L, int options, const char *option, const char *const names[],
                       int missing) {
+  LMP_HEIGHT(base, L);
   int found = -1;
   if (lua_getfield(L, options, option) == LUA_TNIL) found = missing;
   const char *name = luaL_tolstring(L, -1, NULL);
@@ -106,6 +110,7 @@ int lmp_option_choice(lua_State *L, int options, const char *option, const char 
     luaL_error(L, "%s, got %s", lua_tostring(L, -1), name);
   }
   lua_pop(L, 2);
+  assert(lua_gettop(L) == base);
   return found;
 }
 
