@@ -4,8 +4,13 @@
 */
 #include <string.h>
 
+#include "codec/decode.h"
+#include "codec/encode.h"
+#include "codec/names.h"
+#include "codec/refusal.h"
+#include "codec/value.h"
 #include "errors.h"
-#include "function.h"
+#include "codec/function.h"
 #include "runner.h"
 
 typedef struct chunk {
@@ -48,15 +53,16 @@ static void seed_item(lua_State *L, const chunk *c, int randomseed) {
 
 static void encode_result(lua_State *L, chunk *c) { /* result on top */
   lmp_context *context = c->run->vm->context;
-  lua_Integer learnt = context->loaded_mark;
+  lua_Integer learnt = context->names->loaded_mark;
   if (lmp_encode_value(L, context, c->buffer, lua_gettop(L), 0, false)) return;
-  if (!c->buffer->memory && (lmp_refresh_names(L, context) || context->loaded_mark != learnt)) {
+  if (!c->buffer->memory &&
+      (lmp_refresh_names(L, context) || context->names->loaded_mark != learnt)) {
     lmp_encode_rewind(c->buffer, c->size, c->objects, c->upvalues);
     if (lmp_encode_value(L, context, c->buffer, lua_gettop(L), 0, false)) return;
   }
   lmp_encoding how = {.root = "result", .direction = "back from a mapped function"};
   c->buffer->root = how.root;
-  lmp_push_refusal(L, c->buffer, &how);
+  lmp_push_refusal(L, c->buffer, how.direction);
   lua_error(L);
 }
 

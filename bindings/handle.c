@@ -3,6 +3,9 @@
 #include <string.h>
 
 #include "bug.h"
+#include "codec/decode.h"
+#include "codec/encode.h"
+#include "codec/value.h"
 #include "errors.h"
 #include "ledger.h"
 
@@ -61,6 +64,75 @@ void lmp_push_extra(lua_State *L, int handle) {
   lua_createtable(L, LMP_ON_END, 0);
   lua_pushvalue(L, -1);
   lua_setiuservalue(L, handle, LMP_HANDLE_EXTRA);
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Travelling
+** =======================================================
+*/
+
+static void retain_task(void *task) { mp_task_retain(task); }
+static void release_task(void *task) { mp_task_release(task); }
+
+static int encode_handle(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index,
+                         bool top);
+static void decode_handle(lua_State *L, lmp_decoder *decoder, int depth);
+static void decode_dependency(lua_State *L, lmp_decoder *decoder, int depth);
+
+/* In a task's own result: a reference to the task itself would keep both for ever. */
+static const lmp_reference_kind borrowed_kind = {.tag = LMP_HANDLE_REF};
+static const lmp_reference_kind handle_kind = {.tag = LMP_HANDLE_REF,
+                                               .class = LMP_HANDLE,
+                                               .retain = retain_task,
+                                               .release = release_task,
+                                               .encode = encode_handle,
+                                               .decode = decode_handle,
+                                               .borrowed = &borrowed_kind};
+/* A handle whose task's value the message waits for. */
+static const lmp_reference_kind dependency_kind = {.tag = LMP_DEPENDENCY,
+                                                   .retain = retain_task,
+                                                   .release = release_task,
+                                                   .decode = decode_dependency};
+
+static int encode_handle(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index,
+                         bool top) {
+  mp_task *task = lmp_to_task(L, index);
+  if (task == NULL) return 0;
+  if (top) return lmp_put_reference(buffer, &dependency_kind, task) ? 1 : -1;
+  if (!lmp_put_reference(buffer, &handle_kind, task)) return -1;
+  lua_getiuservalue(L, index, LMP_HANDLE_NAME);
+  bool ok = lmp_encode_value(L, context, buffer, lua_gettop(L), 0, false);
+  lua_pop(L, 1);
+  return ok ? 1 : -1;
+}
+
+static void decode_handle(lua_State *L, lmp_decoder *decoder, int depth) {
+  lmp_attachment *attachment = lmp_take_attachment(L, decoder, LMP_HANDLE_REF);
+  lmp_decode_at_depth(L, decoder, depth + 1);
+  if (lua_isnil(L, -1)) {
+    lmp_push_handle(L, decoder->context, attachment->object, 0);
+  } else {
+    if (lua_type(L, -1) != LUA_TSTRING) lmp_corrupt(L, decoder, "a handle's name is no string");
+    lmp_push_handle(L, decoder->context, attachment->object, lua_gettop(L));
+  }
+  lua_remove(L, -2);
+}
+
+/*
+** The first value another task returned. That task is done: it would not have let this one start
+** otherwise.
+*/
+static void decode_dependency(lua_State *L, lmp_decoder *decoder, int depth) {
+  const lmp_attachment *attachment = lmp_take_attachment(L, decoder, LMP_DEPENDENCY);
+  const lmp_message *result = mp_task_result(attachment->object);
+  (void)depth;
+  if (result == NULL)
+    lua_pushnil(L);
+  else
+    lmp_decode_first(L, decoder, result);
 }
 
 /* }====================================================== */
@@ -463,5 +535,7 @@ void lmp_open_handle(lua_State *L, lmp_context *context) {
                                        {"deadline", deadline}, {NULL, NULL}};
   lmp_new_class(L, context, LMP_HANDLE, meta, methods);
   context->handles = lmp_keep_class(L, LMP_HANDLE);
+  lmp_add_reference(L, context, &handle_kind);
+  lmp_add_reference(L, context, &dependency_kind);
   lmp_set_functions(L, context, functions);
 }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/encode.h"
+#include "codec/refusal.h"
 #include "interrupt.h"
 #include "room.h"
 #include "base/options.h"
@@ -87,7 +89,7 @@ void lmp_host_inherit(lua_State *L, lmp_pool *object, int options) {
   lua_getfield(L, options, "setup");
   lmp_buffer *buffer = lmp_encode_begin(L, object->context, object->pool);
   if (!lmp_encode_values(L, object->context, buffer, &how, first, 4)) {
-    lmp_push_refusal(L, buffer, &how);
+    lmp_push_refusal(L, buffer, how.direction);
     lua_error(L);
   }
   object->host->inherit = lmp_encode_take(buffer);

@@ -2,7 +2,7 @@
 
 #include "base/compat.h"
 #include "bug.h"
-#include "errors.h"
+#include "base/error.h"
 
 #define LOOK_EVERY 1000 /* instructions between two looks of the permanent hook */
 /* how many a task that is told to go may spend in __close before it is told again, and again */

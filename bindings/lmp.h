@@ -8,14 +8,11 @@
 #include "makeparallel_lua.h"
 
 typedef struct lmp_pool lmp_pool;
-typedef struct lmp_buffer lmp_buffer;
 
 /* Metatables, by name in the registry. */
 #define LMP_HANDLE "makeparallel.handle"
 #define LMP_TASK "makeparallel.task"
 #define LMP_POOL "makeparallel.pool"
-#define LMP_CODE "makeparallel.code"
-#define LMP_SOURCE "makeparallel.source"
 
 /* A pool object: a userdata with metatable LMP_POOL. */
 struct lmp_pool {
@@ -39,8 +36,6 @@ struct lmp_pool {
 lmp_context *lmp_context_create(lua_State *L, lmp_vm *vm);
 
 /* Each file's part: metatables once per state, functions into the table on top. */
-void lmp_open_function(lua_State *L, lmp_context *context);
-void lmp_open_names(lua_State *L, lmp_context *context);
 void lmp_open_handle(lua_State *L, lmp_context *context);
 void lmp_open_events(lua_State *L, lmp_context *context);
 void lmp_open_task(lua_State *L, lmp_context *context);
@@ -48,7 +43,6 @@ void lmp_open_map(lua_State *L, lmp_context *context);
 void lmp_open_pool(lua_State *L, lmp_context *context);
 void lmp_open_intask(lua_State *L, lmp_context *context);
 void lmp_open_logging(lua_State *L, lmp_context *context);
-void lmp_open_key(lua_State *L, lmp_context *context);
 void lmp_open_shared(lua_State *L, lmp_context *context);
 void lmp_open_limits(lua_State *L, lmp_context *context);
 

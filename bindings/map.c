@@ -4,7 +4,9 @@
 */
 #include <string.h>
 
-#include "errors.h"
+#include "codec/decode.h"
+#include "codec/encode.h"
+#include "codec/refusal.h"
 #include "handle.h"
 #include "room.h"
 #include "runner.h"
@@ -40,7 +42,7 @@ static int map_chunk(lua_State *L) {
   /* the Lua module raises it where map was called */
   if (!lmp_encode_values(L, context, buffer, &how, VALUES, 5)) {
     lua_pushnil(L);
-    lmp_push_refusal(L, buffer, &how);
+    lmp_push_refusal(L, buffer, how.direction);
     return 2;
   }
   lmp_new_handle(L, context, NAME);

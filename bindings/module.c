@@ -3,7 +3,10 @@
 */
 #include <string.h>
 
-#include "function.h"
+#include "codec/encode.h"
+#include "codec/function.h"
+#include "codec/key.h"
+#include "codec/names.h"
 #include "ledger.h"
 #include "base/options.h"
 #include "errors.h"
@@ -17,7 +20,7 @@ static int context_gc(lua_State *L) {
   lmp_context *context = lua_touserdata(L, 1);
   lmp_names_close(L, context);
   lmp_ledger_close(L, context);
-  if (context->scratch != NULL) lmp_buffer_free(context->scratch);
+  lmp_scratch_free(context, NULL);
   context->was_shut_down = true;
   return 0;
 }
@@ -25,12 +28,18 @@ static int context_gc(lua_State *L) {
 static lmp_context *new_context(lua_State *L, lmp_vm *vm) {
   typedef struct owned {
     lmp_context context;
-    lmp_buffer scratch;
+    struct lmp_references references;
+    struct lmp_names names;
+    struct lmp_codes codes;
+    struct lmp_scratch scratch;
     lmp_ledger ledger;
   } owned;
   owned *o = lua_newuserdatauv(L, sizeof *o, 0);
   memset(o, 0, sizeof *o);
   lmp_context *context = &o->context;
+  context->references = &o->references;
+  context->names = &o->names;
+  context->codes = &o->codes;
   context->scratch = &o->scratch;
   context->ledger = &o->ledger;
   context->vm = vm;
@@ -40,13 +49,8 @@ static lmp_context *new_context(lua_State *L, lmp_vm *vm) {
   lua_setmetatable(L, -2);
   lmp_context_begin(L, context);
   context->watched = lmp_new_table(L, NULL);
-  context->code_of = lmp_new_table(L, "k");
-  context->code_by_content = lmp_new_table(L, "v");
-  context->loaded_code = lmp_new_table(L, "v");
-  context->names = lmp_new_table(L, NULL);
   context->task_options = lmp_new_table(L, "k");
   context->pool_options = lmp_new_table(L, NULL);
-  context->packed = lmp_new_table(L, NULL);
   context->pool_objects = lmp_new_table(L, "v");
   lmp_ledger_open(L, context);
   return context;
@@ -54,9 +58,9 @@ static lmp_context *new_context(lua_State *L, lmp_vm *vm) {
 
 lmp_context *lmp_context_create(lua_State *L, lmp_vm *vm) {
   static void (*const parts[])(lua_State *, lmp_context *) = {
-      lmp_open_errors, lmp_open_names,   lmp_open_function, lmp_open_options, lmp_open_pool,
-      lmp_open_handle, lmp_open_events,  lmp_open_task,     lmp_open_map,     lmp_open_intask,
-      lmp_open_limits, lmp_open_logging, lmp_open_key,      lmp_open_shared};
+      lmp_open_errors, lmp_open_scratch, lmp_open_names,   lmp_open_function, lmp_open_options,
+      lmp_open_pool,   lmp_open_handle,  lmp_open_events,  lmp_open_task,     lmp_open_map,
+      lmp_open_intask, lmp_open_limits,  lmp_open_logging, lmp_open_key,      lmp_open_shared};
   lmp_context *context = new_context(L, vm);
   lua_newtable(L);
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) parts[i](L, context);

@@ -7,7 +7,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "errors.h"
+#include "codec/encode.h"
+#include "codec/reader.h"
+#include "codec/value.h"
 #include "handle.h"
 #include "host.h"
 #include "base/options.h"
@@ -76,8 +78,7 @@ static void close_object(lua_State *L, lmp_pool *object) {
   lmp_context *context = object->context;
   mp_pool *pool = object->pool;
   lmp_host *host = object->host;
-  if (context->scratch != NULL && pool != NULL && context->scratch->message.pool == pool)
-    lmp_buffer_free(context->scratch);
+  if (pool != NULL) lmp_scratch_free(context, pool);
   /* workers may read it to the end */
   int log_function = host == NULL || object->borrowed ? LUA_NOREF : host->log.function;
   if (pool == NULL) {
@@ -167,6 +168,26 @@ void lmp_push_pool(lua_State *L, lmp_context *context, const mp_pool *pool) {
   lua_rawgetp(L, -1, lmp_pool_find(context, pool));
   lua_remove(L, -2);
 }
+
+/* A pool travels as the one through which its message goes: there is nothing to refer to. */
+static int encode_pool(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index,
+                       bool top) {
+  const lmp_pool *object = lua_touserdata(L, index);
+  (void)context;
+  (void)top;
+  if (object->pool != buffer->message.pool) return 0;
+  return lmp_put_tag(buffer, LMP_POOL_REF) ? 1 : -1;
+}
+
+static void decode_pool(lua_State *L, lmp_decoder *decoder, int depth) {
+  (void)depth;
+  /* a worker's own view of it */
+  if (decoder->context->vm != NULL) lmp_default_pool(L, decoder->context);
+  lmp_push_pool(L, decoder->context, decoder->message->pool);
+}
+
+static const lmp_reference_kind pool_kind = {
+    .tag = LMP_POOL_REF, .class = LMP_POOL, .encode = encode_pool, .decode = decode_pool};
 
 /* }====================================================== */
 
@@ -379,6 +400,7 @@ void lmp_open_pool(lua_State *L, lmp_context *context) {
                                        {"is_terminal", is_terminal},
                                        {NULL, NULL}};
   lmp_new_class(L, context, LMP_POOL, meta, methods);
+  lmp_add_reference(L, context, &pool_kind);
   luaL_getmetatable(L, LMP_POOL); /* the Lua modules add methods of theirs */
   lua_getfield(L, -1, "__index");
   lua_setfield(L, -3, "pool_methods");

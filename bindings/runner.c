@@ -4,8 +4,13 @@
 #include <string.h>
 
 #include "bug.h"
+#include "codec/decode.h"
+#include "codec/encode.h"
+#include "codec/names.h"
+#include "codec/refusal.h"
+#include "codec/value.h"
 #include "errors.h"
-#include "function.h"
+#include "codec/function.h"
 #include "handle.h"
 #include "interrupt.h"
 #include "room.h"
@@ -95,13 +100,13 @@ static void add_dependencies(lua_State *L, const lmp_message *m, mp_task_desc *d
                              size_t few_max) {
   size_t n = desc->after_count;
   for (uint32_t i = 0; i < m->attachment_count; i++)
-    n += m->attachments[i].kind == LMP_ATTACH_DEPENDENCY;
+    n += m->attachments[i].kind->tag == LMP_DEPENDENCY;
   if (n == desc->after_count) return;
   mp_task **tasks = n <= few_max ? few : lua_newuserdatauv(L, n * sizeof *tasks, 0);
   for (size_t i = 0; i < desc->after_count; i++) tasks[i] = desc->after[i];
   n = desc->after_count;
   for (uint32_t i = 0; i < m->attachment_count; i++)
-    if (m->attachments[i].kind == LMP_ATTACH_DEPENDENCY) tasks[n++] = m->attachments[i].object;
+    if (m->attachments[i].kind->tag == LMP_DEPENDENCY) tasks[n++] = m->attachments[i].object;
   desc->after = tasks;
   desc->after_count = n;
 }
@@ -168,7 +173,7 @@ static void refuse_result(lua_State *L, lmp_run *run, const lmp_buffer *buffer, 
     how.direction = lua_pushfstring(L, "back from task '%s' %s", run->name, at != NULL ? at : "");
   else
     how.direction = lua_pushfstring(L, "back from %s", where);
-  lmp_push_refusal(L, buffer, &how);
+  lmp_push_refusal(L, buffer, how.direction);
   fail(L, run, "send", false);
 }
 
@@ -403,7 +408,8 @@ static void borrow_own_task(lmp_message *result, mp_task *task) {
   for (uint32_t i = 0; i < result->attachment_count; i++) {
     lmp_attachment *a = &result->attachments[i];
     if (a->object != task || MP_BUGGY(OWN_TASK_KEPT)) continue;
-    a->borrowed = true;
+    assert(a->kind->borrowed != NULL);
+    a->kind = a->kind->borrowed;
     mp_task_release(task);
   }
 }

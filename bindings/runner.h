@@ -5,7 +5,8 @@
 #ifndef LMP_RUNNER_H
 #define LMP_RUNNER_H
 
-#include "value.h"
+#include "codec/encode.h"
+#include "codec/reader.h"
 #include "vm.h"
 
 typedef enum lmp_kind {

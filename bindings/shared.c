@@ -2,7 +2,9 @@
 
 #include <string.h>
 
-#include "errors.h"
+#include "codec/decode.h"
+#include "codec/encode.h"
+#include "codec/value.h"
 
 #define LMP_CACHE "makeparallel.cache"
 #define LMP_METER "makeparallel.meter"
@@ -28,22 +30,19 @@ static shared *push_empty(lua_State *L, const char *class) {
   return s;
 }
 
-void *lmp_to_shared(lua_State *L, int index, lmp_attachment_kind *kind) {
-  const shared *s = luaL_testudata(L, index, LMP_CACHE);
-  *kind = LMP_ATTACH_CACHE;
-  if (s == NULL) {
-    s = luaL_testudata(L, index, LMP_METER);
-    *kind = LMP_ATTACH_METER;
-  }
-  return s == NULL ? NULL : s->object;
+/* Writes the object of the userdata at index; an empty one cannot travel. */
+static int encode_shared(lua_State *L, lmp_buffer *buffer, const lmp_reference_kind *kind,
+                         int index) {
+  const shared *s = lua_touserdata(L, index);
+  if (s->object == NULL) return 0;
+  return lmp_put_reference(buffer, kind, s->object) ? 1 : -1;
 }
 
-void lmp_push_shared(lua_State *L, lmp_attachment_kind kind, void *object) {
-  shared *s = push_empty(L, kind == LMP_ATTACH_CACHE ? LMP_CACHE : LMP_METER);
-  if (kind == LMP_ATTACH_CACHE)
-    mp_cache_retain(object);
-  else
-    mp_meter_retain(object);
+/* Pushes a userdata of the kind for the attachment that follows, with a reference of its own. */
+static void decode_shared(lua_State *L, lmp_decoder *decoder, const lmp_reference_kind *kind) {
+  void *object = lmp_take_attachment(L, decoder, kind->tag)->object;
+  shared *s = push_empty(L, kind->class);
+  kind->retain(object);
   s->object = object;
 }
 
@@ -72,6 +71,31 @@ static int meter_gc(lua_State *L) {
 ** Cache
 ** =======================================================
 */
+
+static int encode_cache(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index,
+                        bool top);
+static void decode_cache(lua_State *L, lmp_decoder *decoder, int depth);
+static void retain_cache(void *cache) { mp_cache_retain(cache); }
+static void release_cache(void *cache) { mp_cache_release(cache); }
+
+static const lmp_reference_kind cache_kind = {.tag = LMP_SHARED_CACHE,
+                                              .class = LMP_CACHE,
+                                              .retain = retain_cache,
+                                              .release = release_cache,
+                                              .encode = encode_cache,
+                                              .decode = decode_cache};
+
+static int encode_cache(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index,
+                        bool top) {
+  (void)context;
+  (void)top;
+  return encode_shared(L, buffer, &cache_kind, index);
+}
+
+static void decode_cache(lua_State *L, lmp_decoder *decoder, int depth) {
+  (void)depth;
+  decode_shared(L, decoder, &cache_kind);
+}
 
 static int grant_end(lua_State *L) {
   grant *g = lua_touserdata(L, 1);
@@ -157,11 +181,11 @@ static int cache_put(lua_State *L) {
   const char *key = luaL_checklstring(L, 2, &size);
   int n = lua_gettop(L) - 2;
   lua_pushboolean(L, 0);
-  if ((context->pool == NULL && context->was_shut_down) || context->scratch == NULL) return 1;
+  if ((context->pool == NULL && context->was_shut_down) || context->scratch->packing) return 1;
   lmp_buffer *buffer = lmp_encode_begin(L, context, lmp_default_pool(L, context)->pool);
   bool kept = lmp_encode_values(L, context, buffer, &value_encoding, 3, n);
   if (!kept && buffer->memory) lmp_check(L, MP_NOMEM);
-  buffer = context->scratch;
+  buffer = &context->scratch->buffer;
   kept = kept && buffer->message.attachment_count == 0 /* these would die with the message */
          && mp_cache_put(cache, key, size, buffer->message.bytes, buffer->message.size) == MP_OK;
   lmp_buffer_reset(buffer);
@@ -199,6 +223,31 @@ static int cache_clear(lua_State *L) {
 ** Meter
 ** =======================================================
 */
+
+static int encode_meter(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index,
+                        bool top);
+static void decode_meter(lua_State *L, lmp_decoder *decoder, int depth);
+static void retain_meter(void *meter) { mp_meter_retain(meter); }
+static void release_meter(void *meter) { mp_meter_release(meter); }
+
+static const lmp_reference_kind meter_kind = {.tag = LMP_SHARED_METER,
+                                              .class = LMP_METER,
+                                              .retain = retain_meter,
+                                              .release = release_meter,
+                                              .encode = encode_meter,
+                                              .decode = decode_meter};
+
+static int encode_meter(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index,
+                        bool top) {
+  (void)context;
+  (void)top;
+  return encode_shared(L, buffer, &meter_kind, index);
+}
+
+static void decode_meter(lua_State *L, lmp_decoder *decoder, int depth) {
+  (void)depth;
+  decode_shared(L, decoder, &meter_kind);
+}
 
 static int meter_create(lua_State *L) {
   mp_meter *meter;
@@ -270,6 +319,8 @@ void lmp_open_shared(lua_State *L, lmp_context *context) {
                                        {NULL, NULL}};
   lmp_new_class(L, context, LMP_CACHE, cache_meta, none);
   lmp_new_class(L, context, LMP_METER, meter_meta, none);
+  lmp_add_reference(L, context, &cache_kind);
+  lmp_add_reference(L, context, &meter_kind);
   lmp_new_class(L, context, LMP_GRANT, grant_meta, NULL);
   lmp_set_functions(L, context, functions);
 }

@@ -7,6 +7,8 @@
 */
 #include <string.h>
 
+#include "codec/function.h"
+#include "codec/refusal.h"
 #include "handle.h"
 #include "room.h"
 #include "base/options.h"
@@ -392,7 +394,7 @@ static void insert_dependencies(lua_State *L, call *c, int after, int at) {
 static int submit(lua_State *L, lmp_context *context, call *c, int first, int last, int kept) {
   lmp_buffer *buffer = lmp_encode_begin(L, context, c->pool->pool);
   if (!lmp_encode_values(L, context, buffer, &c->how, first, last - first + 1))
-    lmp_raise_refusal(L, buffer, &c->how);
+    lmp_raise_refusal(L, buffer, c->how.direction);
   lmp_new_handle(L, context, first);
   int handle = lua_gettop(L);
   bool listens = kept != 0 && apply_kept(L, kept, handle);

@@ -10,7 +10,7 @@
 
 #include "base/compat.h"
 #include "bug.h"
-#include "errors.h"
+#include "codec/decode.h"
 #include "interrupt.h"
 
 /*

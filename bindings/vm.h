@@ -10,7 +10,7 @@
 
 #include "logging.h"
 #include "trace.h"
-#include "value.h"
+#include "codec/message.h"
 
 typedef enum lmp_isolate { LMP_ISOLATE_NONE, LMP_ISOLATE_ENV, LMP_ISOLATE_STATE } lmp_isolate;
 typedef enum lmp_cancel_mode {

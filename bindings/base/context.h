@@ -51,28 +51,19 @@ struct lmp_context {
   lua_Integer callback_errors;
   lua_Integer delivered; /* messages so far */
   /* registry references */
-  int watched;         /* [light userdata handle] = handle: those with something to call */
-  int code_of;         /* [function] = code userdata, weak keys */
-  int code_by_content; /* [dump] = code userdata, weak values */
-  /* [id of the bytes, or source text] = function made of it here, weak values */
-  int loaded_code;
-  int classes;             /* [name] = metatable and [metatable] = name */
-  int names;               /* [i] = {module, field} for the i-th entry of `known` */
-  int task_options;        /* [task] = options that do not travel, weak keys */
-  int pool_options;        /* what configure was given */
-  int pool_objects;        /* [light userdata pool object] = itself, weak values */
-  struct lmp_known *known; /* values found in package.loaded, by address; owned, freed by __gc */
-  size_t known_capacity, known_count;
-  /* of what package.loaded held when `known` was made; 0: it is not, or not whole */
-  lua_Integer loaded_mark;
-  struct lmp_ledger *ledger;  /* tasks of the handles; owned */
-  lmp_class handles, tasks;   /* LMP_HANDLE, LMP_TASK */
-  struct lmp_buffer *scratch; /* the encoder's; owned, freed by __gc. NULL inside __mp_pack */
-  /* registry reference: nil, or a list of what __mp_pack returned for the message at work */
-  int packed;
-  lua_Integer packed_count;
-  int flights;        /* results of caches that this state computes now (shared.c) */
-  bool was_shut_down; /* the default pool is gone until reset_shutdown */
+  int watched;               /* [light userdata handle] = handle: those with something to call */
+  int classes;               /* [name] = metatable and [metatable] = name */
+  int task_options;          /* [task] = options that do not travel, weak keys */
+  int pool_options;          /* what configure was given */
+  int pool_objects;          /* [light userdata pool object] = itself, weak values */
+  struct lmp_ledger *ledger; /* tasks of the handles; owned */
+  lmp_class handles, tasks;  /* LMP_HANDLE, LMP_TASK */
+  struct lmp_references *references; /* codec/reference.h */
+  struct lmp_names *names;           /* codec/names.h */
+  struct lmp_codes *codes;           /* codec/function.h */
+  struct lmp_scratch *scratch;       /* codec/encode.h */
+  int flights;                       /* results of caches that this state computes now (shared.c) */
+  bool was_shut_down;                /* the default pool is gone until reset_shutdown */
 };
 
 /*

@@ -1,6 +1,6 @@
 /*
-** error.h - failures as Lua error objects: {kind, message, value, traceback, task, task_id, elapsed,
-** cause}.
+** error.h - failures as Lua error objects: {kind, message, value, traceback, task, task_id,
+** elapsed, cause}.
 */
 #ifndef LMP_ERROR_H
 #define LMP_ERROR_H

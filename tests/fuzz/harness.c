@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/decode.h"
+#include "codec/encode.h"
+#include "codec/value.h"
 #include "handle.h"
-#include "value.h"
 
 #define CONSTANT ((size_t)64 << 10)
 #define TIMES 16
@@ -57,10 +59,14 @@ static void attach_code(harness *h, int i, int index) {
   mp_bytes_retain(h->attachments[i].object);
 }
 
-static void attach_task(harness *h, int i, int index, lmp_attachment_kind kind) {
+static void attach(harness *h, int i, int tag, void *object) {
+  h->attachments[i] = (lmp_attachment){lmp_reference_of(h->context, tag), object};
+}
+
+static void attach_task(harness *h, int i, int index, int tag) {
   mp_task *task = lmp_to_task(h->L, index);
   mp_task_retain(task);
-  h->attachments[i] = (lmp_attachment){kind, false, task};
+  attach(h, i, tag, task);
 }
 
 static void attach_shared(harness *h, int i) {
@@ -68,8 +74,8 @@ static void attach_shared(harness *h, int i) {
   mp_cache *cache;
   mp_meter *meter;
   if (mp_cache_create(&config, &cache) != MP_OK || mp_meter_create(NULL, &meter) != MP_OK) abort();
-  h->attachments[i] = (lmp_attachment){LMP_ATTACH_CACHE, false, cache};
-  h->attachments[i + 1] = (lmp_attachment){LMP_ATTACH_METER, false, meter};
+  attach(h, i, LMP_SHARED_CACHE, cache);
+  attach(h, i + 1, LMP_SHARED_METER, meter);
 }
 
 void harness_open(void) {
@@ -88,8 +94,8 @@ void harness_open(void) {
   lua_call(h->L, 1, 3);
   attach_code(h, 0, 1);
   attach_code(h, 1, 2);
-  attach_task(h, 2, 3, LMP_ATTACH_TASK);
-  attach_task(h, 3, 3, LMP_ATTACH_DEPENDENCY);
+  attach_task(h, 2, 3, LMP_HANDLE_REF);
+  attach_task(h, 3, 3, LMP_DEPENDENCY);
   attach_shared(h, 4);
   lua_settop(h->L, 0);
   collect(h);

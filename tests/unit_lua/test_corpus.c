@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "harness.h"
+#include "codec/value.h"
 #include "lmp.h"
 #include "support.h"
 

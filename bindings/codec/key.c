@@ -18,11 +18,14 @@
 **   others                  ID and 8 bytes, or NAME, a length in 1 byte, and an IMPORT or CLASS as
 **                           in value.h
 */
+#include "codec/key.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "function.h"
+#include "codec/names.h"
+#include "codec/value.h"
 
 enum {
   NIL = 'n',
@@ -75,6 +78,7 @@ static char *room(key *k, size_t size) {
     k->capacity = capacity;
   }
   k->size += size;
+  assert(k->size <= k->capacity);
   return k->bytes + k->size - size;
 }
 
@@ -127,26 +131,39 @@ static bool put_id(key *k, int index) {
     lua_rawset(L, ids);
   }
   lua_Integer id = lua_tointeger(L, -1);
+  assert(id > 0);
   lua_settop(L, ids - 1);
   return put(k, ID, &id, sizeof id);
 }
 
+/* The n strings on top, the name of a class or module and field, as in a message; pops them. */
+static bool put_strings(key *k, int n) {
+  lua_State *L = k->L;
+  size_t sizes[2];
+  uint32_t total = 1;
+  assert(n == 1 || n == 2);
+  for (int i = 0; i < n; i++) {
+    (void)lua_tolstring(L, i - n, &sizes[i]);
+    if (sizes[i] > 255) sizes[i] = 255;
+    total += 1 + (uint32_t)sizes[i];
+  }
+  put(k, NAME, &total, sizeof total);
+  put_tag(k, n == 1 ? LMP_CLASS : LMP_IMPORT);
+  for (int i = 0; i < n; i++) {
+    put_tag(k, (int)(unsigned char)sizes[i]);
+    memcpy(room(k, sizes[i]), lua_tostring(L, i - n), sizes[i]);
+  }
+  lua_pop(L, n);
+  return true;
+}
+
 /* What a state that shares the key would find by name. */
 static bool put_name(key *k, int index, bool metatable) {
-  lua_State *L = k->L;
-  lmp_buffer *buffer = lmp_encode_begin(L, k->context, lmp_default_pool(L, k->context)->pool);
-  int top = lua_gettop(L);
-  bool found = metatable ? lmp_encode_metatable(L, k->context, buffer, index)
-                         : lmp_encode_import(L, k->context, buffer, index) > 0;
-  lua_settop(L, top);
-  if (buffer->memory) luaL_error(L, "not enough memory");
-  if (!found)
-    return refuse(k, metatable ? "the metatable of a table" : luaL_typename(L, index),
-                  "is in no module");
-  uint32_t size = buffer->message.size - LMP_HEADER_SIZE;
-  put(k, NAME, &size, sizeof size);
-  memcpy(room(k, size), buffer->message.bytes + LMP_HEADER_SIZE, size);
-  return true;
+  int n = metatable ? lmp_push_metatable_name(k->L, k->context, index)
+                    : lmp_push_import_name(k->L, k->context, index);
+  if (n > 0) return put_strings(k, n);
+  return refuse(k, metatable ? "the metatable of a table" : luaL_typename(k->L, index),
+                "is in no module");
 }
 
 static bool put_opaque(key *k, int index) {
@@ -233,6 +250,7 @@ static bool put_pairs(key *k, int table, lua_Integer items, int depth) {
   }
   memmove(k->bytes + begin, k->bytes + end, k->size - end);
   k->size -= end - begin;
+  assert(lua_gettop(L) == keys);
   lua_settop(L, keys - 2);
   return true;
 }
@@ -257,6 +275,7 @@ static bool put_seen(key *k, int table) {
 
 static bool put_table(key *k, int table, int depth) {
   lua_State *L = k->L;
+  LMP_HEIGHT(base, L);
   if (depth > LMP_DEPTH_MAX) return refuse(k, "a table", "is nested too deeply");
   luaL_checkstack(L, 12, "arguments nested too deeply");
   if (put_seen(k, table)) return true;
@@ -272,6 +291,7 @@ static bool put_table(key *k, int table, int depth) {
     lua_pop(L, 1);
   }
   lua_pop(L, 1);
+  assert(lua_gettop(L) == base);
   put_tag(k, PAIRS);
   return put_pairs(k, table, items, depth + 1) && put_tag(k, END);
 }

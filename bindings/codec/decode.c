@@ -1,10 +1,11 @@
+#include "codec/decode.h"
+
 #include <string.h>
 
-#include "bug.h"
 #include "base/compat.h"
-#include "function.h"
-#include "handle.h"
-#include "shared.h"
+#include "bug.h"
+#include "codec/names.h"
+#include "codec/value.h"
 
 /*
 ** Hostile bytes: each read is checked, a count is never trusted further than the bytes behind it
@@ -15,50 +16,26 @@
 #define ITEM_BYTES_MIN 1 /* of an item; it costs 16 bytes of table */
 #define PAIR_BYTES_MIN 4 /* assumed of a pair when sizing; it costs up to 64 */
 
-int lmp_corrupt(lua_State *L, const lmp_decoder *decoder, const char *what) {
-  long at = (long)(decoder->at - decoder->message->bytes);
-  return luaL_error(L, "corrupt message at byte %d: %s", (int)at, what);
-}
-
-static inline const char *take(lua_State *L, lmp_decoder *decoder, size_t size) {
-  const char *at = decoder->at;
-  if ((size_t)(decoder->end - at) < size) lmp_corrupt(L, decoder, "truncated");
-  decoder->at = at + size;
-  return at;
-}
-
-const char *lmp_take(lua_State *L, lmp_decoder *decoder, size_t size) {
-  return take(L, decoder, size);
-}
-
-static inline uint32_t take_u32(lua_State *L, lmp_decoder *decoder) {
-  uint32_t value;
-  memcpy(&value, take(L, decoder, sizeof value), sizeof value);
-  return value;
-}
-
-uint32_t lmp_take_u32(lua_State *L, lmp_decoder *decoder) { return take_u32(L, decoder); }
-
 static void push_i64(lua_State *L, lmp_decoder *decoder) {
   lua_Integer value;
-  memcpy(&value, take(L, decoder, sizeof value), sizeof value);
+  memcpy(&value, lmp_take(L, decoder, sizeof value), sizeof value);
   lua_pushinteger(L, value);
 }
 
 static void push_i32(lua_State *L, lmp_decoder *decoder) {
   int32_t value;
-  memcpy(&value, take(L, decoder, sizeof value), sizeof value);
+  memcpy(&value, lmp_take(L, decoder, sizeof value), sizeof value);
   lua_pushinteger(L, value);
 }
 
 static void push_f64(lua_State *L, lmp_decoder *decoder) {
   lua_Number value;
-  memcpy(&value, take(L, decoder, sizeof value), sizeof value);
+  memcpy(&value, lmp_take(L, decoder, sizeof value), sizeof value);
   lua_pushnumber(L, value);
 }
 
 static void push_string(lua_State *L, lmp_decoder *decoder, size_t size) {
-  const char *bytes = take(L, decoder, size);
+  const char *bytes = lmp_take(L, decoder, size);
   lua_pushlstring(L, bytes, size);
 }
 
@@ -67,38 +44,18 @@ static void push_string(lua_State *L, lmp_decoder *decoder, size_t size) {
 ** stack slot and no depth.
 */
 static inline bool decode_plain(lua_State *L, lmp_decoder *decoder) {
-  switch ((unsigned char)*take(L, decoder, 1)) {
+  switch ((unsigned char)*lmp_take(L, decoder, 1)) {
     case LMP_NIL: lua_pushnil(L); return true;
     case LMP_FALSE: lua_pushboolean(L, 0); return true;
     case LMP_TRUE: lua_pushboolean(L, 1); return true;
-    case LMP_I8: lua_pushinteger(L, (signed char)*take(L, decoder, 1)); return true;
+    case LMP_I8: lua_pushinteger(L, (signed char)*lmp_take(L, decoder, 1)); return true;
     case LMP_I32: push_i32(L, decoder); return true;
     case LMP_I64: push_i64(L, decoder); return true;
     case LMP_F64: push_f64(L, decoder); return true;
-    case LMP_STR8: push_string(L, decoder, (unsigned char)*take(L, decoder, 1)); return true;
-    case LMP_STR32: push_string(L, decoder, take_u32(L, decoder)); return true;
+    case LMP_STR8: push_string(L, decoder, (unsigned char)*lmp_take(L, decoder, 1)); return true;
+    case LMP_STR32: push_string(L, decoder, lmp_take_u32(L, decoder)); return true;
     default: decoder->at--; return false;
   }
-}
-
-const char *lmp_take_short(lua_State *L, lmp_decoder *decoder, size_t *size) {
-  *size = (unsigned char)*lmp_take(L, decoder, 1);
-  return lmp_take(L, decoder, *size);
-}
-
-lmp_attachment *lmp_take_attachment(lua_State *L, lmp_decoder *decoder, lmp_attachment_kind kind) {
-  uint32_t number = lmp_take_u32(L, decoder);
-  if (number >= decoder->message->attachment_count ||
-      decoder->message->attachments[number].kind != kind)
-    lmp_corrupt(L, decoder, "no such attachment");
-  return &decoder->message->attachments[number];
-}
-
-void lmp_remember(lua_State *L, lmp_decoder *decoder) {
-  decoder->objects++;
-  if (decoder->refs == 0) return;
-  lua_pushvalue(L, -1);
-  lua_rawseti(L, decoder->refs, decoder->objects);
 }
 
 static void decode_ref(lua_State *L, lmp_decoder *decoder) {
@@ -119,6 +76,7 @@ static int clamp(uint32_t count, size_t bytes, size_t least) {
 ** An item, key or value of a table of which `claimed` bytes, at least, are still to come behind it.
 */
 static inline void decode_part(lua_State *L, lmp_decoder *decoder, int depth, size_t claimed) {
+  assert(depth >= 0);
   if (decode_plain(L, decoder)) return;
   decoder->claimed = claimed;
   lmp_decode_at_depth(L, decoder, depth + 1);
@@ -131,6 +89,7 @@ static void decode_table(lua_State *L, lmp_decoder *decoder, int depth) {
   left = left > outer ? left - outer : 0; /* what is around this table needs the others */
   if (rest > left && !MP_BUGGY(COUNT_TRUSTED)) lmp_corrupt(L, decoder, "more items than bytes");
   luaL_checkstack(L, 8, "message nested too deeply");
+  LMP_HEIGHT(base, L);
   lua_createtable(L, clamp(items, left, ITEM_BYTES_MIN), clamp(pairs, left, PAIR_BYTES_MIN));
   lmp_remember(L, decoder);
   rest += outer;
@@ -146,6 +105,7 @@ static void decode_table(lua_State *L, lmp_decoder *decoder, int depth) {
     decode_part(L, decoder, depth, --rest);
     lua_rawset(L, -3);
   }
+  assert(lua_gettop(L) == base + 1);
   decoder->claimed = outer;
 }
 
@@ -185,57 +145,25 @@ static void decode_object(lua_State *L, lmp_decoder *decoder, int depth) {
   }
 }
 
-static void decode_handle(lua_State *L, lmp_decoder *decoder, int depth) {
-  lmp_attachment *attachment = lmp_take_attachment(L, decoder, LMP_ATTACH_TASK);
-  lmp_decode_at_depth(L, decoder, depth + 1);
-  if (lua_isnil(L, -1)) {
-    lmp_push_handle(L, decoder->context, attachment->object, 0);
+/* What a tag that is not ours stands for knows whoever has registered its kind. */
+static void decode_reference(lua_State *L, lmp_decoder *decoder, int depth) {
+  const lmp_reference_kind *kind =
+      lmp_reference_of(decoder->context, (unsigned char)decoder->at[-1]);
+  if (kind == NULL) {
+    decoder->at--;
+    lmp_corrupt(L, decoder, "unknown tag");
   } else {
-    if (lua_type(L, -1) != LUA_TSTRING) lmp_corrupt(L, decoder, "a handle's name is no string");
-    lmp_push_handle(L, decoder->context, attachment->object, lua_gettop(L));
+    LMP_HEIGHT(base, L);
+    kind->decode(L, decoder, depth);
+    assert(lua_gettop(L) == base + 1);
   }
-  lua_remove(L, -2);
-}
-
-/*
-** The first value another task returned. That task is done: it would not have let this one start
-** otherwise.
-*/
-static void decode_dependency(lua_State *L, lmp_decoder *decoder) {
-  const lmp_attachment *attachment = lmp_take_attachment(L, decoder, LMP_ATTACH_DEPENDENCY);
-  const lmp_message *result = mp_task_result(attachment->object);
-  lmp_decoder inner;
-  uint32_t count;
-  int base = lua_gettop(L);
-  if (result == NULL) {
-    lua_pushnil(L);
-    return;
-  }
-  lmp_decode_begin(L, decoder->context, result, &inner, &count);
-  inner.env = decoder->env;
-  if (count == 0)
-    lua_pushnil(L);
-  else
-    lmp_decode_value(L, &inner);
-  lua_copy(L, -1, base + 1); /* a helper table may lie below */
-  lua_settop(L, base + 1);
-}
-
-static void decode_pool(lua_State *L, lmp_decoder *decoder) {
-  /* a worker's own view of it */
-  if (decoder->context->vm != NULL) lmp_default_pool(L, decoder->context);
-  lmp_push_pool(L, decoder->context, decoder->message->pool);
-}
-
-static void decode_reference(lua_State *L, lmp_decoder *decoder, lmp_attachment_kind kind) {
-  lmp_push_shared(L, kind, lmp_take_attachment(L, decoder, kind)->object);
 }
 
 void lmp_decode_at_depth(lua_State *L, lmp_decoder *decoder, int depth) {
   if (depth > LMP_DEPTH_MAX + 2) lmp_corrupt(L, decoder, "nested too deeply");
   luaL_checkstack(L, 8, "message nested too deeply");
   if (decode_plain(L, decoder)) return;
-  switch ((unsigned char)*take(L, decoder, 1)) {
+  switch ((unsigned char)*lmp_take(L, decoder, 1)) {
     case LMP_ENV:
       if (decoder->env != 0)
         lua_pushvalue(L, decoder->env);
@@ -249,14 +177,7 @@ void lmp_decode_at_depth(lua_State *L, lmp_decoder *decoder, int depth) {
       lmp_decode_import(L, decoder);
       lmp_remember(L, decoder);
       break;
-    case LMP_FUNCTION: lmp_decode_function(L, decoder, depth); break;
-    case LMP_SOURCE_TEXT: lmp_decode_source(L, decoder); break;
-    case LMP_HANDLE_REF: decode_handle(L, decoder, depth); break;
-    case LMP_DEPENDENCY: decode_dependency(L, decoder); break;
-    case LMP_POOL_REF: decode_pool(L, decoder); break;
-    case LMP_SHARED_CACHE: decode_reference(L, decoder, LMP_ATTACH_CACHE); break;
-    case LMP_SHARED_METER: decode_reference(L, decoder, LMP_ATTACH_METER); break;
-    default: decoder->at--; lmp_corrupt(L, decoder, "unknown tag");
+    default: decode_reference(L, decoder, depth);
   }
 }
 
@@ -285,6 +206,7 @@ void lmp_decode_begin(lua_State *L, lmp_context *context, const lmp_message *mes
     lua_newtable(L);
     decoder->refs = lua_gettop(L);
   }
+  assert(decoder->at <= decoder->end);
 }
 
 void lmp_decode_value(lua_State *L, lmp_decoder *decoder) {
@@ -297,6 +219,7 @@ void lmp_decode_end(lua_State *L, lmp_decoder *decoder) {
 }
 
 int lmp_decode_all(lua_State *L, lmp_context *context, const lmp_message *message) {
+  LMP_HEIGHT(base, L);
   lmp_decoder decoder;
   uint32_t count;
   lmp_decode_begin(L, context, message, &decoder, &count);
@@ -304,5 +227,20 @@ int lmp_decode_all(lua_State *L, lmp_context *context, const lmp_message *messag
   luaL_checkstack(L, (int)count + 2, "too many values");
   for (uint32_t i = 0; i < count; i++) lmp_decode_value(L, &decoder);
   lmp_decode_end(L, &decoder);
+  assert(lua_gettop(L) == base + (int)count + (decoder.refs != 0));
   return (int)count;
+}
+
+void lmp_decode_first(lua_State *L, lmp_decoder *outer, const lmp_message *message) {
+  lmp_decoder inner;
+  uint32_t count;
+  int base = lua_gettop(L);
+  lmp_decode_begin(L, outer->context, message, &inner, &count);
+  inner.env = outer->env;
+  if (count == 0)
+    lua_pushnil(L);
+  else
+    lmp_decode_value(L, &inner);
+  lua_copy(L, -1, base + 1); /* a helper table may lie below */
+  lua_settop(L, base + 1);
 }

@@ -1,111 +1,11 @@
-#include <stdarg.h>
-#include <stdio.h>
+#include "codec/encode.h"
+
 #include <string.h>
 
-#include "bug.h"
-#include "function.h"
-#include "handle.h"
-#include "shared.h"
-
-#define PATH_SHOWN 160 /* of a path to what was refused */
-
-/*
-** {======================================================
-** Refusals
-** =======================================================
-*/
-
-bool lmp_refuse(lmp_buffer *buffer, const char *format, ...) {
-  va_list args;
-  va_start(args, format);
-  vsnprintf(buffer->reason, sizeof buffer->reason, format, args);
-  va_end(args);
-  buffer->path_at = sizeof buffer->path - 1;
-  buffer->path[buffer->path_at] = '\0';
-  return false;
-}
-
-void lmp_path_prepend(lmp_buffer *buffer, const char *step) {
-  size_t size = strlen(step);
-  if (buffer->memory) return;
-  if (size + 8 > buffer->path_at) { /* keep the outer end readable: drop from the inner */
-    const char *cut = "...";
-    size_t keep = 60;
-    memmove(buffer->path + sizeof buffer->path - 1 - strlen(cut) - keep,
-            buffer->path + buffer->path_at, keep);
-    memcpy(buffer->path + sizeof buffer->path - 1 - strlen(cut), cut, strlen(cut) + 1);
-    buffer->path_at = (uint32_t)(sizeof buffer->path - 1 - strlen(cut) - keep);
-    if (size + 8 > buffer->path_at) return;
-  }
-  buffer->path_at -= (uint32_t)size;
-  memcpy(buffer->path + buffer->path_at, step, size);
-}
-
-static bool is_name(const char *s, size_t size) {
-  if (size == 0 || size > 60 || (s[0] >= '0' && s[0] <= '9')) return false;
-  for (size_t i = 0; i < size; i++) {
-    char c = s[i];
-    if (!(c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')))
-      return false;
-  }
-  return true;
-}
-
-/* The step for the key at `index`: .name, [3], ["odd name"], [table key]. */
-static void path_key(lua_State *L, lmp_buffer *buffer, int index) {
-  char step[96];
-  if (lua_isinteger(L, index)) {
-    snprintf(step, sizeof step, "[%lld]", (long long)lua_tointeger(L, index));
-  } else if (lua_type(L, index) == LUA_TNUMBER) {
-    snprintf(step, sizeof step, "[%.14g]", (double)lua_tonumber(L, index));
-  } else if (lua_type(L, index) == LUA_TSTRING) {
-    size_t size;
-    const char *key = lua_tolstring(L, index, &size);
-    if (is_name(key, size))
-      snprintf(step, sizeof step, ".%s", key);
-    else
-      snprintf(step, sizeof step, "[\"%.60s\"]", key);
-  } else {
-    snprintf(step, sizeof step, "[%s key]", luaL_typename(L, index));
-  }
-  lmp_path_prepend(buffer, step);
-}
-
-void lmp_push_refusal(lua_State *L, const lmp_buffer *buffer, const lmp_encoding *how) {
-  if (buffer->memory) {
-    lua_pushliteral(L, "not enough memory");
-    return;
-  }
-  const char *path = buffer->path + buffer->path_at;
-  size_t size = strlen(path);
-  lua_pushlstring(L, path, size > PATH_SHOWN ? PATH_SHOWN : size);
-  lua_pushfstring(L, "%s%s%s %s", buffer->root, lua_tostring(L, -1), size > PATH_SHOWN ? "..." : "",
-                  buffer->reason);
-  lua_remove(L, -2);
-  luaL_gsub(L, lua_tostring(L, -1), "$direction", how->direction);
-  lua_remove(L, -2);
-}
-
-void lmp_raise_refusal(lua_State *L, const lmp_buffer *buffer, const lmp_encoding *how) {
-  lmp_push_refusal(L, buffer, how);
-  luaL_error(L, "%s", lua_tostring(L, -1));
-}
-
-static bool refuse_userdata(lua_State *L, lmp_buffer *buffer, int index) {
-  char text[64] = "userdata";
-  if (lua_getmetatable(L, index)) {
-    lua_pushliteral(L, "__name");
-    if (lua_rawget(L, -2) == LUA_TSTRING)
-      snprintf(text, sizeof text, "userdata '%.40s'", lua_tostring(L, -1));
-    lua_pop(L, 2);
-  }
-  return lmp_refuse(buffer,
-                    "(%s) cannot be sent $direction: it belongs to its own Lua state; open or make "
-                    "it where it is used",
-                    text);
-}
-
-/* }====================================================== */
+#include "codec/function.h"
+#include "codec/names.h"
+#include "codec/refusal.h"
+#include "codec/value.h"
 
 /*
 ** {======================================================
@@ -170,6 +70,7 @@ static bool encode_table(lua_State *L, lmp_context *context, lmp_buffer *buffer,
   uint32_t counts_at = buffer->message.size + 1, items = 0, pairs = 0;
   buffer->message.bytes[buffer->message.size] = LMP_TABLE;
   buffer->message.size += 9;
+  assert(table > 0 && lua_istable(L, table));
   luaL_checkstack(L, 8, "value nested too deeply");
   lua_pushnil(L);
   int key = lua_gettop(L);
@@ -181,7 +82,7 @@ static bool encode_table(lua_State *L, lmp_context *context, lmp_buffer *buffer,
       return false;
     }
     if (!encode_inner(L, context, buffer, key + 1, depth + 1)) {
-      path_key(L, buffer, key); /* a refusal leaves things above */
+      lmp_path_key(L, buffer, key); /* a refusal leaves things above */
       return false;
     }
     if (item)
@@ -189,6 +90,7 @@ static bool encode_table(lua_State *L, lmp_context *context, lmp_buffer *buffer,
     else
       pairs++;
     lua_pop(L, 1);
+    assert(lua_gettop(L) == key);
   }
   memcpy(buffer->message.bytes + counts_at, &items, sizeof items);
   memcpy(buffer->message.bytes + counts_at + 4, &pairs, sizeof pairs);
@@ -196,10 +98,10 @@ static bool encode_table(lua_State *L, lmp_context *context, lmp_buffer *buffer,
 }
 
 void lmp_forget_packed(lua_State *L, lmp_context *context) {
-  if (context->packed_count == 0) return;
+  if (context->scratch->packed_count == 0) return;
   lua_pushnil(L);
-  lua_rawseti(L, LUA_REGISTRYINDEX, context->packed);
-  context->packed_count = 0;
+  lua_rawseti(L, LUA_REGISTRYINDEX, context->scratch->packed);
+  context->scratch->packed_count = 0;
 }
 
 /*
@@ -207,25 +109,28 @@ void lmp_forget_packed(lua_State *L, lmp_context *context) {
 ** written.
 */
 static void keep_packed(lua_State *L, lmp_context *context) {
-  if (lua_rawgeti(L, LUA_REGISTRYINDEX, context->packed) != LUA_TTABLE) {
+  LMP_HEIGHT(base, L);
+  if (lua_rawgeti(L, LUA_REGISTRYINDEX, context->scratch->packed) != LUA_TTABLE) {
     lua_pop(L, 1);
     lua_newtable(L);
     lua_pushvalue(L, -1);
-    lua_rawseti(L, LUA_REGISTRYINDEX, context->packed);
+    lua_rawseti(L, LUA_REGISTRYINDEX, context->scratch->packed);
   }
   lua_pushvalue(L, -2);
-  lua_rawseti(L, -2, ++context->packed_count);
+  lua_rawseti(L, -2, ++context->scratch->packed_count);
   lua_pop(L, 1);
+  assert(lua_gettop(L) == base);
 }
 
 /* __mp_pack(object) gives a plain value in its place; the other side calls __mp_unpack(value). */
 static bool encode_packed(lua_State *L, lmp_context *context, lmp_buffer *buffer, int object,
                           int depth) {
-  lmp_buffer *scratch = context->scratch;
+  struct lmp_scratch *scratch = context->scratch;
+  bool outer = scratch->packing;
   lua_pushvalue(L, object); /* stack: metatable, pack, object */
-  context->scratch = NULL;  /* it must not begin another message meanwhile */
+  scratch->packing = true;
   int status = lua_pcall(L, 1, 1, 0);
-  context->scratch = scratch;
+  scratch->packing = outer;
   if (status != LUA_OK) lua_error(L);
   if (!lmp_put_tag(buffer, LMP_PACKED)) return false;
   keep_packed(L, context);
@@ -273,45 +178,13 @@ static bool encode_shared(lua_State *L, lmp_context *context, lmp_buffer *buffer
   return import != 0 ? import > 0 : encode_object(L, context, buffer, index, depth);
 }
 
-static bool encode_handle(lua_State *L, lmp_buffer *buffer, int index, mp_task *task,
-                          bool dependency) {
-  uint32_t number;
-  if (!lmp_attach(buffer, dependency ? LMP_ATTACH_DEPENDENCY : LMP_ATTACH_TASK, task, &number))
-    return false;
-  if (dependency) return lmp_put_tag_u32(buffer, LMP_DEPENDENCY, number);
-  if (!lmp_put_tag_u32(buffer, LMP_HANDLE_REF, number)) return false;
-  bool ok = lua_getiuservalue(L, index, LMP_HANDLE_NAME) == LUA_TSTRING
-                ? encode_string(L, buffer, lua_gettop(L))
-                : lmp_put_tag(buffer, LMP_NIL);
-  lua_pop(L, 1);
-  return ok;
-}
-
-static bool encode_reference(lmp_buffer *buffer, lmp_attachment_kind kind, void *object) {
-  uint32_t number;
-  return lmp_attach(buffer, kind, object, &number) &&
-         lmp_put_tag_u32(buffer, kind == LMP_ATTACH_CACHE ? LMP_SHARED_CACHE : LMP_SHARED_METER,
-                         number);
-}
-
-static bool encode_userdata(lua_State *L, lmp_buffer *buffer, int index, bool top) {
-  mp_task *task = lmp_to_task(L, index);
-  if (task != NULL) return encode_handle(L, buffer, index, task, top);
-  if (luaL_testudata(L, index, LMP_SOURCE) != NULL) {
-    size_t size;
-    lua_getiuservalue(L, index, 1);
-    const char *text = lua_tolstring(L, -1, &size);
-    bool ok =
-        lmp_put_tag_u32(buffer, LMP_SOURCE_TEXT, (uint32_t)size) && lmp_put(buffer, text, size);
-    lua_pop(L, 1);
-    return ok;
-  }
-  lmp_attachment_kind kind;
-  void *object = lmp_to_shared(L, index, &kind);
-  if (object != NULL) return encode_reference(buffer, kind, object);
-  const lmp_pool *pool = luaL_testudata(L, index, LMP_POOL);
-  if (pool != NULL && pool->pool == buffer->message.pool) return lmp_put_tag(buffer, LMP_POOL_REF);
-  return refuse_userdata(L, buffer, index);
+static bool encode_userdata(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index,
+                            bool top) {
+  const lmp_reference_kind *kind = lmp_find_reference(L, context, index);
+  LMP_HEIGHT(base, L);
+  int written = kind == NULL ? 0 : kind->encode(L, context, buffer, index, top);
+  assert(written < 0 || lua_gettop(L) == base);
+  return written == 0 ? lmp_refuse_userdata(L, buffer, index) : written > 0;
 }
 
 bool lmp_encode_value(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index, int depth,
@@ -323,7 +196,7 @@ bool lmp_encode_value(lua_State *L, lmp_context *context, lmp_buffer *buffer, in
     case LUA_TSTRING: return encode_string(L, buffer, index);
     case LUA_TTABLE:
     case LUA_TFUNCTION: return encode_shared(L, context, buffer, index, depth);
-    case LUA_TUSERDATA: return encode_userdata(L, buffer, index, top);
+    case LUA_TUSERDATA: return encode_userdata(L, context, buffer, index, top);
     case LUA_TTHREAD:
       return lmp_refuse(buffer,
                         "(a coroutine) cannot be sent $direction: it cannot leave its Lua state");
@@ -333,27 +206,16 @@ bool lmp_encode_value(lua_State *L, lmp_context *context, lmp_buffer *buffer, in
   }
 }
 
-void lmp_encode_start(lmp_buffer *buffer) {
-  static const char header[LMP_HEADER_SIZE] = {LMP_FORMAT_VERSION};
-  lmp_buffer_reset(buffer); /* an error may have left something behind */
-  buffer->shared = buffer->memory = false;
-  (void)!lmp_put(buffer, header, sizeof header);
-}
-
-void lmp_encode_finish(lmp_buffer *buffer, uint32_t count) {
-  buffer->message.bytes[1] = buffer->shared ? LMP_FLAG_SHARED : 0;
-  memcpy(buffer->message.bytes + 2, &count, sizeof count);
-}
-
 lmp_buffer *lmp_encode_begin(lua_State *L, lmp_context *context, mp_pool *pool) {
-  lmp_buffer *buffer = context->scratch;
-  if (buffer == NULL) luaL_error(L, "tasks cannot be submitted inside __mp_pack");
+  lmp_buffer *buffer = &context->scratch->buffer;
+  if (context->scratch->packing) luaL_error(L, "tasks cannot be submitted inside __mp_pack");
   /* another message may be half written */
   if (lua_gc(L, LUA_GCCOUNT) < 0) luaL_error(L, "tasks cannot be submitted inside __gc");
   if (buffer->message.pool != pool) {
     lmp_buffer_free(buffer);
     buffer->message.pool = pool;
   }
+  assert(buffer->message.pool == pool && pool != NULL);
   lmp_encode_start(buffer);
   lmp_forget_packed(L, context); /* an error may have left some */
   return buffer;
@@ -385,6 +247,7 @@ static bool encode_list(lua_State *L, lmp_context *context, lmp_buffer *buffer,
                         const lmp_encoding *how, int first, int n) {
   int top = lua_gettop(L);
   bool ok = true;
+  assert(first > 0 && first + n <= top + 1 && how->unnumbered <= n);
   for (int i = 0; i < n && ok; i++) {
     ok = lmp_encode_value(L, context, buffer, first + i, 0, how->dependencies);
     if (ok) continue;
@@ -404,13 +267,14 @@ static bool encode_list(lua_State *L, lmp_context *context, lmp_buffer *buffer,
 /* As lmp_encode_values. */
 static bool encode_all(lua_State *L, lmp_context *context, lmp_buffer *buffer,
                        const lmp_encoding *how, int first, int n) {
-  lua_Integer learnt = context->loaded_mark;
+  lua_Integer learnt = context->names->loaded_mark;
   if (buffer->memory) return false;
   bool done = encode_list(L, context, buffer, how, first, n);
   /* refused: perhaps it belongs to a module that was loaded since the names were learnt */
-  if (buffer->memory || (!done && !lmp_refresh_names(L, context) && context->loaded_mark == learnt))
+  if (buffer->memory ||
+      (!done && !lmp_refresh_names(L, context) && context->names->loaded_mark == learnt))
     return false;
-  if (context->loaded_mark == learnt) return done;
+  if (context->names->loaded_mark == learnt) return done;
   /* learnt anew, perhaps on the way: what has a name now must travel by it */
   buffer = lmp_encode_begin(L, context, buffer->message.pool);
   return !buffer->memory && encode_list(L, context, buffer, how, first, n);
@@ -418,9 +282,21 @@ static bool encode_all(lua_State *L, lmp_context *context, lmp_buffer *buffer,
 
 bool lmp_encode_values(lua_State *L, lmp_context *context, lmp_buffer *buffer,
                        const lmp_encoding *how, int first, int n) {
+  LMP_HEIGHT(base, L);
   bool done = encode_all(L, context, buffer, how, first, n);
+  assert(lua_gettop(L) == base);
   lmp_forget_packed(L, context);
   return done;
 }
 
 /* }====================================================== */
+
+void lmp_open_scratch(lua_State *L, lmp_context *context) {
+  context->scratch->packed = lmp_new_table(L, NULL);
+}
+
+void lmp_scratch_free(lmp_context *context, const mp_pool *pool) {
+  struct lmp_scratch *scratch = context->scratch;
+  if (scratch->packing || (pool != NULL && scratch->buffer.message.pool != pool)) return;
+  lmp_buffer_free(&scratch->buffer);
+}

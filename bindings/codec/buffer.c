@@ -1,11 +1,10 @@
-/*
-** value_buffer.c - where a message is written: its memory, the references beside it, and which
-** objects it has met. What is written, and why something is refused, is value_encode.c's.
-*/
+#include "codec/buffer.h"
+
 #include <string.h>
 
 #include "bug.h"
-#include "value.h"
+#include "codec/refusal.h"
+#include "codec/value.h"
 
 #define KEEP_BYTES 65536 /* a larger scratch buffer is given back after use */
 #define LIST_MAX 16      /* identities searched one by one; beyond, hashed */
@@ -36,6 +35,7 @@ bool lmp_buffer_grow(lmp_buffer *buffer, size_t size) {
   if (capacity > LMP_MESSAGE_BYTES_MAX) capacity = LMP_MESSAGE_BYTES_MAX;
   char *bytes = mp_pool_realloc(m->pool, m->bytes, m->capacity, capacity);
   if (bytes == NULL) return no_memory(buffer);
+  assert(capacity >= needed);
   m->bytes = bytes;
   m->capacity = (uint32_t)capacity;
   return true;
@@ -58,27 +58,8 @@ bool lmp_put_short(lmp_buffer *buffer, const char *text, size_t size) {
   return lmp_put_tagged(buffer, (int)(unsigned char)size, text, size);
 }
 
-static void retain_object(lmp_attachment_kind kind, void *object) {
-  switch (kind) {
-    case LMP_ATTACH_CODE: mp_bytes_retain(object); break;
-    case LMP_ATTACH_TASK:
-    case LMP_ATTACH_DEPENDENCY: mp_task_retain(object); break;
-    case LMP_ATTACH_CACHE: mp_cache_retain(object); break;
-    case LMP_ATTACH_METER: mp_meter_retain(object); break;
-  }
-}
-
-static void release_object(lmp_attachment_kind kind, void *object) {
-  switch (kind) {
-    case LMP_ATTACH_CODE: mp_bytes_release(object); break;
-    case LMP_ATTACH_TASK:
-    case LMP_ATTACH_DEPENDENCY: mp_task_release(object); break;
-    case LMP_ATTACH_CACHE: mp_cache_release(object); break;
-    case LMP_ATTACH_METER: mp_meter_release(object); break;
-  }
-}
-
-bool lmp_attach(lmp_buffer *buffer, lmp_attachment_kind kind, void *object, uint32_t *number) {
+bool lmp_attach(lmp_buffer *buffer, const lmp_reference_kind *kind, void *object,
+                uint32_t *number) {
   lmp_message *m = &buffer->message;
   if (m->attachment_count == m->attachment_capacity) {
     uint32_t capacity = m->attachment_capacity == 0 ? 4 : m->attachment_capacity * 2;
@@ -88,56 +69,16 @@ bool lmp_attach(lmp_buffer *buffer, lmp_attachment_kind kind, void *object, uint
     m->attachments = more;
     m->attachment_capacity = capacity;
   }
-  retain_object(kind, object);
-  m->attachments[m->attachment_count] = (lmp_attachment){kind, false, object};
+  assert(m->attachment_count < m->attachment_capacity && object != NULL);
+  kind->retain(object);
+  m->attachments[m->attachment_count] = (lmp_attachment){kind, object};
   *number = m->attachment_count++;
   return true;
 }
 
-void lmp_release_attachments(lmp_message *message) {
-  for (uint32_t i = 0; i < message->attachment_count; i++) {
-    lmp_attachment *a = &message->attachments[i];
-    if (!a->borrowed) release_object(a->kind, a->object);
-  }
-  message->attachment_count = 0;
-}
-
-mp_status lmp_message_weaken(lmp_message *message) {
-  for (uint32_t i = 0; i < message->attachment_count; i++) {
-    lmp_attachment *a = &message->attachments[i];
-    mp_bytes *copy;
-    size_t size;
-    if (a->kind != LMP_ATTACH_CODE) continue;
-    /* shared with whoever sends the same function */
-    const void *data = mp_bytes_data(a->object, &size);
-    mp_status status = mp_bytes_create(message->pool, data, size, &copy);
-    if (status != MP_OK) return status;
-    mp_bytes_weaken(copy);
-    mp_bytes_release(a->object);
-    a->object = copy;
-  }
-  return MP_OK;
-}
-
-static void free_block(mp_pool *pool, void *block, size_t size) {
-  if (block != NULL) (void)!mp_pool_realloc(pool, block, size, 0);
-}
-
-void lmp_message_clear(lmp_message *message) {
-  lmp_release_attachments(message);
-  free_block(message->pool, message->attachments,
-             message->attachment_capacity * sizeof(lmp_attachment));
-  free_block(message->pool, message->bytes, message->capacity);
-  message->attachments = NULL;
-  message->bytes = NULL;
-  message->size = message->capacity = message->attachment_capacity = 0;
-}
-
-void lmp_message_free(void *ud) {
-  lmp_message *message = ud;
-  if (message == NULL) return;
-  lmp_message_clear(message);
-  free_block(message->pool, message, sizeof *message);
+bool lmp_put_reference(lmp_buffer *buffer, const lmp_reference_kind *kind, void *object) {
+  uint32_t number;
+  return lmp_attach(buffer, kind, object, &number) && lmp_put_tag_u32(buffer, kind->tag, number);
 }
 
 void lmp_encode_separate(lmp_buffer *buffer) {
@@ -148,6 +89,8 @@ void lmp_encode_separate(lmp_buffer *buffer) {
 }
 
 void lmp_encode_rewind(lmp_buffer *buffer, uint32_t size, uint32_t objects, uint32_t upvalues) {
+  assert(size <= buffer->message.size && size >= LMP_HEADER_SIZE);
+  assert(objects <= buffer->objects && upvalues <= buffer->upvalues);
   if (!MP_BUGGY(IDENTITY_KEPT)) lmp_encode_separate(buffer);
   buffer->message.size = size;
   buffer->objects = objects;
@@ -164,7 +107,7 @@ static void empty(lmp_buffer *buffer) {
   lmp_message *m = &buffer->message;
   m->size = 0;
   if (m->capacity <= KEEP_BYTES) return;
-  free_block(m->pool, m->bytes, m->capacity);
+  lmp_free_block(m->pool, m->bytes, m->capacity);
   m->bytes = NULL;
   m->capacity = 0;
 }
@@ -180,10 +123,24 @@ void lmp_buffer_reset(lmp_buffer *buffer) {
 void lmp_buffer_free(lmp_buffer *buffer) {
   lmp_message *m = &buffer->message;
   if (m->pool == NULL) return;
-  free_block(m->pool, buffer->identities, buffer->identity_capacity * sizeof *buffer->identities);
-  free_block(m->pool, buffer->identity_index, buffer->identity_index_size * sizeof(uint32_t));
+  lmp_free_block(m->pool, buffer->identities,
+                 buffer->identity_capacity * sizeof *buffer->identities);
+  lmp_free_block(m->pool, buffer->identity_index, buffer->identity_index_size * sizeof(uint32_t));
   lmp_message_clear(m);
   memset(buffer, 0, sizeof *buffer);
+}
+
+void lmp_encode_start(lmp_buffer *buffer) {
+  static const char header[LMP_HEADER_SIZE] = {LMP_FORMAT_VERSION};
+  lmp_buffer_reset(buffer); /* an error may have left something behind */
+  buffer->shared = buffer->memory = false;
+  (void)!lmp_put(buffer, header, sizeof header);
+}
+
+void lmp_encode_finish(lmp_buffer *buffer, uint32_t count) {
+  assert(!buffer->memory && buffer->message.size >= LMP_HEADER_SIZE);
+  buffer->message.bytes[1] = buffer->shared ? LMP_FLAG_SHARED : 0;
+  memcpy(buffer->message.bytes + 2, &count, sizeof count);
 }
 
 lmp_message *lmp_encode_take(lmp_buffer *buffer) {
@@ -195,6 +152,7 @@ lmp_message *lmp_encode_take(lmp_buffer *buffer) {
 
 void lmp_encode_move(lmp_buffer *buffer, lmp_message *message) {
   lmp_message *m = &buffer->message;
+  assert(m->size > 0 && m->pool != NULL);
   *message = *m;
   char *exact = m->size < m->capacity / 2 ? mp_pool_realloc(m->pool, NULL, 0, m->size) : NULL;
   if (exact != NULL) { /* the buffer stays, with room for the next */
@@ -238,6 +196,8 @@ static uint32_t hash(const void *address) {
 static void index_identity(lmp_buffer *buffer, uint32_t i) {
   uint32_t mask = buffer->identity_index_size - 1,
            slot = hash(buffer->identities[i].address) & mask;
+  /* a power of two, at most half full: the search ends */
+  assert((buffer->identity_index_size & mask) == 0 && 2 * i < buffer->identity_index_size);
   while (buffer->identity_index[slot] != UINT32_MAX) slot = (slot + 1) & mask;
   buffer->identity_index[slot] = i;
 }

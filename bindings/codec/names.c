@@ -1,6 +1,9 @@
-#include "function.h"
+#include "codec/names.h"
 
 #include <string.h>
+
+#include "codec/refusal.h"
+#include "codec/value.h"
 
 /*
 ** {======================================================
@@ -10,60 +13,63 @@
 
 struct lmp_known {
   const void *address;
-  lua_Integer name; /* in context->names */
+  lua_Integer name; /* in names->pairs */
 };
 
 void lmp_names_close(lua_State *L, lmp_context *context) {
   void *ud;
   lua_Alloc alloc = lua_getallocf(L, &ud);
-  alloc(ud, context->known, context->known_capacity * sizeof *context->known, 0);
-  context->known = NULL;
-  context->known_capacity = context->known_count = 0;
+  struct lmp_names *names = context->names;
+  alloc(ud, names->known, names->capacity * sizeof *names->known, 0);
+  names->known = NULL;
+  names->capacity = names->count = 0;
 }
 
-static size_t slot_of(const lmp_context *context, const void *address) {
+static size_t slot_of(const struct lmp_names *names, const void *address) {
   uint64_t x = (uint64_t)(uintptr_t)address * 0x9e3779b97f4a7c15ULL; /* Fibonacci hashing (Knuth) */
-  return (size_t)(x >> 20) & (context->known_capacity - 1);
+  return (size_t)(x >> 20) & (names->capacity - 1);
 }
 
-static const struct lmp_known *find_known(const lmp_context *context, const void *address) {
-  if (context->known_capacity == 0) return NULL;
-  for (size_t i = slot_of(context, address);; i = (i + 1) & (context->known_capacity - 1)) {
-    const struct lmp_known *entry = &context->known[i];
+static const struct lmp_known *find_known(const struct lmp_names *names, const void *address) {
+  if (names->capacity == 0) return NULL;
+  for (size_t i = slot_of(names, address);; i = (i + 1) & (names->capacity - 1)) {
+    const struct lmp_known *entry = &names->known[i];
     if (entry->address == NULL) return NULL;
     if (entry->address == address) return entry;
   }
 }
 
-static void put_known(lmp_context *context, const void *address, lua_Integer name) {
-  size_t i = slot_of(context, address);
-  while (context->known[i].address != NULL) i = (i + 1) & (context->known_capacity - 1);
-  context->known[i] = (struct lmp_known){address, name};
-  context->known_count++;
+static void put_known(struct lmp_names *names, const void *address, lua_Integer name) {
+  size_t i = slot_of(names, address);
+  assert(names->count < names->capacity); /* the search ends at a free place */
+  while (names->known[i].address != NULL) i = (i + 1) & (names->capacity - 1);
+  names->known[i] = (struct lmp_known){address, name};
+  names->count++;
 }
 
-static void grow_known(lua_State *L, lmp_context *context) {
-  size_t capacity = context->known_capacity == 0 ? 1024 : context->known_capacity * 2,
-         old_capacity = context->known_capacity;
-  struct lmp_known *old = context->known;
+static void grow_known(lua_State *L, struct lmp_names *names) {
+  size_t capacity = names->capacity == 0 ? 1024 : names->capacity * 2,
+         old_capacity = names->capacity;
+  struct lmp_known *old = names->known;
   void *ud;
   lua_Alloc alloc = lua_getallocf(L, &ud);
   struct lmp_known *known = alloc(ud, NULL, 0, capacity * sizeof *known);
   if (known == NULL) luaL_error(L, "not enough memory");
   memset(known, 0, capacity * sizeof *known);
-  context->known = known;
-  context->known_capacity = capacity;
-  context->known_count = 0;
+  names->known = known;
+  names->capacity = capacity;
+  names->count = 0;
   for (size_t i = 0; i < old_capacity; i++)
-    if (old[i].address != NULL) put_known(context, old[i].address, old[i].name);
+    if (old[i].address != NULL) put_known(names, old[i].address, old[i].name);
   alloc(ud, old, old_capacity * sizeof *old, 0);
 }
 
 /* Stack: module name at -3 (string), field name at -2 (string or nil), value on top; leaves all. */
-static void add_known(lua_State *L, lmp_context *context, int names) {
+static void add_known(lua_State *L, lmp_context *context, int pairs) {
+  LMP_HEIGHT(base, L);
   const void *address = lua_topointer(L, -1);
-  if (find_known(context, address) != NULL) return; /* the first name wins */
-  if (context->known_count * 2 >= context->known_capacity) grow_known(L, context);
+  if (find_known(context->names, address) != NULL) return; /* the first name wins */
+  if (context->names->count * 2 >= context->names->capacity) grow_known(L, context->names);
   lua_createtable(L, 2, 0);
   lua_pushvalue(L, -4);
   lua_rawseti(L, -2, 1);
@@ -72,9 +78,10 @@ static void add_known(lua_State *L, lmp_context *context, int names) {
   else
     lua_pushliteral(L, "");
   lua_rawseti(L, -2, 2);
-  lua_Integer name = (lua_Integer)lua_rawlen(L, names) + 1;
-  lua_rawseti(L, names, name);
-  put_known(context, address, name);
+  lua_Integer name = (lua_Integer)lua_rawlen(L, pairs) + 1;
+  lua_rawseti(L, pairs, name);
+  assert(lua_gettop(L) == base);
+  put_known(context->names, address, name);
 }
 
 static bool is_standard(const char *module) {
@@ -107,12 +114,12 @@ static bool can_be_required(lua_State *L, const char *module, int package) {
 ** Stack: module name at -2, module on top. Of _G only C functions: the host's own globals are not
 ** in a worker.
 */
-static void add_module(lua_State *L, lmp_context *context, int names, bool globals) {
+static void add_module(lua_State *L, lmp_context *context, int pairs, bool globals) {
   int module = lua_gettop(L);
   lua_pushvalue(L, -2);
   lua_pushnil(L);
   lua_pushvalue(L, module); /* stack: ..., module, name, nil, module */
-  add_known(L, context, names);
+  add_known(L, context, pairs);
   lua_pop(L, 2);
   if (lua_type(L, module) != LUA_TTABLE) {
     lua_pop(L, 1);
@@ -122,7 +129,7 @@ static void add_module(lua_State *L, lmp_context *context, int names, bool globa
   while (lua_next(L, module)) { /* stack: module, name, key, value */
     int type = lua_type(L, -1);
     bool wanted = globals ? lua_iscfunction(L, -1) : type == LUA_TFUNCTION || type == LUA_TTABLE;
-    if (lua_type(L, -2) == LUA_TSTRING && wanted) add_known(L, context, names);
+    if (lua_type(L, -2) == LUA_TSTRING && wanted) add_known(L, context, pairs);
     lua_pop(L, 1);
   }
   lua_pop(L, 1);
@@ -145,14 +152,14 @@ static void learn_names(lua_State *L, lmp_context *context, lua_Integer loaded_m
   int top = lua_gettop(L);
   luaL_checkstack(L, 20, NULL);
   lua_newtable(L);
-  int names = lua_gettop(L);
-  if (context->known != NULL)
-    memset(context->known, 0, context->known_capacity * sizeof *context->known);
-  context->known_count = 0;
+  int pairs = lua_gettop(L);
+  if (context->names->known != NULL)
+    memset(context->names->known, 0, context->names->capacity * sizeof *context->names->known);
+  context->names->count = 0;
   /* until all are learnt: an error on the way leaves what agrees, and the next look tries again */
-  context->loaded_mark = 0;
-  lua_pushvalue(L, names);
-  lua_rawseti(L, LUA_REGISTRYINDEX, context->names);
+  context->names->loaded_mark = 0;
+  lua_pushvalue(L, pairs);
+  lua_rawseti(L, LUA_REGISTRYINDEX, context->names->pairs);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
   int loaded = lua_gettop(L);
   bool has_package = lua_getfield(L, loaded, "package") == LUA_TTABLE;
@@ -163,18 +170,19 @@ static void learn_names(lua_State *L, lmp_context *context, lua_Integer loaded_m
     const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "_G";
     if (strcmp(name, "_G") != 0 && (type == LUA_TTABLE || type == LUA_TFUNCTION) &&
         (has_package ? can_be_required(L, name, package) : is_standard(name)))
-      add_module(L, context, names, false);
+      add_module(L, context, pairs, false);
     lua_pop(L, 1);
   }
   lua_pushliteral(L, "_G");
-  if (lua_getfield(L, loaded, "_G") == LUA_TTABLE) add_module(L, context, names, true);
-  context->loaded_mark = loaded_mark;
+  if (lua_getfield(L, loaded, "_G") == LUA_TTABLE) add_module(L, context, pairs, true);
+  assert(loaded_mark != 0);
+  context->names->loaded_mark = loaded_mark;
   lua_settop(L, top);
 }
 
 bool lmp_refresh_names(lua_State *L, lmp_context *context) {
   lua_Integer mark = mark_loaded(L);
-  if (mark == context->loaded_mark) return false;
+  if (mark == context->names->loaded_mark) return false;
   learn_names(L, context, mark);
   return true;
 }
@@ -184,10 +192,10 @@ static bool push_valid_name(lua_State *L, lmp_context *context, const struct lmp
                             int index) {
   int top = lua_gettop(L);
   luaL_checkstack(L, 8, NULL);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, context->names);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->names->pairs);
   lua_rawgeti(L, -1, entry->name);
   lua_rawgeti(L, -1, 1);
-  lua_rawgeti(L, -2, 2); /* stack: names, pair, module, field */
+  lua_rawgeti(L, -2, 2); /* stack: pairs, pair, module, field */
   lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
   lua_pushvalue(L, -3);
   lua_rawget(L, -2);
@@ -195,6 +203,7 @@ static bool push_valid_name(lua_State *L, lmp_context *context, const struct lmp
     lua_pushvalue(L, -3);
     lua_rawget(L, -2);
   }
+  assert(index > 0 && lua_gettop(L) >= top + 6);
   bool valid = lua_rawequal(L, -1, index);
   if (valid) {
     lua_settop(L, top + 4);
@@ -208,53 +217,77 @@ static bool push_valid_name(lua_State *L, lmp_context *context, const struct lmp
 
 static const struct lmp_known *look_up(lua_State *L, lmp_context *context, int index) {
   const void *address = lua_topointer(L, index);
-  const struct lmp_known *entry = find_known(context, address);
-  if (entry == NULL && (context->known == NULL || lua_type(L, index) == LUA_TFUNCTION) &&
+  const struct lmp_known *entry = find_known(context->names, address);
+  if (entry == NULL && (context->names->known == NULL || lua_type(L, index) == LUA_TFUNCTION) &&
       lmp_refresh_names(L, context))
-    entry = find_known(context, address);
+    entry = find_known(context->names, address);
   return entry;
 }
 
-/* Writes tag, module and field of the value at index. */
-static int encode_name(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index) {
+/* As lmp_push_import_name, for any value. */
+static int push_name(lua_State *L, lmp_context *context, int index) {
   const struct lmp_known *entry = look_up(L, context, index);
-  if (entry == NULL || !push_valid_name(L, context, entry, index)) return 0;
-  size_t module_size, field_size;
-  const char *module = lua_tolstring(L, -2, &module_size),
-             *field = lua_tolstring(L, -1, &field_size);
-  bool ok = lmp_put_tag(buffer, LMP_IMPORT) && lmp_put_short(buffer, module, module_size) &&
-            lmp_put_short(buffer, field, field_size);
-  lua_pop(L, 2);
-  return ok ? 1 : -1;
+  return entry != NULL && push_valid_name(L, context, entry, index) ? 2 : 0;
 }
 
-int lmp_encode_import(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index) {
+int lmp_push_import_name(lua_State *L, lmp_context *context, int index) {
   if (lua_type(L, index) == LUA_TTABLE) {
-    if (context->loaded_mark == 0) (void)lmp_refresh_names(L, context);
-    if (find_known(context, lua_topointer(L, index)) == NULL) return 0; /* most tables: data */
+    if (context->names->loaded_mark == 0) (void)lmp_refresh_names(L, context);
+    if (find_known(context->names, lua_topointer(L, index)) == NULL)
+      return 0; /* most tables: data */
   }
-  return encode_name(L, context, buffer, index);
+  return push_name(L, context, index);
 }
 
-bool lmp_encode_metatable(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index) {
+int lmp_push_metatable_name(lua_State *L, lmp_context *context, int index) {
+  LMP_HEIGHT(base, L);
   lua_rawgeti(L, LUA_REGISTRYINDEX, context->classes);
   lua_pushvalue(L, index);
   if (lua_rawget(L, -2) == LUA_TSTRING) {
-    size_t size;
-    const char *name = lua_tolstring(L, -1, &size);
-    bool ok = lmp_put_tag(buffer, LMP_CLASS) && lmp_put_short(buffer, name, size);
-    lua_pop(L, 2);
-    return ok;
+    lua_remove(L, -2);
+    assert(lua_gettop(L) == base + 1);
+    return 1;
   }
   lua_pop(L, 2);
-  int found = encode_name(L, context, buffer, index);
-  if (found == 0 && lmp_refresh_names(L, context)) found = encode_name(L, context, buffer, index);
-  if (found == 0)
-    return lmp_refuse(
-        buffer,
-        "(a table with a metatable) cannot be sent $direction: its metatable is in no module; "
-        "register it in both with mp.class(name, metatable)");
-  return found > 0;
+  int n = push_name(L, context, index);
+  if (n == 0 && lmp_refresh_names(L, context)) n = push_name(L, context, index);
+  assert(lua_gettop(L) == base + n);
+  return n;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Names in messages
+** =======================================================
+*/
+
+/* Writes the n strings on top, the name of a class or module and field, and pops them. */
+static bool put_name(lua_State *L, lmp_buffer *buffer, int n) {
+  assert((n == 1 || n == 2) && lua_isstring(L, -1) && lua_isstring(L, -n));
+  bool ok = lmp_put_tag(buffer, n == 1 ? LMP_CLASS : LMP_IMPORT);
+  for (int i = -n; i < 0 && ok; i++) {
+    size_t size;
+    const char *name = lua_tolstring(L, i, &size);
+    ok = lmp_put_short(buffer, name, size);
+  }
+  lua_pop(L, n);
+  return ok;
+}
+
+int lmp_encode_import(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index) {
+  int n = lmp_push_import_name(L, context, index);
+  if (n == 0) return 0;
+  return put_name(L, buffer, n) ? 1 : -1;
+}
+
+bool lmp_encode_metatable(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index) {
+  int n = lmp_push_metatable_name(L, context, index);
+  if (n > 0) return put_name(L, buffer, n);
+  return lmp_refuse(buffer,
+                    "(a table with a metatable) cannot be sent $direction: its metatable is in no "
+                    "module; register it in both with mp.class(name, metatable)");
 }
 
 static void push_path(lua_State *L, const char *name, size_t from, size_t size) {
@@ -373,5 +406,6 @@ static int named(lua_State *L) {
 
 void lmp_open_names(lua_State *L, lmp_context *context) {
   static const luaL_Reg functions[] = {{"class", register_class}, {"named", named}, {NULL, NULL}};
+  context->names->pairs = lmp_new_table(L, NULL);
   lmp_set_functions(L, context, functions);
 }

@@ -1,10 +1,15 @@
-#include "base/compat.h"
-#include "function.h"
+#include "codec/function.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "base/compat.h"
 #include "bug.h"
+#include "codec/decode.h"
+#include "codec/encode.h"
+#include "codec/names.h"
+#include "codec/refusal.h"
+#include "codec/value.h"
 
 /*
 ** {======================================================
@@ -31,7 +36,7 @@ static int code_gc(lua_State *L) {
 ** or NULL.
 */
 static const code *find_code(lua_State *L, const lmp_context *context, int index) {
-  lua_rawgeti(L, LUA_REGISTRYINDEX, context->code_of);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->codes->of_function);
   lua_pushvalue(L, index);
   lua_rawget(L, -2);
   const code *c = lua_touserdata(L, -1); /* the table keeps it as long as the function lives */
@@ -42,8 +47,8 @@ static const code *find_code(lua_State *L, const lmp_context *context, int index
 /* The same made anew, or found by what the function dumps to. */
 static const code *make_code(lua_State *L, const lmp_context *context, mp_pool *pool, int index) {
   int top = lua_gettop(L);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, context->code_of);         /* top + 1 */
-  lua_rawgeti(L, LUA_REGISTRYINDEX, context->code_by_content); /* top + 2 */
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->codes->of_function); /* top + 1 */
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->codes->by_content);  /* top + 2 */
   lua_pushvalue(L, index);
   lmp_dump(L); /* top + 3 */
   lua_pushvalue(L, -1);
@@ -65,6 +70,7 @@ static const code *make_code(lua_State *L, const lmp_context *context, mp_pool *
   lua_pushvalue(L, index);
   lua_pushvalue(L, -2);
   lua_rawset(L, top + 1);
+  assert(c->pool == pool && c->bytes != NULL);
   lua_settop(L, top);
   return c;
 }
@@ -130,9 +136,16 @@ static bool encode_upvalue(lua_State *L, lmp_context *context, lmp_buffer *buffe
   return ok;
 }
 
+static void decode_function(lua_State *L, lmp_decoder *decoder, int depth);
+static void retain_code(void *bytes) { mp_bytes_retain(bytes); }
+static void release_code(void *bytes) { mp_bytes_release(bytes); }
+
+/* The attachment of a function is its bytecode. */
+static const lmp_reference_kind code_kind = {
+    .tag = LMP_FUNCTION, .retain = retain_code, .release = release_code, .decode = decode_function};
+
 bool lmp_encode_function(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index,
                          int depth) {
-  uint32_t attachment;
   const code *c = find_code(L, context, index);
   if (c == NULL) {
     int import = lmp_encode_import(L, context, buffer, index);
@@ -143,13 +156,12 @@ bool lmp_encode_function(lua_State *L, lmp_context *context, lmp_buffer *buffer,
   }
   if (c == NULL || c->pool != buffer->message.pool)
     c = make_code(L, context, buffer->message.pool, index);
-  if (!lmp_attach(buffer, LMP_ATTACH_CODE, c->bytes, &attachment)) return false;
   int n = 0;
   while (lua_getupvalue(L, index, n + 1) != NULL) {
     lua_pop(L, 1);
     n++;
   }
-  if (!lmp_put_tag_u32(buffer, LMP_FUNCTION, attachment) || !lmp_put_tag(buffer, n)) return false;
+  if (!lmp_put_reference(buffer, &code_kind, c->bytes) || !lmp_put_tag(buffer, n)) return false;
   for (int i = 1; i <= n; i++)
     if (!encode_upvalue(L, context, buffer, index, i, depth)) return false;
   return true;
@@ -178,7 +190,7 @@ static void check_upvalues(lua_State *L, lmp_decoder *decoder, int n) {
 
 static void push_plain(lua_State *L, lmp_decoder *decoder, const mp_bytes *bytes, int n) {
   lua_Integer id = (lua_Integer)mp_bytes_id(bytes);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, decoder->context->loaded_code);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, decoder->context->codes->loaded);
   if (lua_rawgeti(L, -1, id) == LUA_TNIL) {
     lua_pop(L, 1);
     load_code(L, bytes); /* sets the first upvalue to the globals */
@@ -208,18 +220,20 @@ static void remember_upvalue(lua_State *L, lmp_decoder *decoder, int function, i
 }
 
 static void join_upvalue(lua_State *L, lmp_decoder *decoder, int function, int i) {
+  LMP_HEIGHT(base, L);
   lua_Integer n = (lua_Integer)lmp_take_u32(L, decoder) + 1;
   if (decoder->refs == 0 || n > (lua_Integer)decoder->upvalues)
     lmp_corrupt(L, decoder, "reference to no upvalue");
   if (lua_rawgeti(L, decoder->refs, -2 * n) != LUA_TFUNCTION ||
       lua_rawgeti(L, decoder->refs, -2 * n - 1) != LUA_TNUMBER)
     lmp_corrupt(L, decoder, "reference to no upvalue");
+  assert(lua_gettop(L) == base + 2);
   lua_upvaluejoin(L, function, i, lua_gettop(L) - 1, (int)lua_tointeger(L, -1));
   lua_pop(L, 2);
 }
 
-void lmp_decode_function(lua_State *L, lmp_decoder *decoder, int depth) {
-  const lmp_attachment *attachment = lmp_take_attachment(L, decoder, LMP_ATTACH_CODE);
+static void decode_function(lua_State *L, lmp_decoder *decoder, int depth) {
+  const lmp_attachment *attachment = lmp_take_attachment(L, decoder, LMP_FUNCTION);
   int n = (unsigned char)*lmp_take(L, decoder, 1);
   if (is_plain(decoder, n)) {
     push_plain(L, decoder, attachment->object, n);
@@ -239,17 +253,20 @@ void lmp_decode_function(lua_State *L, lmp_decoder *decoder, int depth) {
     remember_upvalue(L, decoder, function, i);
     lmp_decode_at_depth(L, decoder, depth + 1);
     lua_setupvalue(L, function, i);
+    assert(lua_gettop(L) == function);
   }
 }
 
-void lmp_decode_source(lua_State *L, lmp_decoder *decoder) {
+static void decode_source(lua_State *L, lmp_decoder *decoder, int depth) {
   uint32_t size = lmp_take_u32(L, decoder);
+  (void)depth;
   const char *text = lmp_take(L, decoder, size);
   if (decoder->inert) {
     lua_pushlstring(L, text, size);
     return;
   }
-  lua_rawgeti(L, LUA_REGISTRYINDEX, decoder->context->loaded_code);
+  LMP_HEIGHT(base, L);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, decoder->context->codes->loaded);
   lua_pushlstring(L, text, size);
   lua_pushvalue(L, -1);
   if (decoder->env != 0 || lua_rawget(L, -3) == LUA_TNIL) {
@@ -267,6 +284,19 @@ void lmp_decode_source(lua_State *L, lmp_decoder *decoder) {
   }
   lua_replace(L, -3);
   lua_pop(L, 1);
+  assert(lua_gettop(L) == base + 1);
+}
+
+static int encode_source(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index,
+                         bool top) {
+  size_t size;
+  (void)context;
+  (void)top;
+  lua_getiuservalue(L, index, 1);
+  const char *text = lua_tolstring(L, -1, &size);
+  bool ok = lmp_put_tag_u32(buffer, LMP_SOURCE_TEXT, (uint32_t)size) && lmp_put(buffer, text, size);
+  lua_pop(L, 1);
+  return ok ? 1 : -1;
 }
 
 /* mp.source(text) */
@@ -283,11 +313,19 @@ static int make_source(lua_State *L) {
 
 /* }====================================================== */
 
+static const lmp_reference_kind source_kind = {
+    .tag = LMP_SOURCE_TEXT, .class = LMP_SOURCE, .encode = encode_source, .decode = decode_source};
+
 void lmp_open_function(lua_State *L, lmp_context *context) {
   static const luaL_Reg functions[] = {{"source", make_source}, {NULL, NULL}};
   static const luaL_Reg code_meta[] = {{"__gc", code_gc}, {NULL, NULL}};
   static const luaL_Reg none[] = {{NULL, NULL}};
   lmp_new_class(L, context, LMP_CODE, code_meta, none);
   lmp_new_class(L, context, LMP_SOURCE, none, none);
+  lmp_add_reference(L, context, &code_kind);
+  lmp_add_reference(L, context, &source_kind);
+  context->codes->of_function = lmp_new_table(L, "k");
+  context->codes->by_content = lmp_new_table(L, "v");
+  context->codes->loaded = lmp_new_table(L, "v");
   lmp_set_functions(L, context, functions);
 }
