@@ -7,8 +7,8 @@
 
 #include "errors.h"
 #include "handle.h"
-#include "host.h"
-#include "runner.h"
+#include "worker/host.h"
+#include "api/task.h"
 
 struct mp_lua { /* never defined: an mp_lua is an lmp_host */
   char unused;
@@ -20,20 +20,12 @@ struct mp_lua { /* never defined: an mp_lua is an lmp_host */
 ** =======================================================
 */
 
-mp_lua_config mp_lua_config_default(void) {
-  mp_lua_config config;
-  memset(&config, 0, sizeof config);
-  config.size = sizeof config;
-  config.cancel_mode = MP_LUA_CANCEL_COOPERATIVE;
-  config.open_libs = 1;
-  return config;
-}
-
 mp_status mp_lua_prepare(const mp_lua_config *config, mp_pool_config *pool_config, mp_lua **lua) {
   if (config->size != sizeof *config || pool_config->size != sizeof *pool_config) return MP_INVALID;
   if (config->cancel_mode > MP_LUA_CANCEL_COOPERATIVE) return MP_INVALID;
   lmp_host *host = calloc(1, sizeof *host);
   if (host == NULL) return MP_NOMEM;
+  host->open_state = lmp_context_create;
   host->lua = *config;
   host->cancel_mode = (lmp_cancel_mode)config->cancel_mode;
   host->memory_limit = config->memory_limit == 0 ? SIZE_MAX : config->memory_limit;
@@ -102,9 +94,9 @@ static mp_status protect(lua_State *L, lua_CFunction f, request *r, int n) {
 static int attach(lua_State *L) {
   request *r = lua_touserdata(L, 1);
   lmp_host *host = mp_pool_get_config(r->pool)->worker_ud;
-  lmp_pool *object = lmp_adopt_pool(L, r->context, r->pool, host);
+  lmp_adopt_pool(L, r->context, r->pool, host);
   lua_newtable(L); /* no options */
-  lmp_host_inherit(L, object, lua_gettop(L));
+  lmp_host_inherit(L, r->context, host, r->pool, lua_gettop(L));
   return 0;
 }
 

@@ -3,7 +3,7 @@
 ** I.
 */
 #include "handle.h"
-#include "interrupt.h"
+#include "worker/interrupt.h"
 
 static lmp_run *current_run(lmp_context *context) {
   return context->vm == NULL ? NULL : context->vm->run;

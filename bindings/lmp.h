@@ -38,12 +38,9 @@ lmp_context *lmp_context_create(lua_State *L, lmp_vm *vm);
 /* Each file's part: metatables once per state, functions into the table on top. */
 void lmp_open_handle(lua_State *L, lmp_context *context);
 void lmp_open_events(lua_State *L, lmp_context *context);
-void lmp_open_task(lua_State *L, lmp_context *context);
 void lmp_open_map(lua_State *L, lmp_context *context);
 void lmp_open_pool(lua_State *L, lmp_context *context);
 void lmp_open_intask(lua_State *L, lmp_context *context);
-void lmp_open_logging(lua_State *L, lmp_context *context);
-void lmp_open_shared(lua_State *L, lmp_context *context);
 void lmp_open_limits(lua_State *L, lmp_context *context);
 
 /*

@@ -9,7 +9,7 @@
 #include "codec/refusal.h"
 #include "handle.h"
 #include "room.h"
-#include "runner.h"
+#include "submit.h"
 
 /*
 ** map_chunk(function, list, first, count, seed or nil, on_error, name or nil, priority, pool or

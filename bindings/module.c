@@ -9,9 +9,13 @@
 #include "codec/names.h"
 #include "ledger.h"
 #include "base/options.h"
-#include "errors.h"
+#include "base/error.h"
+#include "handle.h"
 #include "lmp.h"
-#include "vm.h"
+#include "api/log.h"
+#include "shared.h"
+#include "api/task.h"
+#include "worker/vm.h"
 
 /* Its address is the registry key of the table of the core's functions. */
 static const char core_key;
@@ -43,6 +47,7 @@ static lmp_context *new_context(lua_State *L, lmp_vm *vm) {
   context->scratch = &o->scratch;
   context->ledger = &o->ledger;
   context->vm = vm;
+  if (vm != NULL) vm->between_tasks = lmp_poll_idle;
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, context_gc);
   lua_setfield(L, -2, "__gc");

@@ -11,7 +11,7 @@
 #include "codec/reader.h"
 #include "codec/value.h"
 #include "handle.h"
-#include "host.h"
+#include "worker/host.h"
 #include "base/options.h"
 
 #define SETTLE_NS ((uint64_t)100000000) /* how long configure waits for the pool to be idle */
@@ -61,13 +61,14 @@ static lmp_pool *start_pool(lua_State *L, lmp_context *context, int options) {
   lmp_pool *object = push_object(L, context);
   lmp_host *host = object->host = calloc(1, sizeof *host);
   if (host == NULL) lmp_check(L, MP_NOMEM);
+  host->open_state = lmp_context_create;
   mp_pool_config config = lmp_host_prepare(L, host, options);
   lmp_check(L, mp_pool_create(&config, &object->pool));
   object->mailbox = mp_pool_mailbox(object->pool);
   host->log.pool = object->pool;
   host->log.context = context;
   link_pool(L, context, object);
-  lmp_host_inherit(L, object, options);
+  lmp_host_inherit(L, context, host, object->pool, options);
   return object;
 }
 

@@ -2,26 +2,11 @@
 
 #include "handle.h"
 #include "base/options.h"
+#include "worker/host.h"
 
 #define TASKS_MAX ((lua_Integer)1 << 40)
 /* how long a task waits for room unless told otherwise: what it waits for may be behind it */
 #define IN_TASK_SECONDS 30
-
-void lmp_limits_read(lua_State *L, lmp_host *host, int options) {
-  static const char *const when[] = {"block", "error", "caller", NULL};
-  host->limits.tasks =
-      (size_t)lmp_option_integer(L, options, "max_concurrent_tasks", 1, TASKS_MAX, 0);
-  host->limits.queue = (size_t)lmp_option_integer(L, options, "max_queue", 1, TASKS_MAX, 0);
-  host->limits.queue_bytes =
-      (size_t)lmp_option_integer(L, options, "max_queue_bytes", 1024, TASKS_MAX, 0);
-  host->limits.memory_percent =
-      (unsigned)lmp_option_integer(L, options, "memory_limit_percent", 1, 100, 0);
-  host->when_full = (lmp_when_full)lmp_option_choice(L, options, "when_full", when, LMP_FULL_BLOCK);
-  host->full_timeout = lua_getfield(L, options, "full_timeout") == LUA_TNIL
-                           ? -1
-                           : lmp_to_seconds(L, -1, "full_timeout");
-  lua_pop(L, 1);
-}
 
 static double deadline_of(const lmp_pool *pool) {
   const lmp_host *host = pool->host;

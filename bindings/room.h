@@ -4,13 +4,7 @@
 #ifndef LMP_ROOM_H
 #define LMP_ROOM_H
 
-#include "vm.h"
-
-/*
-** Reads limits, when_full and full_timeout from the table at stack index `options`; raises for what
-** does not fit.
-*/
-void lmp_limits_read(lua_State *L, lmp_host *host, int options);
+#include "lmp.h"
 
 /*
 ** Submits; a full pool is waited for if its options say so, with callbacks meanwhile. FULL, MEMORY:

@@ -2,7 +2,7 @@
 ** wait.c - how a Lua state waits: callbacks run meanwhile, and Ctrl-C is heard.
 */
 #include "handle.h"
-#include "interrupt.h"
+#include "worker/interrupt.h"
 
 /* how long the main state sleeps without a look for Ctrl-C and other pools' news */
 #define SLICE_NS ((uint64_t)50 * 1000000)

@@ -1,14 +1,15 @@
-#include "host.h"
+#include "worker/host.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/options.h"
 #include "codec/encode.h"
 #include "codec/refusal.h"
-#include "interrupt.h"
-#include "room.h"
-#include "base/options.h"
+#include "worker/interrupt.h"
+
+#define TASKS_MAX ((lua_Integer)1 << 40)
 
 static const char *const option_names[] = {"workers",
                                            "stack_size",
@@ -26,6 +27,15 @@ static const char *const option_names[] = {"workers",
                                            "full_timeout",
                                            "trace",
                                            NULL};
+
+mp_lua_config mp_lua_config_default(void) {
+  mp_lua_config config;
+  memset(&config, 0, sizeof config);
+  config.size = sizeof config;
+  config.cancel_mode = MP_LUA_CANCEL_COOPERATIVE;
+  config.open_libs = 1;
+  return config;
+}
 
 void lmp_host_free(void *ud) { /* the engine's `closed`: any thread */
   lmp_host *host = ud;
@@ -63,6 +73,7 @@ static void keep_preloads(lua_State *L, lmp_host *host) {
 }
 
 static void push_preload_names(lua_State *L, int options) {
+  LMP_HEIGHT(base, L);
   if (lua_getfield(L, options, "preload") == LUA_TNIL) {
     lua_pop(L, 1);
     lua_newtable(L);
@@ -74,34 +85,53 @@ static void push_preload_names(lua_State *L, int options) {
       luaL_error(L, "preload must be a list of module names, got %s in it", luaL_typename(L, -1));
     lua_pop(L, 1);
   }
+  assert(lua_gettop(L) == base + 1);
 }
 
-void lmp_host_inherit(lua_State *L, lmp_pool *object, int options) {
+void lmp_host_inherit(lua_State *L, lmp_context *context, lmp_host *host, mp_pool *pool,
+                      int options) {
   static const lmp_encoding how = {.root = "setup", .direction = "to a worker", .unnumbered = 4};
   int first = lua_gettop(L) + 1;
-  if (object->host->inherit != NULL) return; /* from the first state that came */
-  keep_preloads(L, object->host);
+  if (host->inherit != NULL) return; /* from the first state that came */
+  keep_preloads(L, host);
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "path");
   lua_getfield(L, -2, "cpath");
   lua_remove(L, -3);
   push_preload_names(L, options);
   lua_getfield(L, options, "setup");
-  lmp_buffer *buffer = lmp_encode_begin(L, object->context, object->pool);
-  if (!lmp_encode_values(L, object->context, buffer, &how, first, 4)) {
+  assert(lua_gettop(L) == first + 3);
+  lmp_buffer *buffer = lmp_encode_begin(L, context, pool);
+  if (!lmp_encode_values(L, context, buffer, &how, first, 4)) {
     lmp_push_refusal(L, buffer, how.direction);
     lua_error(L);
   }
-  object->host->inherit = lmp_encode_take(buffer);
-  if (object->host->inherit == NULL) lmp_check(L, MP_NOMEM);
+  host->inherit = lmp_encode_take(buffer);
+  if (host->inherit == NULL) lmp_check(L, MP_NOMEM);
   /* workers may need it to the pool's last moment */
-  mp_status status = lmp_message_weaken(object->host->inherit);
+  mp_status status = lmp_message_weaken(host->inherit);
   if (status != MP_OK) {
-    lmp_message_free(object->host->inherit);
-    object->host->inherit = NULL;
+    lmp_message_free(host->inherit);
+    host->inherit = NULL;
     lmp_check(L, status);
   }
   lua_settop(L, first - 1);
+}
+
+void lmp_limits_read(lua_State *L, lmp_host *host, int options) {
+  static const char *const when[] = {"block", "error", "caller", NULL};
+  host->limits.tasks =
+      (size_t)lmp_option_integer(L, options, "max_concurrent_tasks", 1, TASKS_MAX, 0);
+  host->limits.queue = (size_t)lmp_option_integer(L, options, "max_queue", 1, TASKS_MAX, 0);
+  host->limits.queue_bytes =
+      (size_t)lmp_option_integer(L, options, "max_queue_bytes", 1024, TASKS_MAX, 0);
+  host->limits.memory_percent =
+      (unsigned)lmp_option_integer(L, options, "memory_limit_percent", 1, 100, 0);
+  host->when_full = (lmp_when_full)lmp_option_choice(L, options, "when_full", when, LMP_FULL_BLOCK);
+  host->full_timeout = lua_getfield(L, options, "full_timeout") == LUA_TNIL
+                           ? -1
+                           : lmp_to_seconds(L, -1, "full_timeout");
+  lua_pop(L, 1);
 }
 
 static lmp_isolate option_isolate(lua_State *L, int options) {
@@ -187,10 +217,12 @@ void lmp_host_check(lua_State *L, int options) {
   lmp_limits_read(L, &none, options);
   if (lua_getfield(L, options, "setup") != LUA_TNIL) lmp_check_callable(L, -1, "setup");
   push_preload_names(L, options);
+  assert(lua_gettop(L) >= options);
   lua_settop(L, options);
 }
 
 void lmp_host_hook(lmp_host *host, mp_pool_config *config) {
+  assert(host->open_state != NULL && host->vms != NULL);
   host->outer = *config;
   config->worker_start = lmp_vm_start;
   config->worker_stop = lmp_vm_stop;

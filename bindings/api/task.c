@@ -7,12 +7,14 @@
 */
 #include <string.h>
 
+#include "codec/encode.h"
 #include "codec/function.h"
 #include "codec/refusal.h"
 #include "handle.h"
 #include "room.h"
 #include "base/options.h"
-#include "runner.h"
+#include "submit.h"
+#include "api/task.h"
 
 enum {
   TASK_FUNCTION = 1,

@@ -1,17 +1,15 @@
-/*
-** chunk.c - many calls in one task: mp.map's pieces. Items are decoded, and results encoded, one at
-** a time, straight from and to bytes.
-*/
+#include "worker/chunk.h"
+
 #include <string.h>
 
 #include "codec/decode.h"
 #include "codec/encode.h"
+#include "codec/failure.h"
 #include "codec/names.h"
 #include "codec/refusal.h"
 #include "codec/value.h"
-#include "errors.h"
-#include "codec/function.h"
-#include "runner.h"
+#include "worker/call.h"
+#include "worker/fail.h"
 
 typedef struct chunk {
   lmp_run *run;
@@ -72,6 +70,7 @@ static void encode_result(lua_State *L, chunk *c) { /* result on top */
 static int run_items(lua_State *L) {
   chunk *c = lua_touserdata(L, 1);
   lmp_context *context = c->run->vm->context;
+  assert(lua_gettop(L) == 5);
   if (c->decoder->refs != 0) c->decoder->refs = 3;
   if (c->decoder->env != 0) c->decoder->env = 4;
   while (c->at < c->count) {
@@ -87,6 +86,7 @@ static int run_items(lua_State *L) {
     lmp_encode_separate(c->buffer); /* results of different calls share nothing */
     lmp_forget_packed(L, context);
     lua_pop(L, 1);
+    assert(lua_gettop(L) == 5);
     if (mp_worker_cancelled(c->run->worker)) { /* between items a chunk stops by itself */
       c->run->saw_cancel = true;
       return 0;
@@ -111,6 +111,7 @@ static void keep_value(lua_State *L, chunk *c, int value) {
 ** `errors` for the end of the message.
 */
 static void keep_error(lua_State *L, chunk *c, int errors, bool whole) {
+  LMP_HEIGHT(base, L);
   lmp_encode_rewind(c->buffer, c->size, c->objects, c->upvalues);
   if (!lmp_put_tag(c->buffer, LMP_NIL)) luaL_error(L, "not enough memory");
   lua_createtable(L, 0, 2);
@@ -126,9 +127,11 @@ static void keep_error(lua_State *L, chunk *c, int errors, bool whole) {
   lua_setfield(L, -3, "message");
   lua_pop(L, 1);
   lua_rawseti(L, errors, (lua_Integer)lua_rawlen(L, errors) + 1);
+  assert(lua_gettop(L) == base - 1);
 }
 
 static void finish(lua_State *L, chunk *c, int errors) {
+  assert(c->at <= c->count);
   if (!lmp_encode_value(L, c->run->vm->context, c->buffer, errors, 0, false))
     luaL_error(L, "not enough memory");
   lmp_encode_finish(c->buffer, c->at + 1);

@@ -8,9 +8,10 @@
 #ifndef LMP_VM_H
 #define LMP_VM_H
 
-#include "logging.h"
-#include "trace.h"
 #include "codec/message.h"
+#include "makeparallel_lua.h"
+#include "worker/log_sink.h"
+#include "worker/trace.h"
 
 typedef enum lmp_isolate { LMP_ISOLATE_NONE, LMP_ISOLATE_ENV, LMP_ISOLATE_STATE } lmp_isolate;
 typedef enum lmp_cancel_mode {
@@ -45,6 +46,8 @@ struct lmp_host {
   lmp_vm *vms; /* by worker index: a worker cannot lack one. Each is its worker's own */
   lmp_log log;
   lmp_trace *trace; /* NULL: none */
+  /* makes the context of a worker's new state, and returns it; may raise */
+  lmp_context *(*open_state)(lua_State *L, lmp_vm *vm);
   /* a program's own pool (makeparallel_lua.h) */
   mp_lua_config lua;
   mp_pool_config outer; /* its own hooks, called beside ours */
@@ -86,6 +89,11 @@ struct lmp_vm {
   int depth;
   int threads; /* registry reference: [d] = coroutine that runs tasks at depth d > 0 */
   int thread_count;
+  /*
+  ** What happens on the state when a task has ended and none is on it: callbacks are called. Set by
+  ** whoever makes the context. Never raises.
+  */
+  void (*between_tasks)(lua_State *L, lmp_context *context);
 };
 
 /* The worker's own; on its thread. */
@@ -97,12 +105,6 @@ static inline lmp_vm *lmp_vm_of_worker(mp_worker *worker) {
 /* worker_start and worker_stop of the engine's config; ud is the lmp_host. */
 void *lmp_vm_start(mp_worker *worker, void *ud);
 void lmp_vm_stop(mp_worker *worker, void *local, void *ud);
-
-/*
-** Somebody has caught an error. True: it must be raised again, for it came of a cancel or a memory
-** limit.
-*/
-bool lmp_vm_caught(lmp_vm *vm);
 
 /*
 ** The engine's worker_idle: collects garbage, a step a call, and gives memory back to the system at

@@ -1,6 +1,6 @@
 #define _POSIX_C_SOURCE 200809L /* O_CLOEXEC */
 
-#include "trace.h"
+#include "worker/trace.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "handle.h"
 
 #define LINE_SIZE 1024
 

@@ -1,14 +1,16 @@
-#include "interrupt.h"
+#include "worker/interrupt.h"
 
 #include "base/compat.h"
-#include "bug.h"
 #include "base/error.h"
+#include "bug.h"
 
 #define LOOK_EVERY 1000 /* instructions between two looks of the permanent hook */
 /* how many a task that is told to go may spend in __close before it is told again, and again */
 #define CLEANUP_INSTRUCTIONS 20000
 /* and how many interrupts later, should its instructions be slow */
 #define CLEANUP_INTERRUPTS 4
+/* beyond its memory limit a task that is told to go may still need this much to do so */
+#define LIMIT_SLACK ((size_t)64 << 10)
 
 /* its address: registry key of {[stop] = error object}, made while there is memory */
 static const char errors_key;
@@ -27,6 +29,7 @@ bool lmp_must_stop(const lmp_vm *vm) {
 }
 
 static int raise(lua_State *L, lmp_stop why) {
+  assert(why != LMP_GOES_ON);
   lua_checkstack(L, 3);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &errors_key);
   lua_rawgeti(L, -1, why);
@@ -35,6 +38,7 @@ static int raise(lua_State *L, lmp_stop why) {
 
 int lmp_raise_stop(lua_State *L) {
   lmp_run *run = lmp_vm_of(L)->run;
+  assert(run != NULL);
   if (run->stop == LMP_GOES_ON) run->stop = LMP_STOPS_CANCELLED;
   return raise(L, run->stop);
 }
@@ -85,8 +89,16 @@ void lmp_interrupt(mp_worker *worker, void *local, void *ud) {
 }
 
 void lmp_interrupt_for_memory(lmp_vm *vm) {
+  vm->refused = 0;
+  if (vm->run == NULL || vm->run->stop != LMP_GOES_ON || MP_BUGGY(LIMIT_FORGIVES)) return;
   vm->run->stop = LMP_STOPS_MEMORY;
   if (vm->current != NULL) arm(vm->current, 1);
+  vm->ceiling += LIMIT_SLACK;
+}
+
+bool lmp_vm_caught(lmp_vm *vm) {
+  if (vm->refused != 0) lmp_interrupt_for_memory(vm); /* luaL_Buffer asks but once, and raises */
+  return lmp_must_stop(vm);
 }
 
 lua_State *lmp_interrupt_enter(lmp_vm *vm, lua_State *L) {
@@ -166,6 +178,7 @@ static int guarded_load(lua_State *L) {
 static int resume(lua_State *L, lua_State *co, int n) {
   lmp_vm *vm = lmp_vm_of(L);
   int results;
+  assert(n >= 0 && lua_gettop(L) >= n);
   if (!lua_checkstack(co, n)) {
     lua_pushliteral(L, "too many arguments to resume");
     return -1;
@@ -285,6 +298,7 @@ static void replace(lua_State *L, const char *library, const char *field, lua_CF
 void lmp_interrupt_open(lua_State *L, lmp_vm *vm) {
   push_error_objects(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &errors_key);
+  assert(lmp_vm_of(L) == vm);
   static const struct {
     const char *library, *field;
     lua_CFunction function;

@@ -1,9 +1,9 @@
-#include "logging.h"
+#include "worker/log_sink.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static const char *const level_names[] = {"error", "warn", "info", "debug", "trace", NULL};
+const char *const lmp_log_levels[] = {"error", "warn", "info", "debug", "trace", NULL};
 
 static bool parse_level(const char *text, size_t size, mp_log_level *level) {
   if (size == 3 && strncmp(text, "off", 3) == 0) {
@@ -11,7 +11,7 @@ static bool parse_level(const char *text, size_t size, mp_log_level *level) {
     return true;
   }
   for (int i = 0; i <= MP_LOG_TRACE; i++) {
-    if (strlen(level_names[i]) != size || strncmp(text, level_names[i], size) != 0) continue;
+    if (strlen(lmp_log_levels[i]) != size || strncmp(text, lmp_log_levels[i], size) != 0) continue;
     *level = (mp_log_level)i;
     return true;
   }
@@ -31,6 +31,7 @@ static bool parse_rule(lmp_log *log, const char *text, size_t size) {
   log->rules[log->count].area[area] = '\0';
   log->rules[log->count].level = level;
   log->count++;
+  assert(log->count <= LMP_LOG_RULES);
   if (level > log->highest) log->highest = level;
   return true;
 }
@@ -60,7 +61,7 @@ static int call_function(lua_State *L) { /* stack: log, data, size */
   const char *data = lua_touserdata(L, 2);
   size_t size = (size_t)lua_tointeger(L, 3), area = strlen(data + 1);
   lua_rawgeti(L, LUA_REGISTRYINDEX, log->function);
-  lua_pushstring(L, level_names[(int)data[0]]);
+  lua_pushstring(L, lmp_log_levels[(int)data[0]]);
   lua_pushlstring(L, data + 1, area);
   lua_pushlstring(L, data + area + 2, size - area - 2);
   lua_call(L, 3, 0);
@@ -86,30 +87,13 @@ void lmp_log_line(void *ud, mp_log_level level, const char *area, const char *li
   char packed[1200];
   if (!wanted(log, level, area)) return;
   if (log->function == LUA_NOREF) {
-    fprintf(stderr, "makeparallel: %s: %s: %s\n", level_names[level], area, line);
+    fprintf(stderr, "makeparallel: %s: %s: %s\n", lmp_log_levels[level], area, line);
     return;
   }
   if (log->pool == NULL) return; /* while the pool is being made */
+  assert(level >= MP_LOG_ERROR && level <= MP_LOG_TRACE);
   packed[0] = (char)level;
   int size = snprintf(packed + 1, sizeof packed - 1, "%s%c%s", area, '\0', line);
   if (size >= (int)sizeof packed - 1) size = (int)sizeof packed - 2;
   (void)!mp_mailbox_send(mp_pool_mailbox(log->pool), deliver, log, packed, (size_t)size + 1);
-}
-
-/*
-** log(level, area, text): a line in the log of this state's pool; dropped where there is none any
-** more. Never waits
-*/
-static int log_text(lua_State *L) {
-  lmp_context *context = lmp_context_of(L);
-  int level = luaL_checkoption(L, 1, NULL, level_names);
-  const char *area = luaL_checkstring(L, 2), *text = luaL_checkstring(L, 3);
-  if (context->pool == NULL && context->was_shut_down) return 0;
-  mp_pool_log(lmp_default_pool(L, context)->pool, (mp_log_level)level, area, "%s", text);
-  return 0;
-}
-
-void lmp_open_logging(lua_State *L, lmp_context *context) {
-  static const luaL_Reg functions[] = {{"log", log_text}, {NULL, NULL}};
-  lmp_set_functions(L, context, functions);
 }

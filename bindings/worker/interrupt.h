@@ -10,7 +10,7 @@
 #ifndef LMP_INTERRUPT_H
 #define LMP_INTERRUPT_H
 
-#include "vm.h"
+#include "worker/vm.h"
 
 /* The worker that a worker's state belongs to; any coroutine of it. */
 static inline lmp_vm *lmp_vm_of(lua_State *L) { return *(lmp_vm **)lua_getextraspace(L); }
@@ -29,8 +29,16 @@ int lmp_raise_cancelled(lua_State *L, lmp_run *run);
 
 /* The engine's worker_interrupt: on the worker's own thread, in a signal handler. */
 void lmp_interrupt(mp_worker *worker, void *local, void *ud);
-/* The task has run into its memory limit: it goes at its next instruction. In the allocator. */
+/*
+** The innermost task has run into its memory limit: it goes at its next instruction, whatever it
+** catches. In the allocator.
+*/
 void lmp_interrupt_for_memory(lmp_vm *vm);
+/*
+** Somebody has caught an error. True: it must be raised again, for it came of a cancel or a memory
+** limit.
+*/
+bool lmp_vm_caught(lmp_vm *vm);
 
 /* L is out of the task's code: what it was told so far is done with. */
 void lmp_interrupt_disarm(lmp_vm *vm, lua_State *L);

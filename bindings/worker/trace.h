@@ -12,7 +12,7 @@
 #ifndef LMP_TRACE_H
 #define LMP_TRACE_H
 
-#include "lmp.h"
+#include "base/context.h"
 
 typedef struct lmp_trace lmp_trace;
 

@@ -1,4 +1,4 @@
-#include "vm.h"
+#include "worker/vm.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,9 +9,8 @@
 #endif
 
 #include "base/compat.h"
-#include "bug.h"
 #include "codec/decode.h"
-#include "interrupt.h"
+#include "worker/interrupt.h"
 
 /*
 ** {======================================================
@@ -19,30 +18,15 @@
 ** =======================================================
 */
 
-/* beyond its memory limit a task that is told to go may still need this much to do so */
-#define LIMIT_SLACK ((size_t)64 << 10)
 /* so much must have been freed before it pays to ask malloc for it */
 #define TRIM_FROM ((size_t)1 << 20)
-
-/* The innermost task goes, whatever it catches. */
-static void end_for_memory(lmp_vm *vm) {
-  vm->refused = 0;
-  if (vm->run == NULL || vm->run->stop != LMP_GOES_ON || MP_BUGGY(LIMIT_FORGIVES)) return;
-  lmp_interrupt_for_memory(vm);
-  vm->ceiling += LIMIT_SLACK;
-}
 
 /* Lua asks again after a full collection: the second refusal is final. */
 static void refuse(lmp_vm *vm, size_t size) {
   if (vm->refused == size)
-    end_for_memory(vm);
+    lmp_interrupt_for_memory(vm);
   else
     vm->refused = size;
-}
-
-bool lmp_vm_caught(lmp_vm *vm) {
-  if (vm->refused != 0) end_for_memory(vm); /* luaL_Buffer asks but once, and raises */
-  return lmp_must_stop(vm);
 }
 
 static void *resize(const lmp_vm *vm, void *block, size_t size_old, size_t size_new) {
@@ -59,6 +43,7 @@ static void *vm_alloc(void *ud, void *block, size_t size_old, size_t size_new) {
   if (block == NULL) size_old = 0;
   if (size_new == 0) {
     (void)resize(vm, block, size_old, 0);
+    assert(size_old <= vm->bytes);
     vm->bytes -= size_old;
     return NULL;
   }
@@ -205,6 +190,7 @@ static void guard_searchers(lua_State *L, lmp_vm *vm) {
       lua_rawseti(L, -2, i);
     }
   }
+  assert(lua_gettop(L) >= 3);
   lua_settop(L, 2);
   wrap_field(L, vm, "loadlib", call_alone);
 }
@@ -269,6 +255,7 @@ void lmp_vm_close(lmp_vm *vm) {
 
 /* stack: path, cpath, modules, setup */
 static void inherit(lua_State *L) {
+  assert(lua_gettop(L) >= 4 && lua_istable(L, -2));
   if (lua_getglobal(L, "package") == LUA_TTABLE) {
     lua_pushvalue(L, -5);
     lua_setfield(L, -2, "path");
@@ -302,7 +289,9 @@ static int open_protected(lua_State *L) {
   lua_settop(L, 1);
   guard_libraries(L, vm);
   inherit_preloads(L, vm->host);
-  vm->context = lmp_context_create(L, vm);
+  assert(lua_gettop(L) == 1);
+  vm->context = vm->host->open_state(L, vm);
+  assert(lua_gettop(L) == 1 && vm->context->vm == vm && vm->between_tasks != NULL);
   lmp_interrupt_open(L, vm);
   lua_newtable(L);
   vm->threads = luaL_ref(L, LUA_REGISTRYINDEX);

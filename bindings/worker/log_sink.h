@@ -1,15 +1,18 @@
 /*
-** logging.h - where a pool's log lines go: to stderr as MAKEPARALLEL_LOG asks, or to a Lua function
-** on the owning state.
+** log_sink.h - where a pool's log lines go: to stderr as MAKEPARALLEL_LOG asks, or to a Lua
+** function on the owning state.
 **
 ** Lines come from any thread, one at a time; the Lua function is called while the owner polls.
 */
-#ifndef LMP_LOGGING_H
-#define LMP_LOGGING_H
+#ifndef LMP_LOG_SINK_H
+#define LMP_LOG_SINK_H
 
-#include "lmp.h"
+#include "base/context.h"
 
 #define LMP_LOG_RULES 8
+
+/* The names of the levels from MP_LOG_ERROR on; NULL ends them. */
+extern const char *const lmp_log_levels[];
 
 typedef struct lmp_log {
   /* constant once the pool takes tasks */
