@@ -24,7 +24,7 @@ ASSERTS := $(if $(DEBUG)$(SAN),,-DNDEBUG)
 NODELETE ?= -Wl,-z,nodelete
 
 ENGINE := $(sort $(wildcard engine/*.c))
-BINDINGS := $(sort $(wildcard bindings/*.c bindings/*/*.c))
+BINDINGS := $(sort $(wildcard bindings/*/*.c))
 ENGINE_OBJ := $(ENGINE:%.c=$(BUILD)/%.o)
 BINDINGS_OBJ := $(BINDINGS:%.c=$(BUILD)/%.o)
 LIB := $(BUILD)/libmakeparallel.a

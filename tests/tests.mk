@@ -50,7 +50,7 @@ quick: ## most of what `make check` tests, with gcc alone, in a minute or two: u
 	@$(MAKE) --no-print-directory -j2 module lib unit-programs $(UNIT_LUA)
 	@$(MAKE) --no-print-directory SWEEP_STRIDE=5 unit unit-lua stress stress-lua spec
 
-layers: module ## check that dependencies point one way, down the floors of each folder's README: CIRCLES=1 tells what bindings/ has
+layers: module ## check that dependencies point one way, down the floors of each folder's README
 	@CC=$(CC) LUA=$(LUA) sh tests/support/layers_test.sh
 	@LUA=$(LUA) sh tests/support/layers.sh $(MODULE) $(BUILD)
 

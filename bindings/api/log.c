@@ -1,6 +1,6 @@
 #include "api/log.h"
 
-#include "lmp.h"
+#include "handles/pool.h"
 #include "worker/log_sink.h"
 
 /*
@@ -11,7 +11,7 @@ static int log_text(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
   int level = luaL_checkoption(L, 1, NULL, lmp_log_levels);
   const char *area = luaL_checkstring(L, 2), *text = luaL_checkstring(L, 3);
-  if (context->pool == NULL && context->was_shut_down) return 0;
+  if (context->pools->default_pool == NULL && context->pools->was_shut_down) return 0;
   mp_pool_log(lmp_default_pool(L, context)->pool, (mp_log_level)level, area, "%s", text);
   return 0;
 }

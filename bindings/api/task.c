@@ -3,18 +3,18 @@
 ** like any other value:
 **   {function, name or false, priority, timeout in seconds or 0, flags, pool or false, memory limit
 **   in KiB or 0}
-** What must not travel (callbacks, `after`, metadata) is kept beside it, in context->task_options.
+** What must not travel (callbacks, `after`, metadata) is kept beside it, in
+** context->tasks->options.
 */
-#include <string.h>
+#include "api/task.h"
 
+#include "base/options.h"
 #include "codec/encode.h"
 #include "codec/function.h"
 #include "codec/refusal.h"
-#include "handle.h"
-#include "room.h"
-#include "base/options.h"
-#include "submit.h"
-#include "api/task.h"
+#include "handles/events.h"
+#include "handles/room.h"
+#include "handles/submit.h"
 
 enum {
   TASK_FUNCTION = 1,
@@ -31,7 +31,7 @@ enum {
   /* parallel_with_deps: the dependencies' values in a table are the first argument */
   FLAG_TABLE = 2,
   FLAG_PRIORITY = 4, /* parallel_priority: the priority comes as first argument of each call */
-  FLAG_OPTIONS = 8,  /* there is something in context->task_options */
+  FLAG_OPTIONS = 8,  /* there is something in context->tasks->options */
   FLAG_FIELDS = 16   /* fields 3, 4, 6 and 7 may be set */
 };
 
@@ -80,7 +80,7 @@ static bool keep_options(lua_State *L, lmp_context *context, int options) {
   bool any = false;
   lua_newtable(L);
   /* those of the task this one is made from stay below */
-  lua_rawgeti(L, LUA_REGISTRYINDEX, context->task_options);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->tasks->options);
   for (size_t i = 0; i < sizeof kept_names / sizeof kept_names[0]; i++) {
     lua_getfield(L, options, kept_names[i]);
     if (!lua_isnil(L, -1)) {
@@ -179,7 +179,7 @@ static void push_task(lua_State *L, const lmp_context *context, int function) {
   lua_pushboolean(L, 0);
   lua_rawseti(L, -2, TASK_POOL);
   set_integer(L, TASK_MEMORY, 0);
-  lmp_set_class(L, &context->tasks);
+  lmp_set_class(L, &context->tasks->class);
 }
 
 /* stack: function, options */
@@ -203,7 +203,7 @@ static int parallel_priority(lua_State *L) { return make(L, FLAG_PRIORITY); }
 
 /* Made by us: a table with our metatable. */
 static bool is_task(lua_State *L, const lmp_context *context, int arg) {
-  return lua_istable(L, arg) && lmp_has_class(L, arg, &context->tasks);
+  return lua_istable(L, arg) && lmp_has_class(L, arg, &context->tasks->class);
 }
 
 static void check_task(lua_State *L, const lmp_context *context, int arg) {
@@ -231,7 +231,7 @@ static void push_copy(lua_State *L, const lmp_context *context, int task) {
     lua_rawgeti(L, task, i);
     lua_rawseti(L, -2, i);
   }
-  lmp_set_class(L, &context->tasks);
+  lmp_set_class(L, &context->tasks->class);
 }
 
 /* task:with(options) -> another task, with these options beside or in place of its own */
@@ -243,7 +243,7 @@ static int task_with(lua_State *L) {
   lmp_check_option_names(L, 2, option_names);
   push_copy(L, context, 1); /* 3: the new task */
   lua_newtable(L);          /* 4: its own options, then the given ones */
-  lua_rawgeti(L, LUA_REGISTRYINDEX, context->task_options);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->tasks->options);
   lua_pushvalue(L, 1);
   for (int from = lua_rawget(L, 5) == LUA_TTABLE ? 6 : 2;; from = 2) {
     lmp_copy_fields(L, from, 4);
@@ -285,7 +285,7 @@ static int rework(lua_State *L) {
   lua_rawgeti(L, TASK, TASK_FLAGS);
   lua_pushinteger(L, lua_tointeger(L, -1) | FLAG_FIELDS);
   lua_rawseti(L, COPY, TASK_FLAGS);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, context->task_options);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->tasks->options);
   lua_pushvalue(L, COPY);
   lua_pushvalue(L, TASK);
   lua_rawget(L, -3);
@@ -427,7 +427,7 @@ static void read_priority(lua_State *L, call *c) {
 }
 
 static void push_kept(lua_State *L, const lmp_context *context) {
-  lua_rawgeti(L, LUA_REGISTRYINDEX, context->task_options);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->tasks->options);
   lua_pushvalue(L, 1);
   lua_rawget(L, -2);
   lua_remove(L, -2);
@@ -544,7 +544,8 @@ void lmp_open_task(lua_State *L, lmp_context *context) {
                 {"parallel_priority", parallel_priority},
                 {"spawn", spawn}};
   lmp_new_class(L, context, LMP_TASK, meta, methods);
-  context->tasks = lmp_keep_class(L, LMP_TASK);
+  context->tasks->class = lmp_keep_class(L, LMP_TASK);
+  context->tasks->options = lmp_new_table(L, "k");
   lmp_add_class(L, context, LMP_TASK);
   lmp_set_functions(L, context, functions);
   for (size_t i = 0; i < sizeof makers / sizeof makers[0]; i++) {

@@ -4,7 +4,16 @@
 #ifndef LMP_TASK_H
 #define LMP_TASK_H
 
-#include "lmp.h"
+#include "base/context.h"
+#include "makeparallel_lua.h"
+
+#define LMP_TASK "makeparallel.task" /* the metatable's name in the registry */
+
+/* The task objects of a state. Its context's own. */
+struct lmp_tasks {
+  lmp_class class; /* LMP_TASK */
+  int options;     /* registry reference: [task] = options that do not travel, weak keys */
+};
 
 /*
 ** Submits the function and arguments from stack index `first` on, for a program in C; *task is a

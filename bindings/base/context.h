@@ -40,30 +40,25 @@ typedef struct lmp_class {
 
 /*
 ** One per lua_State that loaded the module: a userdata in the registry, upvalue 1 of every function
-** of the core. Only that state's thread touches it.
+** of the core. Only that state's thread touches it. What a room keeps for a state is a struct of
+** its own, which that room's files alone look into unless the struct says otherwise; all live as
+** long as the context.
 */
 struct lmp_context {
-  lua_State *main;        /* LUA_RIDX_MAINTHREAD, never the coroutine that happened to call */
-  lmp_vm *vm;             /* the worker this state belongs to, or NULL */
-  struct lmp_pool *pools; /* every open pool object of this state */
-  struct lmp_pool *pool;  /* the default one, anchored in the registry, or NULL until first use */
-  lua_State *polling;     /* the coroutine that delivers callbacks right now, or NULL */
-  lua_Integer callback_errors;
-  lua_Integer delivered; /* messages so far */
-  /* registry references */
-  int watched;               /* [light userdata handle] = handle: those with something to call */
-  int classes;               /* [name] = metatable and [metatable] = name */
-  int task_options;          /* [task] = options that do not travel, weak keys */
-  int pool_options;          /* what configure was given */
-  int pool_objects;          /* [light userdata pool object] = itself, weak values */
-  struct lmp_ledger *ledger; /* tasks of the handles; owned */
-  lmp_class handles, tasks;  /* LMP_HANDLE, LMP_TASK */
+  lua_State *main;    /* LUA_RIDX_MAINTHREAD, never the coroutine that happened to call */
+  lmp_vm *vm;         /* the worker this state belongs to, or NULL; constant */
+  lua_State *polling; /* the coroutine that delivers callbacks right now, or NULL */
+  int classes;        /* registry reference: [name] = metatable and [metatable] = name (names.c) */
   struct lmp_references *references; /* codec/reference.h */
   struct lmp_names *names;           /* codec/names.h */
   struct lmp_codes *codes;           /* codec/function.h */
   struct lmp_scratch *scratch;       /* codec/encode.h */
-  int flights;                       /* results of caches that this state computes now (shared.c) */
-  bool was_shut_down;                /* the default pool is gone until reset_shutdown */
+  struct lmp_ledger *ledger;         /* handles/ledger.h */
+  struct lmp_handles *handles;       /* handles/handle.h */
+  struct lmp_pools *pools;           /* handles/pool.h */
+  struct lmp_events *events;         /* handles/events.h */
+  struct lmp_tasks *tasks;           /* api/task.h */
+  struct lmp_flights *flights;       /* api/shared.h */
 };
 
 /*

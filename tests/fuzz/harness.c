@@ -7,7 +7,9 @@
 #include "codec/decode.h"
 #include "codec/encode.h"
 #include "codec/value.h"
-#include "handle.h"
+#include "handles/handle.h"
+#include "handles/pool.h"
+#include "makeparallel_lua.h"
 
 #define CONSTANT ((size_t)64 << 10)
 #define TIMES 16
@@ -53,7 +55,7 @@ static const char setup[] =
 
 static void attach_code(harness *h, int i, int index) {
   static const lmp_encoding how = {.root = "args", .direction = "to a worker"};
-  lmp_buffer *buffer = lmp_encode_begin(h->L, h->context, h->context->pool->pool);
+  lmp_buffer *buffer = lmp_encode_begin(h->L, h->context, h->context->pools->default_pool->pool);
   if (!lmp_encode_values(h->L, h->context, buffer, &how, index, 1)) abort();
   h->attachments[i] = buffer->message.attachments[0];
   mp_bytes_retain(h->attachments[i].object);
@@ -151,7 +153,7 @@ static void check_cost(harness *h, lmp_message *message, size_t cost, size_t lim
 
 bool harness_decode(const unsigned char *bytes, size_t size, bool attached) {
   harness *h = open_harness;
-  lmp_message message = {.pool = h->context->pool->pool, .size = (uint32_t)size};
+  lmp_message message = {.pool = h->context->pools->default_pool->pool, .size = (uint32_t)size};
   size_t cost;
   if (h->bytes > h->clean + GARBAGE_MAX) collect(h);
   message.bytes = malloc(size + (size == 0)); /* a block of its own: a read beyond it is found */

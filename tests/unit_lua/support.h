@@ -10,7 +10,8 @@
 #define UNIT_LUA_SUPPORT_H
 
 #include "unit.h"
-#include "lmp.h"
+#include "handles/pool.h"
+#include "makeparallel_lua.h"
 
 /* Whose memory. */
 typedef enum domain { OWNER, WORKERS, ENGINE, HOST, DOMAINS } domain;

@@ -8,7 +8,6 @@
 
 #include "harness.h"
 #include "codec/value.h"
-#include "lmp.h"
 #include "support.h"
 
 #define CORPUS "tests/fuzz/corpus" /* make runs the programs where it runs itself */

@@ -6,7 +6,8 @@
 #include "codec/decode.h"
 #include "codec/encode.h"
 #include "codec/refusal.h"
-#include "lmp.h"
+#include "handles/pool.h"
+#include "makeparallel_lua.h"
 
 static lmp_message *message;
 

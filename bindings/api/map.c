@@ -1,15 +1,12 @@
-/*
-** map.c - pieces of mp.map: a chunk of a list goes out as one task, and its results are decoded
-** straight into the list of results.
-*/
-#include <string.h>
+#include "api/map.h"
 
 #include "codec/decode.h"
 #include "codec/encode.h"
 #include "codec/refusal.h"
-#include "handle.h"
-#include "room.h"
-#include "submit.h"
+#include "handles/handle.h"
+#include "handles/outcome.h"
+#include "handles/room.h"
+#include "handles/submit.h"
 
 /*
 ** map_chunk(function, list, first, count, seed or nil, on_error, name or nil, priority, pool or

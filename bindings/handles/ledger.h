@@ -10,7 +10,7 @@
 #ifndef LMP_LEDGER_H
 #define LMP_LEDGER_H
 
-#include "lmp.h"
+#include "base/context.h"
 
 typedef struct lmp_ledger {
   struct lmp_entry *entries; /* from 1 on; index 0 is not used */

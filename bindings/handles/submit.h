@@ -5,7 +5,7 @@
 #define LMP_SUBMIT_H
 
 #include "codec/buffer.h"
-#include "lmp.h"
+#include "handles/pool.h"
 #include "worker/payload.h"
 
 /*

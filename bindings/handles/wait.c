@@ -1,7 +1,6 @@
-/*
-** wait.c - how a Lua state waits: callbacks run meanwhile, and Ctrl-C is heard.
-*/
-#include "handle.h"
+#include "handles/wait.h"
+
+#include "handles/events.h"
 #include "worker/interrupt.h"
 
 /* how long the main state sleeps without a look for Ctrl-C and other pools' news */
@@ -42,7 +41,7 @@ static void hear_interrupt(wait *w) {
 }
 
 static bool has_mail(const lmp_context *context) {
-  for (const lmp_pool *pool = context->pools; pool != NULL; pool = pool->next)
+  for (const lmp_pool *pool = context->pools->first; pool != NULL; pool = pool->next)
     if (pool->mailbox != NULL && mp_mailbox_count(pool->mailbox) > 0) return true;
   return false;
 }
@@ -103,12 +102,12 @@ bool lmp_wait(lua_State *L, lmp_context *context, mp_pool *pool, mp_task *const 
               bool for_mail, double deadline, size_t *index) {
   wait w = begin_wait(L, context);
   mp_task *const *own = own_tasks(L, pool, tasks, n);
-  lua_Integer delivered = context->delivered;
+  lua_Integer delivered = context->events->delivered;
   const lmp_run *run = waiting_run(context, pool);
   for (;;) {
     if (has_mail(context)) lmp_poll(L, context, MP_FOREVER, NULL);
     /* by this loop, or by a task that ran in place meanwhile */
-    if (for_mail && context->delivered > delivered) {
+    if (for_mail && context->events->delivered > delivered) {
       *index = n;
       return true;
     }

@@ -1,8 +1,8 @@
-/*
-** intask.c - what a task can ask and tell while it runs: progress, was it cancelled, sleep, who am
-** I.
-*/
-#include "handle.h"
+#include "api/intask.h"
+
+#include "handles/handle.h"
+#include "handles/pool.h"
+#include "handles/wait.h"
 #include "worker/interrupt.h"
 
 static lmp_run *current_run(lmp_context *context) {

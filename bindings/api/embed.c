@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "errors.h"
-#include "handle.h"
-#include "worker/host.h"
+#include "api/open.h"
 #include "api/task.h"
+#include "handles/events.h"
+#include "handles/outcome.h"
+#include "makeparallel_lua.h"
+#include "worker/host.h"
 
 struct mp_lua { /* never defined: an mp_lua is an lmp_host */
   char unused;
@@ -103,7 +105,8 @@ static int attach(lua_State *L) {
 mp_status mp_lua_attach(lua_State *L, mp_pool *pool) {
   request r = {.context = lmp_context_get(L), .pool = pool};
   if (mp_pool_get_config(pool)->worker_start != lmp_vm_start) return MP_INVALID;
-  if (r.context == NULL || r.context->pool != NULL || r.context->vm != NULL) return MP_INVALID;
+  if (r.context == NULL || r.context->pools->default_pool != NULL || r.context->vm != NULL)
+    return MP_INVALID;
   mp_status status = mp_pool_status(pool);
   if (status != MP_OK) return status;
   int top = lua_gettop(L);
@@ -121,7 +124,9 @@ static int detach(lua_State *L) {
 
 void mp_lua_detach(lua_State *L) {
   request r = {.context = lmp_context_get(L)};
-  if (r.context == NULL || r.context->pool == NULL || !r.context->pool->borrowed) return;
+  if (r.context == NULL || r.context->pools->default_pool == NULL ||
+      !r.context->pools->default_pool->borrowed)
+    return;
   int top = lua_gettop(L);
   (void)!protect(L, detach, &r, 0);
   lua_settop(L, top);

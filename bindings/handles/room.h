@@ -4,7 +4,7 @@
 #ifndef LMP_ROOM_H
 #define LMP_ROOM_H
 
-#include "lmp.h"
+#include "handles/pool.h"
 
 /*
 ** Submits; a full pool is waited for if its options say so, with callbacks meanwhile. FULL, MEMORY:

@@ -1,12 +1,7 @@
-/*
-** events.c - callbacks: always on the state that asked for them, while it polls, each in a
-** protected call of its own.
-*/
-#include <string.h>
+#include "handles/events.h"
 
 #include "bug.h"
-#include "errors.h"
-#include "handle.h"
+#include "handles/outcome.h"
 
 /*
 ** {======================================================
@@ -22,7 +17,7 @@ static int keep_traceback_text(lua_State *L) { /* message handler: the text, for
 /* The error of a callback is on top: it is logged, counted, and stops nothing. */
 static void count_error(lua_State *L, lmp_context *context, mp_pool *pool) {
   const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "(no error text)";
-  context->callback_errors++;
+  context->events->callback_errors++;
   mp_pool_log(pool, MP_LOG_ERROR, "callback", "error in a callback: %s", text);
   lua_warning(L, "makeparallel: error in a callback: ", 1);
   lua_warning(L, text, 0);
@@ -74,7 +69,7 @@ static int deliver_end(lua_State *L) {
   lmp_context *context = handle->context;
   int ended = mp_task_state(handle->task) == MP_STATE_DONE ? LMP_ON_COMPLETE : LMP_ON_ERROR;
   luaL_checkstack(L, 12, NULL);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, context->watched);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->handles->watched);
   lua_rawgetp(L, 2, handle); /* 3: the handle */
   lua_pushnil(L);
   lua_rawsetp(L, 2, handle);
@@ -112,7 +107,7 @@ static int call_progress(lua_State *L) {
 static int deliver_progress(lua_State *L) {
   const progress_news *news = lua_touserdata(L, 1);
   luaL_checkstack(L, 12, NULL);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, news->handle->context->watched);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, news->handle->context->handles->watched);
   if (lua_rawgetp(L, 2, news->handle) == LUA_TNIL) return 0;
   lua_getiuservalue(L, 3, LMP_HANDLE_EXTRA);
   if (lua_rawgeti(L, 4, LMP_ON_PROGRESS) == LUA_TTABLE)
@@ -134,49 +129,17 @@ static bool run_delivery(lmp_context *context, lua_CFunction deliver, void *ud) 
   lua_pushcfunction(L, deliver);
   lua_pushlightuserdata(L, ud);
   if (lua_pcall(L, 1, 0, 0) == LUA_OK) return true;
-  context->callback_errors++;
+  context->events->callback_errors++;
   lua_pop(L, 1);
   return false;
-}
-
-/* No memory to call back: nothing may wait for it for ever. Never raises. */
-/* The handle at `index` is kept while news of it is on its way. */
-static void keep(lua_State *L, lmp_handle *handle, int index) {
-  lua_rawgeti(L, LUA_REGISTRYINDEX, handle->context->watched);
-  lua_pushvalue(L, index);
-  lua_rawsetp(L, -2, handle);
-  lua_pop(L, 1);
-  handle->watched = true;
-}
-
-static void forget(lua_State *L, lmp_handle *handle) {
-  handle->watched = handle->follows = false;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, handle->context->watched);
-  lua_pushnil(L);
-  lua_rawsetp(L, -2, handle);
-  lua_pop(L, 1);
-}
-
-void lmp_forget_pool(lua_State *L, lmp_context *context, const mp_pool *pool) {
-  if (!lua_checkstack(L, 4)) return;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, context->watched);
-  lua_pushnil(L);
-  while (lua_next(L, -2)) { /* stack: watched, key, handle */
-    lmp_handle *handle = lua_touserdata(L, -1);
-    lua_pop(L, 1);
-    if (handle->task == NULL || mp_task_pool(handle->task) != pool) continue;
-    handle->watched = handle->follows = false;
-    lua_pushnil(L);
-    lua_rawsetp(L, -3, handle);
-  }
-  lua_pop(L, 1);
 }
 
 static void on_end(mp_task *task, mp_state state, void *ud) {
   lmp_handle *handle = ud;
   (void)state;
   if (task == NULL) return; /* the mailbox is closed, this state is going */
-  if (!run_delivery(handle->context, deliver_end, handle)) forget(handle->context->polling, handle);
+  if (!run_delivery(handle->context, deliver_end, handle))
+    lmp_forget_handle(handle->context->polling, handle);
 }
 
 static void on_progress(mp_task *task, double progress, const char *note, size_t note_length,
@@ -188,9 +151,9 @@ static void on_progress(mp_task *task, double progress, const char *note, size_t
 
 static void watch(lua_State *L, int index, lmp_handle *handle, mp_mailbox *mailbox) {
   if (handle->watched) return;
-  keep(L, handle, index);
+  lmp_keep_handle(L, handle, index);
   mp_status status = mp_task_notify(handle->task, mailbox, on_end, handle);
-  if (status != MP_OK) forget(L, handle);
+  if (status != MP_OK) lmp_forget_handle(L, handle);
   lmp_check(L, status);
 }
 
@@ -210,7 +173,7 @@ void lmp_listen_add(lua_State *L, int index, lmp_event event, int function) {
 
 /* A pool that is about to bring news must not be collected before. */
 static void keep_pool(lua_State *L, int index, const lmp_pool *pool) {
-  if (pool == pool->context->pool) return;
+  if (pool == pool->context->pools->default_pool) return;
   lmp_push_extra(L, index);
   lmp_push_pool(L, pool->context, pool->pool);
   lua_setfield(L, -2, "pool");
@@ -224,13 +187,13 @@ void lmp_listen_begin(lua_State *L, int index, lmp_pool *pool, mp_task_desc *des
   desc->notify = on_end;
   desc->listener_ud = handle;
   lmp_push_extra(L, index);
-  keep(L, handle, index);
+  lmp_keep_handle(L, handle, index);
   handle->follows = lua_rawgeti(L, -1, LMP_ON_PROGRESS) == LUA_TTABLE;
   if (handle->follows) desc->progress = on_progress;
   lua_pop(L, 2);
 }
 
-void lmp_listen_undo(lua_State *L, int index) { forget(L, lua_touserdata(L, index)); }
+void lmp_listen_undo(lua_State *L, int index) { lmp_forget_handle(L, lua_touserdata(L, index)); }
 
 void lmp_on(lua_State *L, lmp_context *context, int index, lmp_event event, int function) {
   lmp_handle *handle = lua_touserdata(L, index);
@@ -271,17 +234,17 @@ lua_Integer lmp_poll(lua_State *L, lmp_context *context, uint64_t budget_ns, lua
   lua_State *outer = context->polling;
   int top = lua_gettop(L), count = 0;
   if (left != NULL) *left = 0;
-  for (lmp_pool *pool = context->pools; pool != NULL; pool = pool->next) count++;
+  for (lmp_pool *pool = context->pools->first; pool != NULL; pool = pool->next) count++;
   luaL_checkstack(L, count + 8, NULL);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, context->pool_objects);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->pools->objects);
   /* a callback may drop it */
-  for (lmp_pool *pool = context->pools; pool != NULL; pool = pool->next)
+  for (lmp_pool *pool = context->pools->first; pool != NULL; pool = pool->next)
     lua_rawgetp(L, top + 1, pool);
   context->polling = L;
   for (int i = 1; i <= count; i++)
     delivered += poll_pool(lua_touserdata(L, top + 1 + i), budget_ns, left);
   context->polling = outer;
-  context->delivered += delivered;
+  context->events->delivered += delivered;
   lua_settop(L, top);
   return delivered;
 }
@@ -293,88 +256,12 @@ static int poll_protected(lua_State *L) {
 
 void lmp_poll_idle(lua_State *L, lmp_context *context) {
   bool mail = false;
-  for (const lmp_pool *pool = context->pools; pool != NULL && !mail; pool = pool->next)
+  for (const lmp_pool *pool = context->pools->first; pool != NULL && !mail; pool = pool->next)
     mail = pool->mailbox != NULL && mp_mailbox_count(pool->mailbox) > 0;
   if (!mail || !lua_checkstack(L, 6)) return;
   lua_pushcfunction(L, poll_protected);
   lua_pushlightuserdata(L, context);
   if (lua_pcall(L, 1, 0, 0) != LUA_OK) lua_pop(L, 1);
-}
-
-/* poll([budget_seconds]) -> delivered, left */
-static int poll(lua_State *L) {
-  lmp_context *context = lmp_context_of(L);
-  lua_Integer left;
-  uint64_t budget = lua_isnoneornil(L, 1) ? MP_FOREVER : lmp_to_ns(lmp_to_seconds(L, 1, "budget"));
-  lua_settop(L, 0);
-  lua_pushinteger(L, lmp_poll(L, context, budget, &left));
-  lua_pushinteger(L, left);
-  return 2;
-}
-
-/* wait_mail(deadline) -> was a callback delivered? */
-static int wait_mail(lua_State *L) {
-  lmp_context *context = lmp_context_of(L);
-  double deadline = luaL_optnumber(L, 1, LMP_NEVER);
-  lmp_pool *pool = lmp_default_pool(L, context);
-  size_t index;
-  lmp_mailbox(L, pool);
-  lua_pushboolean(L, lmp_wait(L, context, pool->pool, NULL, 0, true, deadline, &index));
-  return 1;
-}
-
-/*
-** A task whose end somebody wants to hear of, or NULL. A handle without one is being submitted, by
-** whoever called us. stack: watched
-*/
-static const mp_task *find_watched(lua_State *L) {
-  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
-    const lmp_handle *handle = lua_touserdata(L, -1);
-    if (handle->task != NULL) return handle->task;
-  }
-  return NULL;
-}
-
-/*
-** next_mail(deadline) -> how many callbacks were delivered, 0 at the deadline; nil if none can come
-** any more
-*/
-static int next_mail(lua_State *L) {
-  lmp_context *context = lmp_context_of(L);
-  double deadline = luaL_optnumber(L, 1, LMP_NEVER);
-  lua_Integer before = context->delivered;
-  size_t index;
-  lua_settop(L, 0);
-  if (lmp_poll(L, context, MP_FOREVER, NULL) == 0) {
-    lua_rawgeti(L, LUA_REGISTRYINDEX, context->watched);
-    const mp_task *task = find_watched(L); /* its handle stays on the stack */
-    if (task == NULL) return 0;
-    (void)lmp_wait(L, context, mp_task_pool(task), NULL, 0, true, deadline, &index);
-  }
-  lua_pushinteger(L, context->delivered - before);
-  return 1;
-}
-
-/*
-** fd([pool or handle]) -> a descriptor that is readable when poll has work of that pool (or of the
-** handle's); default: the default pool
-*/
-static int fd(lua_State *L) {
-  lmp_context *context = lmp_context_of(L);
-  mp_task *task = lmp_to_task(L, 1);
-  lmp_pool *pool =
-      task != NULL ? lmp_pool_find(context, mp_task_pool(task)) : lmp_to_pool(L, context, 1);
-  int descriptor;
-  if (pool == NULL) lmp_check(L, MP_SHUTDOWN);
-  lmp_check(L, mp_mailbox_fd(lmp_mailbox(L, pool), &descriptor));
-  lua_pushinteger(L, descriptor);
-  return 1;
-}
-
-void lmp_open_events(lua_State *L, lmp_context *context) {
-  static const luaL_Reg functions[] = {
-      {"poll", poll}, {"next_mail", next_mail}, {"fd", fd}, {"wait_mail", wait_mail}, {NULL, NULL}};
-  lmp_set_functions(L, context, functions);
 }
 
 /* }====================================================== */

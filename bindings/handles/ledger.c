@@ -1,7 +1,7 @@
-#include "ledger.h"
+#include "handles/ledger.h"
 
 #include "bug.h"
-#include "handle.h"
+#include "handles/handle.h"
 
 /* handles: how many results may be kept too long after a finaliser that failed */
 #define ENSURE_EVERY 16

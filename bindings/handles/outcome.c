@@ -1,10 +1,12 @@
-#include "errors.h"
+#include "handles/outcome.h"
 
+#include "base/error.h"
 #include "codec/decode.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
+int lmp_push_results(lua_State *L, lmp_context *context, mp_task *task) {
+  const lmp_message *result = mp_task_result(task);
+  return result == NULL ? 0 : lmp_decode_all(L, context, result);
+}
 
 /* error object on top: who failed and when */
 static void add_task(lua_State *L, mp_task *task, int name) {
@@ -73,4 +75,12 @@ void lmp_push_task_error(lua_State *L, lmp_context *context, mp_task *task, int 
     default: push_failure(L, context, task); break;
   }
   add_task(L, task, name);
+}
+
+void lmp_push_handle_error(lua_State *L, lmp_context *context, int index) {
+  const lmp_handle *handle = lua_touserdata(L, index);
+  index = lua_absindex(L, index);
+  bool named = lua_getiuservalue(L, index, LMP_HANDLE_NAME) == LUA_TSTRING;
+  lmp_push_task_error(L, context, handle->task, named ? lua_gettop(L) : 0);
+  lua_remove(L, -2);
 }

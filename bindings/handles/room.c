@@ -1,10 +1,8 @@
-#include "room.h"
+#include "handles/room.h"
 
-#include "handle.h"
-#include "base/options.h"
+#include "handles/wait.h"
 #include "worker/host.h"
 
-#define TASKS_MAX ((lua_Integer)1 << 40)
 /* how long a task waits for room unless told otherwise: what it waits for may be behind it */
 #define IN_TASK_SECONDS 30
 
@@ -54,45 +52,4 @@ int lmp_push_full(lua_State *L, const lmp_pool *pool, mp_status status) {
   lua_pushnil(L);
   lua_pushstring(L, mp_status_text(status));
   return 2;
-}
-
-/*
-** {======================================================
-** Functions
-** =======================================================
-*/
-
-/* Sets one limit of the default pool: now if it runs, and for the next one. nil: none. */
-static int set_limit(lua_State *L, const char *option, lua_Integer high) {
-  lmp_context *context = lmp_context_of(L);
-  lmp_host checked;
-  lua_settop(L, 1);
-  lmp_check_own_pool(L, context);
-  lua_newtable(L); /* 2 */
-  lua_pushvalue(L, 1);
-  lua_setfield(L, 2, option);
-  (void)lmp_option_integer(L, 2, option, 1, high, 0);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, context->pool_options); /* 3 */
-  lua_pushvalue(L, 1);
-  lua_setfield(L, 3, option);
-  if (context->pool == NULL) return 0;
-  lmp_limits_read(L, &checked, 3);
-  lmp_check(L, mp_pool_set_limits(context->pool->pool, &checked.limits));
-  return 0;
-}
-
-static int set_max_concurrent_tasks(lua_State *L) {
-  return set_limit(L, "max_concurrent_tasks", TASKS_MAX);
-}
-static int configure_memory_limit(lua_State *L) {
-  return set_limit(L, "memory_limit_percent", 100);
-}
-
-/* }====================================================== */
-
-void lmp_open_limits(lua_State *L, lmp_context *context) {
-  static const luaL_Reg functions[] = {{"set_max_concurrent_tasks", set_max_concurrent_tasks},
-                                       {"configure_memory_limit", configure_memory_limit},
-                                       {NULL, NULL}};
-  lmp_set_functions(L, context, functions);
 }

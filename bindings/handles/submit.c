@@ -1,10 +1,10 @@
-#include "submit.h"
+#include "handles/submit.h"
 
 #include <string.h>
 
 #include "codec/value.h"
-#include "handle.h"
-#include "room.h"
+#include "handles/events.h"
+#include "handles/room.h"
 #include "worker/run.h"
 
 /*

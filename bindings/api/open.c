@@ -1,20 +1,26 @@
-/*
-** module.c - opens the core: makes the state's context and lets each part bring its functions.
-*/
+#include "api/open.h"
+
 #include <string.h>
 
+#include "api/handle_methods.h"
+#include "api/intask.h"
+#include "api/log.h"
+#include "api/loop.h"
+#include "api/map.h"
+#include "api/pool_methods.h"
+#include "api/shared.h"
+#include "api/task.h"
+#include "base/error.h"
+#include "base/options.h"
 #include "codec/encode.h"
 #include "codec/function.h"
 #include "codec/key.h"
 #include "codec/names.h"
-#include "ledger.h"
-#include "base/options.h"
-#include "base/error.h"
-#include "handle.h"
-#include "lmp.h"
-#include "api/log.h"
-#include "shared.h"
-#include "api/task.h"
+#include "handles/events.h"
+#include "handles/handle.h"
+#include "handles/ledger.h"
+#include "handles/pool.h"
+#include "makeparallel_lua.h"
 #include "worker/vm.h"
 
 /* Its address is the registry key of the table of the core's functions. */
@@ -25,19 +31,26 @@ static int context_gc(lua_State *L) {
   lmp_names_close(L, context);
   lmp_ledger_close(L, context);
   lmp_scratch_free(context, NULL);
-  context->was_shut_down = true;
+  context->pools->was_shut_down = true;
   return 0;
 }
 
+/* What a state keeps, in one block. */
+typedef struct owned {
+  lmp_context context;
+  struct lmp_references references;
+  struct lmp_names names;
+  struct lmp_codes codes;
+  struct lmp_scratch scratch;
+  struct lmp_ledger ledger;
+  struct lmp_handles handles;
+  struct lmp_pools pools;
+  struct lmp_events events;
+  struct lmp_tasks tasks;
+  struct lmp_flights flights;
+} owned;
+
 static lmp_context *new_context(lua_State *L, lmp_vm *vm) {
-  typedef struct owned {
-    lmp_context context;
-    struct lmp_references references;
-    struct lmp_names names;
-    struct lmp_codes codes;
-    struct lmp_scratch scratch;
-    lmp_ledger ledger;
-  } owned;
   owned *o = lua_newuserdatauv(L, sizeof *o, 0);
   memset(o, 0, sizeof *o);
   lmp_context *context = &o->context;
@@ -46,26 +59,27 @@ static lmp_context *new_context(lua_State *L, lmp_vm *vm) {
   context->codes = &o->codes;
   context->scratch = &o->scratch;
   context->ledger = &o->ledger;
+  context->handles = &o->handles;
+  context->pools = &o->pools;
+  context->events = &o->events;
+  context->tasks = &o->tasks;
+  context->flights = &o->flights;
   context->vm = vm;
+  context->pools->open_state = lmp_context_create;
   if (vm != NULL) vm->between_tasks = lmp_poll_idle;
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, context_gc);
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
   lmp_context_begin(L, context);
-  context->watched = lmp_new_table(L, NULL);
-  context->task_options = lmp_new_table(L, "k");
-  context->pool_options = lmp_new_table(L, NULL);
-  context->pool_objects = lmp_new_table(L, "v");
-  lmp_ledger_open(L, context);
   return context;
 }
 
 lmp_context *lmp_context_create(lua_State *L, lmp_vm *vm) {
   static void (*const parts[])(lua_State *, lmp_context *) = {
-      lmp_open_errors, lmp_open_scratch, lmp_open_names,   lmp_open_function, lmp_open_options,
-      lmp_open_pool,   lmp_open_handle,  lmp_open_events,  lmp_open_task,     lmp_open_map,
-      lmp_open_intask, lmp_open_limits,  lmp_open_logging, lmp_open_key,      lmp_open_shared};
+      lmp_open_errors, lmp_open_scratch, lmp_open_names,  lmp_open_function, lmp_open_options,
+      lmp_open_pool,   lmp_open_handle,  lmp_open_events, lmp_open_task,     lmp_open_map,
+      lmp_open_intask, lmp_open_logging, lmp_open_key,    lmp_open_shared};
   lmp_context *context = new_context(L, vm);
   lua_newtable(L);
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) parts[i](L, context);

@@ -1,10 +1,11 @@
-#include "shared.h"
+#include "api/shared.h"
 
 #include <string.h>
 
 #include "codec/decode.h"
 #include "codec/encode.h"
 #include "codec/value.h"
+#include "handles/pool.h"
 
 #define LMP_CACHE "makeparallel.cache"
 #define LMP_METER "makeparallel.meter"
@@ -101,7 +102,7 @@ static int grant_end(lua_State *L) {
   grant *g = lua_touserdata(L, 1);
   if (g->value != NULL) mp_cache_value_release(g->value);
   if (g->flight != NULL) {
-    g->context->flights--;
+    g->context->flights->count--;
     mp_flight_end(g->flight);
   }
   g->value = NULL;
@@ -140,7 +141,7 @@ static int cache_get(lua_State *L) {
   mp_cache *cache = check_shared(L, 1, LMP_CACHE);
   size_t size;
   const char *key = luaL_checklstring(L, 2, &size);
-  bool may_wait = context->flights == 0;
+  bool may_wait = context->flights->count == 0;
   uint64_t wait_ns = may_wait ? lmp_to_ns(lmp_to_seconds(L, 3, "wait")) : 0;
   grant *g = lua_newuserdatauv(L, sizeof *g, 0);
   *g = (grant){NULL, NULL, context};
@@ -148,7 +149,7 @@ static int cache_get(lua_State *L) {
   mp_status status = mp_cache_get(cache, key, size, wait_ns, &g->value, &g->flight);
   if (status == MP_NOMEM) lmp_check(L, status);
   if (status == MP_OK) {
-    if (g->flight != NULL) context->flights++;
+    if (g->flight != NULL) context->flights->count++;
     lua_pushboolean(L, g->value != NULL);
     lua_insert(L, -2);
     return 2;
@@ -167,9 +168,10 @@ static int cache_values(lua_State *L) {
   size_t size;
   luaL_argcheck(L, g->value != NULL, 1, "it holds no value");
   const void *bytes = mp_cache_value_data(g->value, &size);
-  const lmp_message view = {.pool = context->pool == NULL ? NULL : context->pool->pool,
-                            .bytes = (char *)bytes,
-                            .size = (uint32_t)size};
+  const lmp_message view = {
+      .pool = context->pools->default_pool == NULL ? NULL : context->pools->default_pool->pool,
+      .bytes = (char *)bytes,
+      .size = (uint32_t)size};
   return lmp_decode_all(L, context, &view);
 }
 
@@ -181,7 +183,9 @@ static int cache_put(lua_State *L) {
   const char *key = luaL_checklstring(L, 2, &size);
   int n = lua_gettop(L) - 2;
   lua_pushboolean(L, 0);
-  if ((context->pool == NULL && context->was_shut_down) || context->scratch->packing) return 1;
+  if ((context->pools->default_pool == NULL && context->pools->was_shut_down) ||
+      context->scratch->packing)
+    return 1;
   lmp_buffer *buffer = lmp_encode_begin(L, context, lmp_default_pool(L, context)->pool);
   bool kept = lmp_encode_values(L, context, buffer, &value_encoding, 3, n);
   if (!kept && buffer->memory) lmp_check(L, MP_NOMEM);

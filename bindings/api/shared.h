@@ -5,7 +5,12 @@
 #ifndef LMP_SHARED_H
 #define LMP_SHARED_H
 
-#include "lmp.h"
+#include "base/context.h"
+
+/* What a state computes for caches. Its context's own. */
+struct lmp_flights {
+  int count; /* results that it computes now */
+};
 
 void lmp_open_shared(lua_State *L, lmp_context *context);
 
