@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "api/open.h"
-#include "api/task.h"
+#include "api/task_call.h"
 #include "handles/events.h"
 #include "handles/outcome.h"
 #include "makeparallel_lua.h"

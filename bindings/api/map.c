@@ -35,6 +35,7 @@ static int map_chunk(lua_State *L) {
   lua_pushinteger(L, how.list_first + how.list_offset);
   lua_pushvalue(L, SEED);
   lua_pushvalue(L, ON_ERROR);
+  assert(lua_gettop(L) == VALUES + 4);
   lmp_buffer *buffer = lmp_encode_begin(L, context, pool->pool);
   /* the Lua module raises it where map was called */
   if (!lmp_encode_values(L, context, buffer, &how, VALUES, 5)) {
@@ -73,6 +74,7 @@ static int collect_chunk(lua_State *L) {
     lua_rawgeti(L, -1, i);
     lua_rawseti(L, 4, (lua_Integer)lua_rawlen(L, 4) + 1);
   }
+  assert(lua_istable(L, -1) && count > 0);
   lua_pushboolean(L, 1);
   lua_pushinteger(L, (lua_Integer)count - 1);
   return 2;

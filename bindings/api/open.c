@@ -10,10 +10,12 @@
 #include "api/pool_methods.h"
 #include "api/shared.h"
 #include "api/task.h"
+#include "api/task_object.h"
 #include "base/error.h"
 #include "base/options.h"
 #include "codec/encode.h"
 #include "codec/function.h"
+#include "codec/import.h"
 #include "codec/key.h"
 #include "codec/names.h"
 #include "handles/events.h"
@@ -77,12 +79,16 @@ static lmp_context *new_context(lua_State *L, lmp_vm *vm) {
 
 lmp_context *lmp_context_create(lua_State *L, lmp_vm *vm) {
   static void (*const parts[])(lua_State *, lmp_context *) = {
-      lmp_open_errors, lmp_open_scratch, lmp_open_names,  lmp_open_function, lmp_open_options,
-      lmp_open_pool,   lmp_open_handle,  lmp_open_events, lmp_open_task,     lmp_open_map,
-      lmp_open_intask, lmp_open_logging, lmp_open_key,    lmp_open_shared};
+      lmp_open_errors, lmp_open_scratch, lmp_open_imports, lmp_open_function, lmp_open_options,
+      lmp_open_pool,   lmp_open_handle,  lmp_open_events,  lmp_open_task,     lmp_open_map,
+      lmp_open_intask, lmp_open_logging, lmp_open_key,     lmp_open_shared};
+  LMP_HEIGHT(base, L);
   lmp_context *context = new_context(L, vm);
   lua_newtable(L);
-  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) parts[i](L, context);
+  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+    parts[i](L, context);
+    assert(lua_gettop(L) == base + 1); /* the table of functions */
+  }
   lua_pushliteral(L, MP_VERSION);
   lua_setfield(L, -2, "version");
   lua_rawsetp(L, LUA_REGISTRYINDEX, &core_key);

@@ -102,6 +102,7 @@ static int grant_end(lua_State *L) {
   grant *g = lua_touserdata(L, 1);
   if (g->value != NULL) mp_cache_value_release(g->value);
   if (g->flight != NULL) {
+    assert(g->context->flights->count > 0);
     g->context->flights->count--;
     mp_flight_end(g->flight);
   }

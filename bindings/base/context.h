@@ -57,7 +57,7 @@ struct lmp_context {
   struct lmp_handles *handles;       /* handles/handle.h */
   struct lmp_pools *pools;           /* handles/pool.h */
   struct lmp_events *events;         /* handles/events.h */
-  struct lmp_tasks *tasks;           /* api/task.h */
+  struct lmp_tasks *tasks;           /* api/task_object.h */
   struct lmp_flights *flights;       /* api/shared.h */
 };
 

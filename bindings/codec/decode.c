@@ -4,7 +4,7 @@
 
 #include "base/compat.h"
 #include "bug.h"
-#include "codec/names.h"
+#include "codec/import.h"
 #include "codec/value.h"
 
 /*

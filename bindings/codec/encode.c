@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "codec/function.h"
+#include "codec/import.h"
 #include "codec/names.h"
 #include "codec/refusal.h"
 #include "codec/value.h"

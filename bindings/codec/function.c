@@ -7,7 +7,7 @@
 #include "bug.h"
 #include "codec/decode.h"
 #include "codec/encode.h"
-#include "codec/names.h"
+#include "codec/import.h"
 #include "codec/refusal.h"
 #include "codec/value.h"
 

@@ -1,15 +1,14 @@
 /*
-** names.h - what travels by name: values that package.loaded holds, as a module and a field of it;
-** metatables by the name given to mp.class.
+** names.h - what has a name in every state: values that package.loaded holds, as a module and a
+** field of it; metatables, by the name given to mp.class.
 **
-** Finding a name is one thing, writing it into a message another: the key of a cached call holds
-** names, too, and has no message.
+** Finding a name is one thing, writing it into a message another (import.h): the key of a cached
+** call holds names, too, and has no message.
 */
 #ifndef LMP_NAMES_H
 #define LMP_NAMES_H
 
-#include "codec/buffer.h"
-#include "codec/reader.h"
+#include "base/context.h"
 
 /* What this state has learnt of package.loaded. Its context's own. */
 struct lmp_names {
@@ -19,12 +18,6 @@ struct lmp_names {
   /* of what package.loaded held when `known` was made; 0: it is not, or not whole */
   lua_Integer loaded_mark;
 };
-
-/*
-** {======================================================
-** Finding
-** =======================================================
-*/
 
 /* Learns the names of package.loaded anew if modules have come or gone; true if it did. */
 bool lmp_refresh_names(lua_State *L, lmp_context *context);
@@ -39,34 +32,8 @@ int lmp_push_import_name(lua_State *L, lmp_context *context, int index);
 */
 int lmp_push_metatable_name(lua_State *L, lmp_context *context, int index);
 
-/* }====================================================== */
-
-/*
-** {======================================================
-** Writing and reading
-** =======================================================
-*/
-
-/*
-** Writes the value at index as an IMPORT if package.loaded holds it; 1 done, 0 not found, -1 no
-** memory.
-*/
-int lmp_encode_import(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index);
-/* Writes a metatable's name; false: refused or no memory. */
-bool lmp_encode_metatable(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index);
-/* Push the value for a CLASS or IMPORT; need 8 slots of the stack. */
-void lmp_decode_import(lua_State *L, lmp_decoder *decoder);
-void lmp_decode_class(lua_State *L, lmp_decoder *decoder);
-/*
-** Pushes what "module.field" names, requiring the module: the longest prefix that is one. Raises if
-** there is none.
-*/
-void lmp_push_named(lua_State *L, const char *name, size_t size);
-
-/* }====================================================== */
-
-/* The functions of the core: class, named. */
-void lmp_open_names(lua_State *L, lmp_context *context);
+/* Names can be learnt from now on. */
+void lmp_names_begin(lua_State *L, lmp_context *context);
 /* Frees what was learnt. Never raises. */
 void lmp_names_close(lua_State *L, lmp_context *context);
 

@@ -126,6 +126,7 @@ static int deliver_progress(lua_State *L) {
 /* lmp_poll has left stack for it. */
 static bool run_delivery(lmp_context *context, lua_CFunction deliver, void *ud) {
   lua_State *L = context->polling;
+  assert(L != NULL); /* it polls: the engine delivers to nobody else */
   lua_pushcfunction(L, deliver);
   lua_pushlightuserdata(L, ud);
   if (lua_pcall(L, 1, 0, 0) == LUA_OK) return true;
@@ -158,6 +159,7 @@ static void watch(lua_State *L, int index, lmp_handle *handle, mp_mailbox *mailb
 }
 
 void lmp_listen_add(lua_State *L, int index, lmp_event event, int function) {
+  LMP_HEIGHT(base, L);
   luaL_checkstack(L, 8, NULL);
   lmp_push_extra(L, index);
   if (lua_rawgeti(L, -1, event) != LUA_TTABLE) {
@@ -169,6 +171,7 @@ void lmp_listen_add(lua_State *L, int index, lmp_event event, int function) {
   lua_pushvalue(L, function);
   lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
   lua_pop(L, 2);
+  assert(lua_gettop(L) == base);
 }
 
 /* A pool that is about to bring news must not be collected before. */
@@ -243,6 +246,7 @@ lua_Integer lmp_poll(lua_State *L, lmp_context *context, uint64_t budget_ns, lua
   context->polling = L;
   for (int i = 1; i <= count; i++)
     delivered += poll_pool(lua_touserdata(L, top + 1 + i), budget_ns, left);
+  assert(context->polling == L);
   context->polling = outer;
   context->events->delivered += delivered;
   lua_settop(L, top);

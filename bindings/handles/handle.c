@@ -20,6 +20,7 @@ lmp_handle *lmp_new_handle(lua_State *L, lmp_context *context, int name) {
   handle->context = context;
   lmp_set_class(L, &context->handles->class);
   handle->entry = lmp_ledger_add(L, context);
+  assert(handle->entry != 0 && lua_touserdata(L, -1) == handle);
   if (name != 0 && !lua_isnil(L, name)) {
     lua_pushvalue(L, name);
     lua_setiuservalue(L, -2, LMP_HANDLE_NAME);
@@ -34,6 +35,7 @@ void lmp_push_handle(lua_State *L, lmp_context *context, mp_task *task, int name
 }
 
 void lmp_handle_set(lmp_handle *handle, mp_task *task) {
+  assert(handle->task == NULL && task != NULL);
   handle->task = task;
   lmp_ledger_hold(handle->context, handle->entry, task);
 }
@@ -70,6 +72,7 @@ void lmp_push_extra(lua_State *L, int handle) {
 */
 
 void lmp_keep_handle(lua_State *L, lmp_handle *handle, int index) {
+  assert(index > 0 && lua_touserdata(L, index) == handle);
   lua_rawgeti(L, LUA_REGISTRYINDEX, handle->context->handles->watched);
   lua_pushvalue(L, index);
   lua_rawsetp(L, -2, handle);
@@ -153,6 +156,7 @@ static void decode_handle(lua_State *L, lmp_decoder *decoder, int depth) {
     lmp_push_handle(L, decoder->context, attachment->object, lua_gettop(L));
   }
   lua_remove(L, -2);
+  assert(lmp_to_task(L, -1) == attachment->object);
 }
 
 /*

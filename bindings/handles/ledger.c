@@ -119,10 +119,12 @@ uint32_t lmp_ledger_add(lua_State *L, lmp_context *context) {
     ledger->free = ledger->entries[i].next;
   else
     ledger->used = i;
+  assert(i > 0 && i <= ledger->used && i < ledger->capacity);
   ledger->entries[i] = (struct lmp_entry){NULL, 0, true, false};
   return i;
 }
 
 void lmp_ledger_hold(lmp_context *context, uint32_t entry, mp_task *task) {
+  assert(context->ledger->entries[entry].used && context->ledger->entries[entry].task == NULL);
   context->ledger->entries[entry].task = task;
 }

@@ -43,7 +43,9 @@ static void push_failure(lua_State *L, lmp_context *context, mp_task *task) {
 }
 
 static void push_dependency_error(lua_State *L, lmp_context *context, mp_task *task, int name) {
+  LMP_HEIGHT(base, L);
   mp_task *root = mp_task_cause(task);
+  assert(root != NULL);
   /* the first of a chain is the one to know */
   while (mp_task_cause(root) != NULL) root = mp_task_cause(root);
   lmp_push_task_error(L, context, root, 0);
@@ -55,9 +57,11 @@ static void push_dependency_error(lua_State *L, lmp_context *context, mp_task *t
   lua_setfield(L, -2, "cause");
   lua_replace(L, -4);
   lua_pop(L, 2);
+  assert(lua_gettop(L) == base + 1);
 }
 
 void lmp_push_task_error(lua_State *L, lmp_context *context, mp_task *task, int name) {
+  assert(mp_state_is_terminal(mp_task_state(task)));
   luaL_checkstack(L, 10, NULL);
   switch (mp_task_status(task)) {
     case MP_CANCELLED:

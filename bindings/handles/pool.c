@@ -20,6 +20,7 @@ static const char default_pool_key;
 
 /* its userdata on top */
 static void link_pool(lua_State *L, lmp_context *context, lmp_pool *object) {
+  assert(lua_touserdata(L, -1) == object && object->next == NULL && object->prev == NULL);
   object->next = context->pools->first;
   if (object->next != NULL) object->next->prev = object;
   context->pools->first = object;
@@ -115,6 +116,7 @@ static lmp_pool *borrow_pool(lua_State *L, lmp_context *context, mp_pool *pool, 
 
 /* its userdata on top, popped */
 static void set_default(lua_State *L, lmp_context *context, lmp_pool *object) {
+  assert(lua_touserdata(L, -1) == object && context->pools->default_pool == NULL);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &default_pool_key);
   context->pools->default_pool = object;
 }

@@ -40,6 +40,7 @@ static void add_dependencies(lua_State *L, const lmp_message *m, mp_task_desc *d
   n = desc->after_count;
   for (uint32_t i = 0; i < m->attachment_count; i++)
     if (m->attachments[i].kind->tag == LMP_DEPENDENCY) tasks[n++] = m->attachments[i].object;
+  assert(n > desc->after_count);
   desc->after = tasks;
   desc->after_count = n;
 }
@@ -55,6 +56,7 @@ mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp
   add_dependencies(L, &buffer->message, desc, few, sizeof few / sizeof few[0]);
   /* the last that may raise before the message is ours */
   if (listens) lmp_listen_begin(L, handle, pool, desc);
+  assert(desc->arg == NULL && lua_touserdata(L, handle) != NULL);
   size_t size = pack_small(buffer, &local.payload, sizeof local);
   if (size == 0) {
     size = sizeof local.payload;

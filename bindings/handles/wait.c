@@ -126,6 +126,7 @@ bool lmp_wait(lua_State *L, lmp_context *context, mp_pool *pool, mp_task *const 
     if (own != tasks && has_ended(tasks, n, &found)) status = MP_OK;
     if (status == MP_OK && found < n) {
       if (has_mail(context)) lmp_poll(L, context, MP_FOREVER, NULL);
+      assert(own[found] != NULL || own != tasks);
       *index = found;
       return true;
     }

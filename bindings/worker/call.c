@@ -5,7 +5,7 @@
 #include "codec/decode.h"
 #include "codec/encode.h"
 #include "codec/function.h"
-#include "codec/names.h"
+#include "codec/import.h"
 #include "codec/refusal.h"
 #include "worker/fail.h"
 #include "worker/payload.h"
