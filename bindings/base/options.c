@@ -1,6 +1,3 @@
-/*
-** options.c - tables of options: an unknown name is an error that suggests the near one.
-*/
 #include "base/options.h"
 
 #include <stdio.h>

@@ -6,8 +6,8 @@
 #include "codec/refusal.h"
 #include "codec/value.h"
 
-#define KEEP_BYTES 65536 /* a larger scratch buffer is given back after use */
-#define LIST_MAX 16      /* identities searched one by one; beyond, hashed */
+#define KEEP_BYTES 65536 /* a larger buffer goes back to its pool after use */
+#define LIST_MAX 16      /* so many identities are searched one by one, more of them by hash */
 
 struct lmp_identity {
   const void *address;
@@ -30,7 +30,7 @@ bool lmp_buffer_grow(lmp_buffer *buffer, size_t size) {
   size_t needed = m->size + size, capacity = m->capacity == 0 ? 512 : 2 * (size_t)m->capacity;
   if (needed > LMP_MESSAGE_BYTES_MAX)
     return lmp_refuse(buffer, "value too large (more than 2 GiB)");
-  /* one long string, most likely, and little behind it */
+  /* Most likely this is one long string with little behind it: twice the size would be a waste. */
   if (capacity < needed) capacity = needed + needed / 8;
   if (capacity > LMP_MESSAGE_BYTES_MAX) capacity = LMP_MESSAGE_BYTES_MAX;
   char *bytes = mp_pool_realloc(m->pool, m->bytes, m->capacity, capacity);
@@ -82,7 +82,7 @@ bool lmp_put_reference(lmp_buffer *buffer, const lmp_reference_kind *kind, void 
 }
 
 void lmp_encode_separate(lmp_buffer *buffer) {
-  /* it may be missing for lack of memory */
+  /* The index may be missing, for lack of memory. */
   if (buffer->identity_count > LIST_MAX && buffer->identity_index != NULL)
     memset(buffer->identity_index, 0xff, buffer->identity_index_size * sizeof(uint32_t));
   buffer->identity_count = 0;
@@ -155,7 +155,7 @@ void lmp_encode_move(lmp_buffer *buffer, lmp_message *message) {
   assert(m->size > 0 && m->pool != NULL);
   *message = *m;
   char *exact = m->size < m->capacity / 2 ? mp_pool_realloc(m->pool, NULL, 0, m->size) : NULL;
-  if (exact != NULL) { /* the buffer stays, with room for the next */
+  if (exact != NULL) { /* a copy goes out, and the buffer keeps its room for the next message */
     memcpy(exact, m->bytes, m->size);
     message->bytes = exact;
     message->capacity = m->size;

@@ -73,7 +73,8 @@ static int clamp(uint32_t count, size_t bytes, size_t least) {
 }
 
 /*
-** An item, key or value of a table of which `claimed` bytes, at least, are still to come behind it.
+** Pushes an item, key or value of a table. What comes behind it, in this table and around it, needs
+** `claimed` bytes at least.
 */
 static inline void decode_part(lua_State *L, lmp_decoder *decoder, int depth, size_t claimed) {
   assert(depth >= 0);
@@ -86,7 +87,7 @@ static void decode_table(lua_State *L, lmp_decoder *decoder, int depth) {
   uint32_t items = lmp_take_u32(L, decoder), pairs = lmp_take_u32(L, decoder);
   size_t left = (size_t)(decoder->end - decoder->at), outer = decoder->claimed,
          rest = items + 2 * (size_t)pairs;
-  left = left > outer ? left - outer : 0; /* what is around this table needs the others */
+  left = left > outer ? left - outer : 0; /* the other bytes are for what is around this table */
   if (rest > left && !MP_BUGGY(COUNT_TRUSTED)) lmp_corrupt(L, decoder, "more items than bytes");
   luaL_checkstack(L, 8, "message nested too deeply");
   LMP_HEIGHT(base, L);
@@ -129,7 +130,7 @@ static void decode_object(lua_State *L, lmp_decoder *decoder, int depth) {
     lua_insert(L, -2);
     lua_setmetatable(L, -2);
   } else if (tag == LMP_PACKED) {
-    uint32_t number = decoder->objects++; /* it has its number before its parts have theirs */
+    uint32_t number = decoder->objects++; /* the object is numbered before its parts */
     lua_pushliteral(L, "__mp_unpack");
     if (lua_rawget(L, -2) != LUA_TFUNCTION)
       luaL_error(L, "a class with __mp_pack has no __mp_unpack in this state");
@@ -241,6 +242,6 @@ void lmp_decode_first(lua_State *L, lmp_decoder *outer, const lmp_message *messa
     lua_pushnil(L);
   else
     lmp_decode_value(L, &inner);
-  lua_copy(L, -1, base + 1); /* a helper table may lie below */
+  lua_copy(L, -1, base + 1); /* the helper table may lie below it */
   lua_settop(L, base + 1);
 }

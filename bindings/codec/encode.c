@@ -83,7 +83,7 @@ static bool encode_table(lua_State *L, lmp_context *context, lmp_buffer *buffer,
       return false;
     }
     if (!encode_inner(L, context, buffer, key + 1, depth + 1)) {
-      lmp_path_key(L, buffer, key); /* a refusal leaves things above */
+      lmp_path_key(L, buffer, key); /* an index: a refusal leaves values above it */
       return false;
     }
     if (item)
@@ -106,8 +106,8 @@ void lmp_forget_packed(lua_State *L, lmp_context *context) {
 }
 
 /*
-** The value on top stays as long as its address, and those of what it holds, are known for what was
-** written.
+** Keeps the value on top until the message is done: what was written is known by its address, and
+** what the value holds, too.
 */
 static void keep_packed(lua_State *L, lmp_context *context) {
   LMP_HEIGHT(base, L);
@@ -210,7 +210,7 @@ bool lmp_encode_value(lua_State *L, lmp_context *context, lmp_buffer *buffer, in
 lmp_buffer *lmp_encode_begin(lua_State *L, lmp_context *context, mp_pool *pool) {
   lmp_buffer *buffer = &context->scratch->buffer;
   if (context->scratch->packing) luaL_error(L, "tasks cannot be submitted inside __mp_pack");
-  /* another message may be half written */
+  /* A finaliser may run while another message is half written. */
   if (lua_gc(L, LUA_GCCOUNT) < 0) luaL_error(L, "tasks cannot be submitted inside __gc");
   if (buffer->message.pool != pool) {
     lmp_buffer_free(buffer);
@@ -271,12 +271,12 @@ static bool encode_all(lua_State *L, lmp_context *context, lmp_buffer *buffer,
   lua_Integer learnt = context->names->loaded_mark;
   if (buffer->memory) return false;
   bool done = encode_list(L, context, buffer, how, first, n);
-  /* refused: perhaps it belongs to a module that was loaded since the names were learnt */
+  /* What was refused may belong to a module that was loaded since the names were learnt. */
   if (buffer->memory ||
       (!done && !lmp_refresh_names(L, context) && context->names->loaded_mark == learnt))
     return false;
   if (context->names->loaded_mark == learnt) return done;
-  /* learnt anew, perhaps on the way: what has a name now must travel by it */
+  /* The names were learnt anew, perhaps on the way: what has one now must travel by it. */
   buffer = lmp_encode_begin(L, context, buffer->message.pool);
   return !buffer->memory && encode_list(L, context, buffer, how, first, n);
 }

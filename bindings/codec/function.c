@@ -173,7 +173,10 @@ static void load_code(lua_State *L, const mp_bytes *bytes) {
   if (luaL_loadbufferx(L, data, size, "=(task)", "b") != LUA_OK) lua_error(L);
 }
 
-/* Has it no upvalue but the globals? Then one function object serves every call. */
+/*
+** Has the function no upvalue but the globals? Then one function object serves every call. If it
+** has one upvalue, its tag and that of its value are the next two bytes of the message.
+*/
 static bool is_plain(const lmp_decoder *decoder, int n) {
   if (decoder->env != 0) return n == 0;
   const char *at = decoder->at;
@@ -203,13 +206,16 @@ static void push_plain(lua_State *L, lmp_decoder *decoder, const mp_bytes *bytes
   decoder->upvalues += (uint32_t)n;
   lmp_remember(L, decoder);
   if (n == 0 || decoder->refs == 0) return;
-  lua_pushvalue(L, -1); /* another function may share its _ENV */
+  lua_pushvalue(L, -1); /* another function of the message may share its _ENV */
   lua_rawseti(L, decoder->refs, -2 * (lua_Integer)decoder->upvalues);
   lua_pushinteger(L, 1);
   lua_rawseti(L, decoder->refs, -2 * (lua_Integer)decoder->upvalues - 1);
 }
 
-/* Which function and which of its upvalues has a number: refs[-2n], refs[-2n - 1], n from 1. */
+/*
+** The n-th upvalue of a message, from 1, is known by its function, in refs[-2n], and by its place
+** in that function, in refs[-2n - 1].
+*/
 static void remember_upvalue(lua_State *L, lmp_decoder *decoder, int function, int i) {
   lua_Integer n = (lua_Integer)++decoder->upvalues;
   if (decoder->refs == 0) return;
@@ -242,7 +248,7 @@ static void decode_function(lua_State *L, lmp_decoder *decoder, int depth) {
   load_code(L, attachment->object);
   check_upvalues(L, decoder, n);
   int function = lua_gettop(L);
-  lmp_remember(L, decoder); /* before its upvalues: it may be one of them */
+  lmp_remember(L, decoder); /* before its upvalues, of which the function may be one */
   for (int i = 1; i <= n; i++) {
     int tag = (unsigned char)*lmp_take(L, decoder, 1);
     if (tag == LMP_UPVALUE_REF) {
@@ -271,7 +277,7 @@ static void decode_source(lua_State *L, lmp_decoder *decoder, int depth) {
   lua_pushvalue(L, -1);
   if (decoder->env != 0 || lua_rawget(L, -3) == LUA_TNIL) {
     lua_pop(L, 1);
-    /* the message's text ends with no zero */
+    /* The chunk's name must end with a zero, which the text in the message does not. */
     if (luaL_loadbufferx(L, text, size, lua_tostring(L, -1), "t") != LUA_OK) lua_error(L);
     if (decoder->env != 0) {
       lua_pushvalue(L, decoder->env);

@@ -15,7 +15,7 @@
 **   table                   TABLE, items 1, 2, 3 ...; PAIRS, key and value ...; END. Before it META
 **                           and a name or number if it has a metatable
 **   table seen before       REF and the how-manieth it was, from 0
-**   others                  ID and 8 bytes, or NAME, a length in 1 byte, and an IMPORT or CLASS as
+**   others                  ID and 8 bytes, or NAME, a length in 4 bytes, and an IMPORT or CLASS as
 **                           in value.h
 */
 #include "codec/key.h"
@@ -136,7 +136,10 @@ static bool put_id(key *k, int index) {
   return put(k, ID, &id, sizeof id);
 }
 
-/* The n strings on top, the name of a class or module and field, as in a message; pops them. */
+/*
+** Writes the n strings on top, a class's name or module and field, as a message has them; pops
+** them.
+*/
 static bool put_strings(key *k, int n) {
   lua_State *L = k->L;
   size_t sizes[2];

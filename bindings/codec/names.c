@@ -152,7 +152,7 @@ static void learn_names(lua_State *L, lmp_context *context, lua_Integer loaded_m
   if (context->names->known != NULL)
     memset(context->names->known, 0, context->names->capacity * sizeof *context->names->known);
   context->names->count = 0;
-  /* until all are learnt: an error on the way leaves what agrees, and the next look tries again */
+  /* An error on the way leaves names that are right, but not all: the next look learns anew. */
   context->names->loaded_mark = 0;
   lua_pushvalue(L, pairs);
   lua_rawseti(L, LUA_REGISTRYINDEX, context->names->pairs);
@@ -238,7 +238,7 @@ int lmp_push_import_name(lua_State *L, lmp_context *context, int index) {
   if (lua_type(L, index) == LUA_TTABLE) {
     if (context->names->loaded_mark == 0) (void)lmp_refresh_names(L, context);
     if (find_known(context->names, lua_topointer(L, index)) == NULL)
-      return 0; /* most tables: data */
+      return 0; /* most tables are data */
   }
   return push_name(L, context, index);
 }

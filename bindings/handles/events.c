@@ -123,7 +123,7 @@ static int deliver_progress(lua_State *L) {
 ** =======================================================
 */
 
-/* lmp_poll has left stack for it. */
+/* Calls deliver(ud) on the state that polls; lmp_poll has left stack for it. False: it failed. */
 static bool run_delivery(lmp_context *context, lua_CFunction deliver, void *ud) {
   lua_State *L = context->polling;
   assert(L != NULL); /* it polls: the engine delivers to nobody else */
@@ -139,6 +139,7 @@ static void on_end(mp_task *task, mp_state state, void *ud) {
   lmp_handle *handle = ud;
   (void)state;
   if (task == NULL) return; /* the mailbox is closed, this state is going */
+  /* If there is no memory to call back, nothing may wait for the callback for ever. */
   if (!run_delivery(handle->context, deliver_end, handle))
     lmp_forget_handle(handle->context->polling, handle);
 }
@@ -201,7 +202,7 @@ void lmp_listen_undo(lua_State *L, int index) { lmp_forget_handle(L, lua_touserd
 void lmp_on(lua_State *L, lmp_context *context, int index, lmp_event event, int function) {
   lmp_handle *handle = lua_touserdata(L, index);
   lmp_pool *pool = lmp_pool_find(context, mp_task_pool(handle->task));
-  if (pool == NULL) lmp_check(L, MP_SHUTDOWN); /* nothing can bring news any more */
+  if (pool == NULL) lmp_check(L, MP_SHUTDOWN); /* nothing can bring news of it any more */
   mp_mailbox *mailbox = lmp_mailbox(L, pool);
   lmp_listen_add(L, index, event, function);
   keep_pool(L, index, pool);
@@ -225,7 +226,7 @@ void lmp_on(lua_State *L, lmp_context *context, int index, lmp_event event, int 
 /* Delivers the mail of one pool object, which is on top of the stack. */
 static lua_Integer poll_pool(lmp_pool *pool, uint64_t budget_ns, lua_Integer *left) {
   size_t remaining = 0, n;
-  /* about to be collected, or closed by a callback */
+  /* The object is about to be collected, or a callback has closed its pool. */
   if (pool == NULL || pool->pool == NULL || pool->mailbox == NULL) return 0;
   n = mp_mailbox_poll(pool->mailbox, budget_ns, 0, &remaining);
   if (left != NULL) *left += (lua_Integer)remaining;
@@ -240,7 +241,7 @@ lua_Integer lmp_poll(lua_State *L, lmp_context *context, uint64_t budget_ns, lua
   for (lmp_pool *pool = context->pools->first; pool != NULL; pool = pool->next) count++;
   luaL_checkstack(L, count + 8, NULL);
   lua_rawgeti(L, LUA_REGISTRYINDEX, context->pools->objects);
-  /* a callback may drop it */
+  /* A callback may drop a pool object: those to poll stay on the stack. */
   for (lmp_pool *pool = context->pools->first; pool != NULL; pool = pool->next)
     lua_rawgetp(L, top + 1, pool);
   context->polling = L;

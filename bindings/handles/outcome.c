@@ -61,7 +61,6 @@ static void push_dependency_error(lua_State *L, lmp_context *context, mp_task *t
 }
 
 void lmp_push_task_error(lua_State *L, lmp_context *context, mp_task *task, int name) {
-  assert(mp_state_is_terminal(mp_task_state(task)));
   luaL_checkstack(L, 10, NULL);
   switch (mp_task_status(task)) {
     case MP_CANCELLED:

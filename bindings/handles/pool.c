@@ -70,10 +70,10 @@ static void close_object(lua_State *L, lmp_pool *object) {
   mp_pool *pool = object->pool;
   lmp_host *host = object->host;
   if (pool != NULL) lmp_scratch_free(context, pool);
-  /* workers may read it to the end */
+  /* The pool frees the host in its end, and its log may call the function until then. */
   int log_function = host == NULL || object->borrowed ? LUA_NOREF : host->log.function;
   if (pool == NULL) {
-    if (host != NULL) lmp_host_free(host); /* it was never given to a pool */
+    if (host != NULL) lmp_host_free(host); /* the host was never given to a pool */
     object->host = NULL;
     luaL_unref(L, LUA_REGISTRYINDEX, log_function);
     return;
@@ -82,7 +82,7 @@ static void close_object(lua_State *L, lmp_pool *object) {
   object->pool = NULL;
   lmp_forget_pool(L, context, pool);
   if (object->borrowed) {
-    mp_mailbox_close(object->mailbox); /* its own */
+    mp_mailbox_close(object->mailbox); /* the view's own */
     object->host = NULL;
     return;
   }
@@ -116,7 +116,7 @@ static lmp_pool *borrow_pool(lua_State *L, lmp_context *context, mp_pool *pool, 
 
 /* its userdata on top, popped */
 static void set_default(lua_State *L, lmp_context *context, lmp_pool *object) {
-  assert(lua_touserdata(L, -1) == object && context->pools->default_pool == NULL);
+  assert(lua_touserdata(L, -1) == object);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &default_pool_key);
   context->pools->default_pool = object;
 }
@@ -214,7 +214,7 @@ static int encode_pool(lua_State *L, lmp_context *context, lmp_buffer *buffer, i
 
 static void decode_pool(lua_State *L, lmp_decoder *decoder, int depth) {
   (void)depth;
-  /* a worker's own view of it */
+  /* The worker's own view of the pool is made if there is none yet. */
   if (decoder->context->vm != NULL) lmp_default_pool(L, decoder->context);
   lmp_push_pool(L, decoder->context, decoder->message->pool);
 }

@@ -54,7 +54,7 @@ mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp
   mp_task *few[8];
   local.payload = *payload;
   add_dependencies(L, &buffer->message, desc, few, sizeof few / sizeof few[0]);
-  /* the last that may raise before the message is ours */
+  /* This is the last that may raise before the message is in the payload. */
   if (listens) lmp_listen_begin(L, handle, pool, desc);
   assert(desc->arg == NULL && lua_touserdata(L, handle) != NULL);
   size_t size = pack_small(buffer, &local.payload, sizeof local);

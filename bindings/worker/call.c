@@ -19,8 +19,8 @@ static const lmp_encoding result_encoding = {.root = "result", .direction = "bac
 */
 
 /*
-** The message, in the argument's place if it is small, else in memory of its own. NULL: out of
-** memory
+** Takes the message out of the buffer: into the place of the argument if it is small, else into
+** memory of its own. NULL: no memory.
 */
 static lmp_message *take_result(lmp_run *run, lmp_buffer *buffer) {
   const lmp_message *m = &buffer->message;
@@ -37,8 +37,8 @@ static lmp_message *take_result(lmp_run *run, lmp_buffer *buffer) {
 }
 
 /*
-** The result that was begun goes on where the arguments were, if these took more room: that memory
-** is there, and in the cache.
+** The buffer takes over the memory of the arguments, which have been decoded, if that is larger
+** than its own: the memory is there, and in the cache. What has been written moves along.
 */
 static void reuse_argument(lmp_run *run, lmp_buffer *buffer) {
   lmp_message *argument = &run->payload->message, *m = &buffer->message;
@@ -86,7 +86,7 @@ static void push_dependency_table(lua_State *L, int first, uint32_t n) {
   lua_pushinteger(L, n);
   lua_setfield(L, -2, "n");
   lua_replace(L, first);
-  lua_rotate(L, first + 1, 1 - (int)n); /* the other values to the top, and off */
+  lua_rotate(L, first + 1, 1 - (int)n); /* the other values go to the top, and off it */
   lua_pop(L, (int)n - 1);
   assert(lua_gettop(L) == base + 1 - (int)n && lua_istable(L, first));
 }
@@ -126,7 +126,7 @@ void lmp_run_call(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t cou
     push_dependency_table(L, base + 3, dependencies);
   }
   lua_pushvalue(L, base + 2);
-  lua_insert(L, base + 2); /* one copy stays, to name the function in errors */
+  lua_insert(L, base + 2); /* one copy stays below the call, to name the function in errors */
   int status = lua_pcall(L, lua_gettop(L) - base - 3, LUA_MULTRET, handler);
   if (lmp_was_cancelled(run)) {
     run->status = MP_CANCELLED;

@@ -14,9 +14,9 @@
 typedef struct chunk {
   lmp_run *run;
   lmp_decoder *decoder;
-  lmp_buffer *buffer; /* its own: a call may submit, which uses the context's */
-  uint32_t count, at; /* items, and how many have been begun */
-  lua_Integer first;  /* index of the first in the whole list */
+  lmp_buffer *buffer; /* the chunk's own: a call may submit, which uses the context's */
+  uint32_t count, at; /* how many items there are, and how many have been begun */
+  lua_Integer first;  /* index of the first item in the whole list */
   lua_Integer seed;
   bool seeded;
   uint32_t size, objects, upvalues; /* of the buffer before the item at work */
@@ -153,7 +153,7 @@ void lmp_run_chunk(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t co
              .seed = lua_tointeger(L, base + 4),
              .seeded = lua_isinteger(L, base + 4)};
   const char *on_error = luaL_checkstring(L, base + 5);
-  /* keep: what came before the first failure */
+  /* "raise": the first failure is the chunk's. "keep": what came before it counts. */
   bool stop = strcmp(on_error, "raise") == 0, keep = strcmp(on_error, "keep") == 0;
   c.buffer = push_buffer(L, mp_worker_pool(run->worker));
   lua_newtable(L);

@@ -17,8 +17,8 @@ void lmp_fail_run(lua_State *L, lmp_run *run, int status) {
   lmp_vm *vm = run->vm;
   if (status == LUA_ERRMEM || status == LUA_ERRERR) vm->damaged = true;
   (void)lmp_vm_caught(vm);
-  vm->ceiling = SIZE_MAX;                       /* to say so takes some memory too */
-  if (run->stop == LMP_STOPS_CANCELLED) return; /* nobody asks what it has to say */
+  vm->ceiling = SIZE_MAX;                       /* the failure takes some memory, too */
+  if (run->stop == LMP_STOPS_CANCELLED) return; /* a cancelled task has no result */
   if (run->stop == LMP_STOPS_MEMORY) {
     lmp_interrupt_disarm(vm, L);
     lua_pushliteral(L, LMP_OVER_LIMIT);
@@ -42,10 +42,10 @@ void lmp_fail_outside(lua_State *L, lmp_run *run, int status) {
   assert(status != LUA_OK);
   LMP_HEIGHT(base, L);
   run->status = MP_FAILED;
-  run->name = NULL; /* it was on the stack that the error has unwound */
+  run->name = NULL; /* the name was on the stack that the error has unwound */
   (void)lmp_vm_caught(run->vm);
   if (status == LUA_ERRMEM) run->vm->damaged = true;
-  /* no result: read as a failure of memory */
+  /* A task that failed without a result counts as one that failed for lack of memory. */
   if (status == LUA_ERRMEM && run->stop == LMP_GOES_ON) return;
   lua_pushcfunction(L, fail_protected);
   lua_insert(L, -2);

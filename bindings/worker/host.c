@@ -49,7 +49,7 @@ void lmp_host_free(void *ud) { /* the engine's `closed`: any thread */
 
 /* C functions of package.preload: modules linked into the program. */
 static void keep_preloads(lua_State *L, lmp_host *host) {
-  if (host->preload != NULL) return; /* an earlier attempt got so far */
+  if (host->preload != NULL) return; /* an earlier attempt, which then failed, got so far */
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   size_t n = 0;
   lua_pushnil(L);
@@ -92,7 +92,7 @@ void lmp_host_inherit(lua_State *L, lmp_context *context, lmp_host *host, mp_poo
                       int options) {
   static const lmp_encoding how = {.root = "setup", .direction = "to a worker", .unnumbered = 4};
   int first = lua_gettop(L) + 1;
-  if (host->inherit != NULL) return; /* from the first state that came */
+  if (host->inherit != NULL) return; /* it is the first state's that came */
   keep_preloads(L, host);
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "path");
@@ -108,7 +108,7 @@ void lmp_host_inherit(lua_State *L, lmp_context *context, lmp_host *host, mp_poo
   }
   host->inherit = lmp_encode_take(buffer);
   if (host->inherit == NULL) lmp_check(L, MP_NOMEM);
-  /* workers may need it to the pool's last moment */
+  /* Workers may need the message to the pool's last moment: it must not keep the pool alive. */
   mp_status status = lmp_message_weaken(host->inherit);
   if (status != MP_OK) {
     lmp_message_free(host->inherit);

@@ -66,7 +66,7 @@ void lmp_interrupt_disarm(lmp_vm *vm, lua_State *L) {
 static void on_hook(lua_State *L, lua_Debug *ar) {
   lmp_vm *vm = lmp_vm_of(L);
   (void)ar;
-  if (!lmp_must_stop(vm)) { /* the permanent hook; or one set for a task that is out already */
+  if (!lmp_must_stop(vm)) { /* the permanent hook, or one for a task that is out already */
     if (vm->host->cancel_mode != LMP_CANCEL_HOOK) lmp_interrupt_disarm(vm, L);
     return;
   }
@@ -97,7 +97,7 @@ void lmp_interrupt_for_memory(lmp_vm *vm) {
 }
 
 bool lmp_vm_caught(lmp_vm *vm) {
-  if (vm->refused != 0) lmp_interrupt_for_memory(vm); /* luaL_Buffer asks but once, and raises */
+  if (vm->refused != 0) lmp_interrupt_for_memory(vm); /* luaL_Buffer asks but once */
   return lmp_must_stop(vm);
 }
 
@@ -221,7 +221,7 @@ static int call_wrapped(lua_State *L) {
   int n = resume(L, co, lua_gettop(L));
   if (n >= 0) return n;
   int status = lua_status(co);
-  /* it died of the error: its variables are closed, which may raise another */
+  /* The coroutine died of the error: its variables are closed, which may raise another. */
   if (status != LUA_OK && status != LUA_YIELD) {
     lua_State *before = lmp_interrupt_enter(lmp_vm_of(L), co);
     status = lmp_closethread(co, L);

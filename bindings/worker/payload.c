@@ -11,7 +11,8 @@ lmp_message lmp_payload_message(const lmp_payload *payload) {
 
 void lmp_drop_payload(void *arg) {
   lmp_payload *payload = arg;
-  if (payload->message.bytes == (char *)(payload + 1)) return; /* the result's by now */
+  if (payload->message.bytes == (char *)(payload + 1))
+    return; /* the argument is gone, its place is the result's */
   if (payload->message.bytes != NULL) {
     lmp_message_clear(&payload->message);
     return;

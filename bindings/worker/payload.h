@@ -21,7 +21,11 @@ typedef enum lmp_kind {
 ** result takes its place.
 */
 typedef struct lmp_payload {
-  /* bytes == NULL: attachments and bytes follow; bytes == payload + 1: it is the result */
+  /*
+  ** Where the bytes are says whose they are. NULL: attachments and bytes follow the payload, which
+  ** is the argument. payload + 1: they are the result, which took the argument's place. Elsewhere:
+  ** the argument, in memory of its own.
+  */
   lmp_message message;
   uint32_t kind : 1;
   uint32_t memory_kib : 31; /* what it may allocate, in KiB; 0: any amount */

@@ -60,7 +60,7 @@ static int run_protected(lua_State *L) {
 
 static lua_State *state_for(lmp_vm *vm) {
   if (vm->depth == 0) return vm->L;
-  /* its stack is idle below the task that waits: room for two values is enough */
+  /* The stack of the main coroutine lies idle while a task waits on it. */
   lua_State *outer = vm->L;
   if (!lua_checkstack(outer, 4)) return NULL;
   lua_rawgeti(outer, LUA_REGISTRYINDEX, vm->threads);
@@ -96,7 +96,8 @@ static void run_on(lua_State *L, lmp_run *run) {
     lmp_interrupt_leave(vm, L, before);
   }
   vm->ceiling = SIZE_MAX;
-  if (lmp_was_cancelled(run)) /* also where an interrupt caught it beside the function's own call */
+  if (lmp_was_cancelled(
+          run)) /* an interrupt may have come outside of the function's own call, too */
     run->status = MP_CANCELLED;
   else if (status != LUA_OK)
     lmp_fail_outside(L, run, status);
@@ -108,7 +109,7 @@ static void run_on(lua_State *L, lmp_run *run) {
   lua_settop(L, top);
 }
 
-/* A state that could not be made: the reason as a failure, written without Lua. */
+/* The failure of a task whose state could not be made, written without Lua. */
 static lmp_message *plain_failure(mp_pool *pool, const char *kind, const char *text) {
   lmp_buffer buffer;
   memset(&buffer, 0, sizeof buffer);
@@ -127,7 +128,10 @@ static lmp_message *plain_failure(mp_pool *pool, const char *kind, const char *t
   return result;
 }
 
-/* The result is the task's: a reference to the task itself would keep both for ever. */
+/*
+** Where the result holds a handle of its own task, that holds no reference any more: the task owns
+** the result, and a reference would keep both for ever.
+*/
 static void borrow_own_task(lmp_message *result, mp_task *task) {
   for (uint32_t i = 0; i < result->attachment_count; i++) {
     lmp_attachment *a = &result->attachments[i];
@@ -148,7 +152,7 @@ static void after_task(lmp_vm *vm, lua_State *L, lmp_run *run) {
     vm->between_tasks(L, vm->context);
     return;
   }
-  /* finalisers may take long, or wait for a child process: nobody need wait for them */
+  /* Finalisers may take long, or wait for a child process: the task ends before they run. */
   if (run->status == MP_CANCELLED) mp_cancel_now(run->task);
   lmp_vm_close(vm);
 }

@@ -21,7 +21,7 @@
 /* so much must have been freed before it pays to ask malloc for it */
 #define TRIM_FROM ((size_t)1 << 20)
 
-/* Lua asks again after a full collection: the second refusal is final. */
+/* After a refusal Lua collects all garbage and asks again: the second refusal is final. */
 static void refuse(lmp_vm *vm, size_t size) {
   if (vm->refused == size)
     lmp_interrupt_for_memory(vm);
@@ -297,7 +297,8 @@ static int open_protected(lua_State *L) {
   vm->threads = luaL_ref(L, LUA_REGISTRYINDEX);
   if (vm->host->inherit != NULL) {
     lmp_decode_all(L, vm->context, vm->host->inherit);
-    (void)lmp_interrupt_enter(vm, L); /* an error leaves it so, until the state goes with it */
+    (void)lmp_interrupt_enter(vm,
+                              L); /* an error does not leave it again, but the state goes then */
     inherit(L);
     lmp_interrupt_leave(vm, L, NULL);
   }

@@ -53,10 +53,10 @@ struct lmp_host {
   mp_pool_config outer; /* its own hooks, called beside ours */
 };
 
-/* A task that runs on a state; they nest when a task waits. */
+/* A task that runs on a state, on the C stack of its worker. Runs nest when a task waits. */
 typedef struct lmp_run lmp_run;
 struct lmp_run {
-  lmp_run *outer;
+  lmp_run *outer; /* the task that waits below, or NULL */
   lmp_vm *vm;
   mp_worker *worker;
   mp_task *task;
@@ -67,28 +67,31 @@ struct lmp_run {
   bool saw_cancel; /* mp.cancelled() said true: its end counts as cancelled */
   lmp_stop stop;
   int raised, interrupts; /* how often it was told to go; interrupts since the first time */
-  const char *name;       /* on the Lua stack */
+  const char *name;       /* the task's, on the Lua stack; NULL: it has none */
   lmp_span *span;         /* NULL: nothing is traced */
 };
 
+/* A worker's state, in its pool's host: zeroed before, and again NULL after it was closed. */
 struct lmp_vm {
-  lua_State *L; /* NULL: not made yet */
-  lmp_host *host;
-  lmp_context *context;
-  mp_worker *worker;
+  lua_State *L;         /* NULL: there is none */
+  lmp_host *host;       /* constant once the worker has started */
+  lmp_context *context; /* the state's */
+  mp_worker *worker;    /* constant once it has started */
   /* the coroutine that runs a task's code, or NULL: what an interrupt means */
   lua_State *volatile current;
-  size_t bytes;   /* of Lua memory */
-  size_t ceiling; /* the most it may be now */
-  /* the size of an allocation that would have gone beyond and was not asked for again, or 0 */
+  /* memory: written by the allocator */
+  size_t bytes;   /* that the state holds */
+  size_t ceiling; /* the most `bytes` may be now */
+  /* size of the allocation that the ceiling refused last, if Lua has not got it since; or 0 */
   size_t refused;
-  size_t peak; /* the most it was since the worker last gave memory back */
-  /* replaced before the next task: one was made to go, or ran out of memory */
+  size_t peak; /* the most `bytes` was since the worker last gave memory back */
+  /* the state is replaced before the next task: one was made to go, or ran out of memory */
   bool damaged;
-  lmp_run *run; /* innermost */
-  int depth;
-  int threads; /* registry reference: [d] = coroutine that runs tasks at depth d > 0 */
-  int thread_count;
+  /* what runs on the state */
+  lmp_run *run;     /* the innermost task, or NULL */
+  int depth;        /* how many there are */
+  int threads;      /* registry reference: [d] = coroutine that runs tasks at depth d > 0 */
+  int thread_count; /* of these coroutines: for depths up to this one */
   /*
   ** What happens on the state when a task has ended and none is on it: callbacks are called. Set by
   ** whoever makes the context. Never raises.
@@ -113,8 +116,7 @@ void lmp_vm_stop(mp_worker *worker, void *local, void *ud);
 int lmp_vm_idle(mp_worker *worker, void *local, void *ud);
 
 /*
-** Makes the state if there is none; false with *message set (a literal or on vm's memory). Never
-** raises.
+** Makes the state if there is none; false with the reason in `why`, of so many bytes. Never raises.
 */
 bool lmp_vm_open(lmp_vm *vm, char *why, size_t size);
 void lmp_vm_close(lmp_vm *vm);
