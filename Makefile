@@ -24,7 +24,7 @@ ASSERTS := $(if $(DEBUG)$(SAN),,-DNDEBUG)
 NODELETE ?= -Wl,-z,nodelete
 
 ENGINE := $(sort $(wildcard engine/*.c))
-BINDINGS := $(sort $(wildcard bindings/*.c))
+BINDINGS := $(sort $(wildcard bindings/*/*.c))
 ENGINE_OBJ := $(ENGINE:%.c=$(BUILD)/%.o)
 BINDINGS_OBJ := $(BINDINGS:%.c=$(BUILD)/%.o)
 LIB := $(BUILD)/libmakeparallel.a
@@ -64,7 +64,7 @@ $(BUILD)/engine/%.o: engine/%.c
 $(BUILD)/bindings/%.o: bindings/%.c
 	@mkdir -p $(@D)
 	@echo "  CC  $@"
-	@$(CC) $(CFLAGS) $(ASSERTS) $(LUA_CFLAGS) -Iengine -MMD -MP -c $< -o $@
+	@$(CC) $(CFLAGS) $(ASSERTS) $(LUA_CFLAGS) -Iengine -Ibindings -MMD -MP -c $< -o $@
 
 -include $(ENGINE_OBJ:.o=.d) $(BINDINGS_OBJ:.o=.d)
 

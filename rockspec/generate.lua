@@ -27,7 +27,7 @@ build = {
       sources = {
 @SOURCES@
       },
-      incdirs = { "engine" },
+      incdirs = { "engine", "bindings" },
       libraries = { "pthread" },
     },
 @MODULES@
@@ -58,7 +58,7 @@ end
 
 local function sources()
   local lines <const> = {}
-  for _, path in ipairs(files "bindings/*.c engine/*.c") do
+  for _, path in ipairs(files "bindings/*/*.c engine/*.c") do
     lines[#lines + 1] = ('        "%s",'):format(path)
   end
   return table.concat(lines, "\n")

@@ -50,14 +50,14 @@ quick: ## most of what `make check` tests, with gcc alone, in a minute or two: u
 	@$(MAKE) --no-print-directory -j2 module lib unit-programs $(UNIT_LUA)
 	@$(MAKE) --no-print-directory SWEEP_STRIDE=5 unit unit-lua stress stress-lua spec
 
-layers: module ## check that dependencies point one way, down the floors of each folder's README: CIRCLES=1 tells what bindings/ has
+layers: module ## check that dependencies point one way, down the floors of each folder's README
 	@CC=$(CC) LUA=$(LUA) sh tests/support/layers_test.sh
 	@LUA=$(LUA) sh tests/support/layers.sh $(MODULE) $(BUILD)
 
 C_SOURCES = $(shell find engine bindings tests examples -name '*.[ch]' -o -name '*.cpp')
 
 # Lua's own library calls strerror in every state that opens it, so the bindings may too.
-TIDY = clang-tidy --quiet $(ENGINE) -- -std=c11 && clang-tidy --quiet --checks=-concurrency-mt-unsafe $(BINDINGS) -- -std=c11 -Iengine $(LUA_CFLAGS)
+TIDY = clang-tidy --quiet $(ENGINE) -- -std=c11 && clang-tidy --quiet --checks=-concurrency-mt-unsafe $(BINDINGS) -- -std=c11 -Iengine -Ibindings $(LUA_CFLAGS)
 
 lint: ## luacheck over everything in Lua; C as clang-format has it, 100 columns; clang-tidy, the locks of the engine; counts asserts
 	@luacheck -q .

@@ -48,7 +48,7 @@ copy() { # OUT KIND BUG PART...
   copy=$1/$3.$2
   rm -rf "$copy"
   cp -a "$1/none.$2" "$copy"
-  for file in $(grep -l "MP_BUGGY($3)" engine/*.[ch] bindings/*.[ch]); do
+  for file in $(grep -l "MP_BUGGY($3)" engine/*.[ch] bindings/*/*.[ch]); do
     for depends in $(cd "$copy" && grep -rlE --include='*.d' "(^|[ /])$file( |$)" .); do touch -d @0 "$copy/${depends%.d}.o"; done
   done
   kind=$2 flags="-DMP_BUG=$(number_of "$3")"

@@ -4,8 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "handle.h"
-#include "value.h"
+#include "codec/decode.h"
+#include "codec/encode.h"
+#include "codec/value.h"
+#include "handles/handle.h"
+#include "handles/pool.h"
+#include "makeparallel_lua.h"
 
 #define CONSTANT ((size_t)64 << 10)
 #define TIMES 16
@@ -51,16 +55,20 @@ static const char setup[] =
 
 static void attach_code(harness *h, int i, int index) {
   static const lmp_encoding how = {.root = "args", .direction = "to a worker"};
-  lmp_buffer *buffer = lmp_encode_begin(h->L, h->context, h->context->pool->pool);
+  lmp_buffer *buffer = lmp_encode_begin(h->L, h->context, h->context->pools->default_pool->pool);
   if (!lmp_encode_values(h->L, h->context, buffer, &how, index, 1)) abort();
   h->attachments[i] = buffer->message.attachments[0];
   mp_bytes_retain(h->attachments[i].object);
 }
 
-static void attach_task(harness *h, int i, int index, lmp_attachment_kind kind) {
+static void attach(harness *h, int i, int tag, void *object) {
+  h->attachments[i] = (lmp_attachment){lmp_reference_of(h->context, tag), object};
+}
+
+static void attach_task(harness *h, int i, int index, int tag) {
   mp_task *task = lmp_to_task(h->L, index);
   mp_task_retain(task);
-  h->attachments[i] = (lmp_attachment){kind, false, task};
+  attach(h, i, tag, task);
 }
 
 static void attach_shared(harness *h, int i) {
@@ -68,8 +76,8 @@ static void attach_shared(harness *h, int i) {
   mp_cache *cache;
   mp_meter *meter;
   if (mp_cache_create(&config, &cache) != MP_OK || mp_meter_create(NULL, &meter) != MP_OK) abort();
-  h->attachments[i] = (lmp_attachment){LMP_ATTACH_CACHE, false, cache};
-  h->attachments[i + 1] = (lmp_attachment){LMP_ATTACH_METER, false, meter};
+  attach(h, i, LMP_SHARED_CACHE, cache);
+  attach(h, i + 1, LMP_SHARED_METER, meter);
 }
 
 void harness_open(void) {
@@ -88,8 +96,8 @@ void harness_open(void) {
   lua_call(h->L, 1, 3);
   attach_code(h, 0, 1);
   attach_code(h, 1, 2);
-  attach_task(h, 2, 3, LMP_ATTACH_TASK);
-  attach_task(h, 3, 3, LMP_ATTACH_DEPENDENCY);
+  attach_task(h, 2, 3, LMP_HANDLE_REF);
+  attach_task(h, 3, 3, LMP_DEPENDENCY);
   attach_shared(h, 4);
   lua_settop(h->L, 0);
   collect(h);
@@ -145,7 +153,7 @@ static void check_cost(harness *h, lmp_message *message, size_t cost, size_t lim
 
 bool harness_decode(const unsigned char *bytes, size_t size, bool attached) {
   harness *h = open_harness;
-  lmp_message message = {.pool = h->context->pool->pool, .size = (uint32_t)size};
+  lmp_message message = {.pool = h->context->pools->default_pool->pool, .size = (uint32_t)size};
   size_t cost;
   if (h->bytes > h->clean + GARBAGE_MAX) collect(h);
   message.bytes = malloc(size + (size == 0)); /* a block of its own: a read beyond it is found */

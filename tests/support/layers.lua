@@ -3,8 +3,9 @@
 -- A file `x` is x.c and x.h together. It depends on another one by a symbol (nm, over the objects of x.c in OBJECTS) or by
 -- `#include "..."`. FOLDER/README.md has a table `| floor | files | ...`, lowest floor first, whose rows name files in backquotes,
 -- or all files of a folder as `folder/`. The rules: each file has one floor, a file depends on its own floor and on lower ones
--- only, symbols make no circle, headers include each other in no circle. With `optional`, a folder without such a table may keep
--- its circles: they are counted, and told if the environment has CIRCLES.
+-- only, symbols make no circle, headers include each other in no circle, and neither do rooms, which are the folders below FOLDER.
+-- The files of a row that says "(a circle)" behind them may call each other as they like. With `optional`, a folder without such a
+-- table may keep its circles: they are counted, and told if the environment has CIRCLES.
 local folder, objects, optional = arg[1], arg[2], arg[3] == "optional"
 local failures = {}
 
@@ -127,6 +128,7 @@ end
 
 local function read_floors()
   local floors, names = nil, {} -- the floors' names, lowest first; what a row names -> its height
+  local round = {} -- a height -> may its files call each other in a circle
   for line in io.lines(folder .. "/README.md") do
     local floor, files = line:match "^|%s*(.-)%s*|%s*(.-)%s*|"
     if not floors then
@@ -135,6 +137,7 @@ local function read_floors()
       break
     elseif not floor:match "^%-+$" then
       floors[#floors + 1] = floor
+      round[#floors] = files:find("(a circle)", 1, true) ~= nil
       for name in files:gmatch "`([^`]+)`" do
         name = name:gsub("%.[ch]$", "")
         if names[name] then fail("%s/README.md: `%s` has two floors", folder, name) end
@@ -142,10 +145,38 @@ local function read_floors()
       end
     end
   end
-  return floors, names
+  return floors, names, round
 end
 
-local function check_floors(floors, names)
+--- Takes what is allowed out of the graph of calls: steps between files of a floor that may be a circle. Returns these files.
+local function allow_circles(height, round)
+  local allowed = {}
+  for _, from in ipairs(sorted_keys(calls)) do
+    for _, to in ipairs(sorted_keys(calls[from])) do
+      if height[from] == height[to] and round[height[from]] then
+        calls[from][to] = nil
+        allowed[from], allowed[to] = true, true
+      end
+    end
+  end
+  return sorted_keys(allowed)
+end
+
+--- Which room needs which, by calls and includes; files that are in no room count for nothing.
+local function rooms_graph()
+  local graph = {}
+  for _, edges in ipairs { calls, includes } do
+    for from, targets in pairs(edges) do
+      for to in pairs(targets) do
+        local above, below = room_of[from], room_of[to]
+        if above ~= "" and below ~= "" then add_edge(graph, above, below, from .. " -> " .. to) end
+      end
+    end
+  end
+  return graph
+end
+
+local function check_floors(floors, names, round)
   local height = {}
   for _, path in ipairs(sources) do
     local stem = stem_of(path)
@@ -167,11 +198,14 @@ local function check_floors(floors, names)
       end
     end
   end
+  return allow_circles(height, round)
 end
 
-local floors, names = read_floors()
+local floors, names, round = read_floors()
+local allowed = {}
+local between_rooms = rooms_graph()
 if floors then
-  check_floors(floors, names)
+  allowed = check_floors(floors, names, round)
 elseif not optional then
   fail("%s/README.md has no table of floors", folder)
 end
@@ -183,10 +217,15 @@ local function tell(...)
     io.stderr:write(string.format(...), "\n")
   end
 end
-local circles = tell_circles(calls, "symbols", tell) + tell_circles(headers, "includes", tell)
+local circles = tell_circles(calls, "symbols", tell) + tell_circles(headers, "includes", tell) + tell_circles(between_rooms, "rooms", tell)
 
 table.sort(failures)
 for _, failure in ipairs(failures) do io.stderr:write(failure, "\n") end
 if #failures > 0 then os.exit(1) end
+local rooms = {}
+for _, room in pairs(room_of) do rooms[room] = room ~= "" or nil end
 local floors_text = floors and #floors .. " floors" or "no floors yet"
-print(string.format("%s: %s, %s", folder, floors_text, circles == 0 and "no circle" or "circles to cut: " .. circles))
+if #sorted_keys(rooms) > 1 then floors_text = #sorted_keys(rooms) .. " rooms, " .. floors_text end
+local circles_text = circles > 0 and "circles to cut: " .. circles or "no circle"
+if #allowed > 0 then circles_text = circles_text .. " but " .. table.concat(allowed, ", ") end
+print(string.format("%s: %s, %s", folder, floors_text, circles_text))

@@ -21,6 +21,6 @@ bad "mutable state at file scope:" \
 bad "exported symbols that are neither luaopen_ nor mp_:" \
   "$(nm -D --defined-only "$module" | awk '{print $3}' | grep -vE '^(luaopen_makeparallel|mp_)|^_(init|fini|edata|end|_bss_start)$|^__(asan|tsan|ubsan|sancov)')"
 "${LUA:-lua5.4}" tests/support/layers.lua engine "$build/engine" || failed=1
-"${LUA:-lua5.4}" tests/support/layers.lua bindings "$build/bindings" optional || failed=1
+"${LUA:-lua5.4}" tests/support/layers.lua bindings "$build/bindings" || failed=1
 [ "$failed" -eq 0 ] && echo "layers: one way"
 exit "$failed"

@@ -20,9 +20,10 @@ fresh() {
 }
 
 run() { # further arguments of layers.lua
+  rm -rf objects
   for source in $(cd house && find . -name '*.c'); do
     mkdir -p "objects/$(dirname "$source")"
-    ${CC:-cc} -Ihouse -Ihouse/room -c "house/$source" -o "objects/${source%.c}.o"
+    ${CC:-cc} -Ihouse -Ihouse/room -Ihouse/attic -c "house/$source" -o "objects/${source%.c}.o"
   done
   "$lua" "$tool" house objects "$@" >out 2>&1
 }
@@ -62,6 +63,34 @@ refuses 'there is no file `gone`'
 
 fresh && sed -i 's/`left`/`left` `base`/' house/README.md
 refuses '`base` has two floors'
+
+# What a row says may be a circle is one, and no other.
+fresh && echo 'int left(void); int back(void) { return left(); }' >>house/room/right.c
+sed -i 's/`room\/`/`room\/` (a circle)/' house/README.md
+accepts
+grep -qx 'house: 2 floors, no circle but left, right' out || wrong "does not tell the circle that is allowed"
+echo 'int left(void); int up(void) { return left(); }' >>house/base.c
+refuses 'house/base (floor 0) needs what is above it: left (floor 1, shared): left'
+
+# Two rooms: one of them uses the other, and it is the same on each floor.
+rooms() {
+  fresh && mkdir house/attic
+  printf 'int high(void);\n' >house/attic/high.h
+  printf '#include "high.h"\nint right(void); int high(void) { return right(); }\n' >house/attic/high.c
+  echo '| 2 | `high` | |' >>house/README.md
+}
+
+rooms
+accepts
+grep -qx 'house: 2 rooms, 3 floors, no circle' out || wrong "does not count the rooms"
+
+rooms && echo 'int high(void); int up(void) { return high(); }' >>house/room/right.c
+refuses 'house/room/right (floor 1, shared) needs what is above it: attic/high (floor 2): high'
+
+rooms && echo 'int low(void) { return 1; }' >house/attic/low.c && echo 'int low(void); int down(void) { return low(); }' >>house/room/right.c
+sed -i 's/| 0 | `base` |/| 0 | `base` `low` |/' house/README.md
+refuses '  attic/ -> room/: high -> right'
+refuses '  room/ -> attic/: right -> low'
 
 fresh && echo '# A house' >house/README.md && echo 'int left(void); int up(void) { return left(); }' >>house/base.c
 refuses 'house/README.md has no table of floors'

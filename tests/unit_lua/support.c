@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "function.h"
+#include "codec/decode.h"
+#include "codec/encode.h"
+#include "codec/refusal.h"
 
 static char watched[256];
 /* the open one: the wrapped functions have no other way to know it */
@@ -124,7 +126,8 @@ static lmp_message *encode_arguments(lua_State *L, int n) {
   lua_settop(L, n);
   lmp_message **message = push_message(L);
   lmp_buffer *buffer = lmp_encode_begin(L, context, pool);
-  if (!lmp_encode_values(L, context, buffer, &how, 1, n)) lmp_raise_refusal(L, buffer, &how);
+  if (!lmp_encode_values(L, context, buffer, &how, 1, n))
+    lmp_raise_refusal(L, buffer, how.direction);
   *message = lmp_encode_take(buffer);
   if (*message == NULL) lmp_check(L, MP_NOMEM);
   return *message;

@@ -9,9 +9,9 @@
 #ifndef UNIT_LUA_SUPPORT_H
 #define UNIT_LUA_SUPPORT_H
 
-#include "lmp.h"
 #include "unit.h"
-#include "value.h"
+#include "handles/pool.h"
+#include "makeparallel_lua.h"
 
 /* Whose memory. */
 typedef enum domain { OWNER, WORKERS, ENGINE, HOST, DOMAINS } domain;

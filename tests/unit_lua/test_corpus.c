@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "harness.h"
-#include "lmp.h"
+#include "codec/value.h"
 #include "support.h"
 
 #define CORPUS "tests/fuzz/corpus" /* make runs the programs where it runs itself */

@@ -56,7 +56,7 @@ unit-lua: $(UNIT_LUA) ## the bindings' unit tests
 FUZZ_OUT := $(BUILD)/fuzz
 FUZZ_SOURCES := tests/fuzz/decode.c tests/fuzz/harness.c $(BINDINGS) $(ENGINE)
 
-$(FUZZ_OUT)/decode: $(FUZZ_SOURCES) $(wildcard bindings/*.h engine/*.h tests/fuzz/*.h)
+$(FUZZ_OUT)/decode: $(FUZZ_SOURCES) $(wildcard bindings/*.h bindings/*/*.h engine/*.h tests/fuzz/*.h)
 	@mkdir -p $(@D)
 	@$(FUZZ_CC) -std=c11 -O1 -g $(WARN) $(UNIT_LUA_CFLAGS:-M%=) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 	  -pthread -o $@ $(FUZZ_SOURCES) $(LUA_LIBS) -lm

@@ -25,7 +25,7 @@ local LIBC <const> = { "^libc[.-]", "^libm[.-]", "^libpthread", "^ld%-", "^%[vds
 function parts.of(build)
   local known = {}
   add_symbols(known, "Lua", "$(cc -print-file-name=liblua5.4.a)") -- where a program has it in itself
-  add_symbols(known, "bindings", build .. "/bindings/*.o")
+  add_symbols(known, "bindings", build .. "/bindings/*/*.o")
   add_symbols(known, "engine", build .. "/engine/*.o")
   return function(symbol, object)
     local name = object:match "[^/]*$"

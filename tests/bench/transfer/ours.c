@@ -3,7 +3,11 @@
 ** pool, and out of it.
 */
 #include "transfer.h"
-#include "value.h"
+#include "codec/decode.h"
+#include "codec/encode.h"
+#include "codec/refusal.h"
+#include "handles/pool.h"
+#include "makeparallel_lua.h"
 
 static lmp_message *message;
 
@@ -17,7 +21,8 @@ static void transfer_encode(lua_State *L) {
   static const lmp_encoding how = {.root = "args", .direction = "to a worker"};
   lmp_context *context = lmp_context_get(L);
   lmp_buffer *buffer = lmp_encode_begin(L, context, context->pool->pool);
-  if (!lmp_encode_values(L, context, buffer, &how, 1, 1)) lmp_raise_refusal(L, buffer, &how);
+  if (!lmp_encode_values(L, context, buffer, &how, 1, 1))
+    lmp_raise_refusal(L, buffer, how.direction);
   message = lmp_encode_take(buffer);
 }
 

@@ -1,0 +1,132 @@
+#include "api/intask.h"
+
+#include "handles/handle.h"
+#include "handles/pool.h"
+#include "handles/wait.h"
+#include "worker/interrupt.h"
+
+static lmp_run *current_run(lmp_context *context) {
+  return context->vm == NULL ? NULL : context->vm->run;
+}
+
+static lmp_run *need_run(lua_State *L, const char *what) {
+  lmp_run *run = current_run(lmp_context_of(L));
+  if (run == NULL) luaL_error(L, "%s: no task is running here", what);
+  return run;
+}
+
+/* The task that an id or a handle at `arg` names: by id only one that runs on this worker. */
+static mp_task *named_task(lua_State *L, int arg) {
+  mp_task *task = lmp_to_task(L, arg);
+  if (task != NULL) return task;
+  lua_Integer id = luaL_checkinteger(L, arg);
+  for (const lmp_run *run = current_run(lmp_context_of(L)); run != NULL; run = run->outer)
+    if ((lua_Integer)mp_task_id(run->task) == id) return run->task;
+  luaL_error(
+      L, "report_progress: no task with id %I runs on this worker (a handle works from anywhere)",
+      (LUAI_UACINT)id);
+  return NULL;
+}
+
+/* report_progress([handle or id,] fraction [, note]) */
+static int report_progress(lua_State *L) {
+  int arg = 1;
+  mp_task *task;
+  if (lua_isuserdata(L, 1) || lua_type(L, 2) == LUA_TNUMBER) {
+    task = named_task(L, 1);
+    arg = 2;
+  } else {
+    task = need_run(L, "report_progress")->task;
+  }
+  if (lua_type(L, arg) != LUA_TNUMBER) luaL_typeerror(L, arg, "number");
+  double progress = lua_tonumber(L, arg);
+  if (!(progress >= 0 && progress <= 1)) {
+    lua_pushfstring(L, "progress must be a number from 0 to 1, got %f", (LUAI_UACNUMBER)progress);
+    luaL_argerror(L, arg, lua_tostring(L, -1));
+  }
+  size_t size = 0;
+  const char *note = luaL_optlstring(L, arg + 1, NULL, &size);
+  lmp_check(L, mp_task_report(task, progress, note, size));
+  return 0;
+}
+
+/*
+** cancelled() -> was the running task asked to stop? A task that saw true counts as cancelled
+** however it ends.
+*/
+static int cancelled(lua_State *L) {
+  lmp_run *run = current_run(lmp_context_of(L));
+  bool asked = run != NULL && mp_worker_cancelled(run->worker);
+  if (asked) run->saw_cancel = true;
+  lua_pushboolean(L, asked);
+  return 1;
+}
+
+/*
+** Callbacks run meanwhile, and on a worker another takes its seat. Ends with an error when the task
+** that runs here is cancelled.
+*/
+static void wait_until(lua_State *L, lmp_context *context, double until) {
+  size_t index;
+  lmp_pool *pool = lmp_default_pool(L, context);
+  while (lmp_wait(L, context, pool->pool, NULL, 0, true, until, &index)) {
+  }
+}
+
+/*
+** pause(seconds): as sleep, but the worker's seat is free meanwhile: for long waits that nobody
+** needs to see as a busy worker
+*/
+static int pause_seconds(lua_State *L) {
+  wait_until(L, lmp_context_of(L), lmp_now() + lmp_to_seconds(L, 1, "pause"));
+  return 0;
+}
+
+/*
+** sleep(seconds): in a task ends with an error as soon as the task is cancelled; elsewhere
+** callbacks run meanwhile
+*/
+static int sleep_seconds(lua_State *L) {
+  lmp_context *context = lmp_context_of(L);
+  double seconds = lmp_to_seconds(L, 1, "sleep");
+  lmp_run *run = current_run(context);
+  if (run == NULL) {
+    wait_until(L, context, lmp_now() + seconds);
+    return 0;
+  }
+  if (mp_worker_sleep(run->worker, lmp_to_ns(seconds)) == MP_OK) return 0;
+  return lmp_raise_cancelled(L, run);
+}
+
+/* current() -> handle of the running task, or nil */
+static int current(lua_State *L) {
+  lmp_context *context = lmp_context_of(L);
+  const lmp_run *run = current_run(context);
+  if (run == NULL) return 0;
+  if (run->name != NULL)
+    lua_pushstring(L, run->name);
+  else
+    lua_pushnil(L);
+  lmp_push_handle(L, context, run->task, lua_gettop(L));
+  return 1;
+}
+
+static int get_current_task_id(lua_State *L) {
+  const lmp_run *run = current_run(lmp_context_of(L));
+  if (run == NULL)
+    lua_pushnil(L);
+  else
+    lua_pushinteger(L, (lua_Integer)mp_task_id(run->task));
+  return 1;
+}
+
+void lmp_open_intask(lua_State *L, lmp_context *context) {
+  static const luaL_Reg functions[] = {{"report_progress", report_progress},
+                                       {"cancelled", cancelled},
+                                       {"sleep", sleep_seconds},
+                                       {"pause", pause_seconds},
+                                       {"current", current},
+                                       {"get_current_task_id", get_current_task_id},
+                                       {NULL, NULL}};
+  lmp_set_functions(L, context, functions);
+}

@@ -1,0 +1,11 @@
+/*
+** log.h - the function `log` of the core: a line of the program's own.
+*/
+#ifndef LMP_LOG_H
+#define LMP_LOG_H
+
+#include "base/context.h"
+
+void lmp_open_logging(lua_State *L, lmp_context *context);
+
+#endif

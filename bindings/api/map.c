@@ -1,0 +1,87 @@
+#include "api/map.h"
+
+#include "codec/decode.h"
+#include "codec/encode.h"
+#include "codec/refusal.h"
+#include "handles/handle.h"
+#include "handles/outcome.h"
+#include "handles/room.h"
+#include "handles/submit.h"
+
+/*
+** map_chunk(function, list, first, count, seed or nil, on_error, name or nil, priority, pool or
+** nil, offset or nil) -> handle list[first] is item `first + offset` of the whole: seeds and errors
+** go by that.
+*/
+static int map_chunk(lua_State *L) {
+  enum { FUNCTION = 1, LIST, FIRST, COUNT, SEED, ON_ERROR, NAME, PRIORITY, POOL, OFFSET, VALUES };
+  lmp_context *context = lmp_context_of(L);
+  lua_settop(L, OFFSET);
+  lmp_encoding how = {.root = "args",
+                      .direction = "to a worker",
+                      .unnumbered = 5,
+                      .list = LIST,
+                      .list_first = lua_tointeger(L, FIRST),
+                      .list_count = (uint32_t)lua_tointeger(L, COUNT),
+                      .list_root = "list",
+                      .list_offset = lua_tointeger(L, OFFSET)};
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  const lmp_payload payload = {.kind = LMP_CHUNK, .dependencies = LMP_NO_TABLE};
+  lmp_pool *pool = lmp_to_pool(L, context, POOL);
+  desc.flags = MP_TASK_TIMED;
+  desc.priority = (int)lua_tointeger(L, PRIORITY);
+  lua_pushvalue(L, NAME);
+  lua_pushvalue(L, FUNCTION);
+  lua_pushinteger(L, how.list_first + how.list_offset);
+  lua_pushvalue(L, SEED);
+  lua_pushvalue(L, ON_ERROR);
+  assert(lua_gettop(L) == VALUES + 4);
+  lmp_buffer *buffer = lmp_encode_begin(L, context, pool->pool);
+  /* the Lua module raises it where map was called */
+  if (!lmp_encode_values(L, context, buffer, &how, VALUES, 5)) {
+    lua_pushnil(L);
+    lmp_push_refusal(L, buffer, how.direction);
+    return 2;
+  }
+  lmp_new_handle(L, context, NAME);
+  int n =
+      lmp_push_full(L, pool, lmp_submit(L, pool, buffer, &payload, &desc, lua_gettop(L), false));
+  return n == 0 ? 1 : n;
+}
+
+/*
+** collect_chunk(handle, results, first, errors) -> true and how many, or false and the error: fills
+** results[first...], adds to errors
+*/
+static int collect_chunk(lua_State *L) {
+  lmp_handle *handle = lmp_check_handle(L, 1);
+  lua_Integer first = lua_tointeger(L, 3);
+  lmp_decoder decoder;
+  uint32_t count;
+  if (mp_task_state(handle->task) != MP_STATE_DONE) {
+    lua_pushboolean(L, 0);
+    lmp_push_handle_error(L, handle->context, 1);
+    return 2;
+  }
+  lua_settop(L, 4);
+  lmp_decode_begin(L, handle->context, mp_task_result(handle->task), &decoder, &count);
+  for (uint32_t i = 0; i + 1 < count; i++) {
+    lmp_decode_value(L, &decoder);
+    lua_rawseti(L, 2, first + (lua_Integer)i);
+  }
+  lmp_decode_value(L, &decoder); /* {index, message} of each that failed */
+  for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, -1); i++) {
+    lua_rawgeti(L, -1, i);
+    lua_rawseti(L, 4, (lua_Integer)lua_rawlen(L, 4) + 1);
+  }
+  assert(lua_istable(L, -1) && count > 0);
+  lua_pushboolean(L, 1);
+  lua_pushinteger(L, (lua_Integer)count - 1);
+  return 2;
+}
+
+void lmp_open_map(lua_State *L, lmp_context *context) {
+  static const luaL_Reg functions[] = {
+      {"map_chunk", map_chunk}, {"collect_chunk", collect_chunk}, {NULL, NULL}};
+  lmp_set_functions(L, context, functions);
+}

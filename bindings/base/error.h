@@ -1,0 +1,23 @@
+/*
+** error.h - failures as Lua error objects: {kind, message, value, traceback, task, task_id,
+** elapsed, cause}.
+*/
+#ifndef LMP_ERROR_H
+#define LMP_ERROR_H
+
+#include "base/context.h"
+
+#define LMP_ERROR "makeparallel.error" /* the metatable's name in the registry */
+
+/* A failure as values, in this order: kind, message, traceback, has value, value, task's name. */
+#define LMP_FAILURE_VALUES 6
+
+/* Pushes a new error object with kind and message (formatted as lua_pushfstring). */
+void lmp_push_error(lua_State *L, const char *kind, const char *format, ...);
+/* Turns the values of a failure on top of the stack into one error object. */
+void lmp_make_error(lua_State *L);
+
+/* The metatable; the function of the core that makes such an object for the Lua modules. */
+void lmp_open_errors(lua_State *L, lmp_context *context);
+
+#endif

@@ -1,0 +1,272 @@
+#include "handles/events.h"
+
+#include "bug.h"
+#include "handles/outcome.h"
+
+/*
+** {======================================================
+** Calling
+** =======================================================
+*/
+
+static int keep_traceback_text(lua_State *L) { /* message handler: the text, for the log */
+  luaL_traceback(L, L, luaL_tolstring(L, 1, NULL), 1);
+  return 1;
+}
+
+/* The error of a callback is on top: it is logged, counted, and stops nothing. */
+static void count_error(lua_State *L, lmp_context *context, mp_pool *pool) {
+  const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "(no error text)";
+  context->events->callback_errors++;
+  mp_pool_log(pool, MP_LOG_ERROR, "callback", "error in a callback: %s", text);
+  lua_warning(L, "makeparallel: error in a callback: ", 1);
+  lua_warning(L, text, 0);
+  lua_pop(L, 1);
+}
+
+/* stack: handle, function, event */
+static int call_end(lua_State *L) {
+  lmp_handle *handle = lua_touserdata(L, 1);
+  int event = (int)lua_tointeger(L, 3), n = 1;
+  lua_settop(L, 2);
+  if (event == LMP_ON_COMPLETE)
+    n = lmp_push_results(L, handle->context, handle->task);
+  else if (event == LMP_ON_ERROR)
+    lmp_push_handle_error(L, handle->context, 1);
+  else
+    lua_pushvalue(L, 1);
+  lua_pushvalue(L, 2); /* the function below its arguments; a helper table may lie between */
+  lua_insert(L, -n - 1);
+  lua_call(L, n, 0);
+  return 0;
+}
+
+/*
+** Calls each function of the list at `list` through `call` with (handle, function, extra arguments
+** pushed by the caller of this).
+*/
+static void call_each(lua_State *L, lmp_handle *handle, int object, int list, lua_CFunction call,
+                      int event) {
+  lua_Integer n = (lua_Integer)lua_rawlen(L, list);
+  mp_pool *pool = mp_task_pool(handle->task);
+  for (lua_Integer i = 1; i <= n; i++) {
+    lua_pushcfunction(L, keep_traceback_text);
+    lua_pushcfunction(L, call);
+    lua_pushvalue(L, object);
+    lua_rawgeti(L, list, i);
+    lua_pushinteger(L, event);
+    if (lua_pcall(L, 3, 0, -5) != LUA_OK) count_error(L, handle->context, pool);
+    lua_pop(L, 1);
+  }
+}
+
+/*
+** stack: light userdata handle. What was registered is taken off first: a callback may register
+** more.
+*/
+static int deliver_end(lua_State *L) {
+  lmp_handle *handle = lua_touserdata(L, 1);
+  lmp_context *context = handle->context;
+  int ended = mp_task_state(handle->task) == MP_STATE_DONE ? LMP_ON_COMPLETE : LMP_ON_ERROR;
+  luaL_checkstack(L, 12, NULL);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->handles->watched);
+  lua_rawgetp(L, 2, handle); /* 3: the handle */
+  lua_pushnil(L);
+  lua_rawsetp(L, 2, handle);
+  handle->watched = handle->follows = false;
+  lua_getiuservalue(L, 3, LMP_HANDLE_EXTRA);
+  lua_rawgeti(L, 4, ended);      /* 5 */
+  lua_rawgeti(L, 4, LMP_ON_END); /* 6 */
+  for (int event = LMP_ON_COMPLETE; event <= LMP_ON_END && !MP_BUGGY(CALLED_AGAIN); event++) {
+    lua_pushnil(L);
+    lua_rawseti(L, 4, event);
+  }
+  if (lua_istable(L, 5)) call_each(L, handle, 3, 5, call_end, ended);
+  if (lua_istable(L, 6)) call_each(L, handle, 3, 6, call_end, LMP_ON_END);
+  return 0;
+}
+
+typedef struct progress_news {
+  lmp_handle *handle;
+  double progress;
+  const char *note;
+  size_t note_length;
+} progress_news;
+
+/* stack: light userdata progress_news, function, event */
+static int call_progress(lua_State *L) {
+  const progress_news *news = lua_touserdata(L, 1);
+  lua_settop(L, 2);
+  lua_pushnumber(L, news->progress);
+  if (news->note != NULL) lua_pushlstring(L, news->note, news->note_length);
+  lua_call(L, news->note != NULL ? 2 : 1, 0);
+  return 0;
+}
+
+/* stack: light userdata progress_news */
+static int deliver_progress(lua_State *L) {
+  const progress_news *news = lua_touserdata(L, 1);
+  luaL_checkstack(L, 12, NULL);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, news->handle->context->handles->watched);
+  if (lua_rawgetp(L, 2, news->handle) == LUA_TNIL) return 0;
+  lua_getiuservalue(L, 3, LMP_HANDLE_EXTRA);
+  if (lua_rawgeti(L, 4, LMP_ON_PROGRESS) == LUA_TTABLE)
+    call_each(L, news->handle, 1, 5, call_progress, LMP_ON_PROGRESS);
+  return 0;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** News from the engine
+** =======================================================
+*/
+
+/* Calls deliver(ud) on the state that polls; lmp_poll has left stack for it. False: it failed. */
+static bool run_delivery(lmp_context *context, lua_CFunction deliver, void *ud) {
+  lua_State *L = context->polling;
+  assert(L != NULL); /* it polls: the engine delivers to nobody else */
+  lua_pushcfunction(L, deliver);
+  lua_pushlightuserdata(L, ud);
+  if (lua_pcall(L, 1, 0, 0) == LUA_OK) return true;
+  context->events->callback_errors++;
+  lua_pop(L, 1);
+  return false;
+}
+
+static void on_end(mp_task *task, mp_state state, void *ud) {
+  lmp_handle *handle = ud;
+  (void)state;
+  if (task == NULL) return; /* the mailbox is closed, this state is going */
+  /* If there is no memory to call back, nothing may wait for the callback for ever. */
+  if (!run_delivery(handle->context, deliver_end, handle))
+    lmp_forget_handle(handle->context->polling, handle);
+}
+
+static void on_progress(mp_task *task, double progress, const char *note, size_t note_length,
+                        void *ud) {
+  lmp_handle *handle = ud;
+  progress_news news = {handle, progress, note, note_length};
+  if (task != NULL) run_delivery(handle->context, deliver_progress, &news);
+}
+
+static void watch(lua_State *L, int index, lmp_handle *handle, mp_mailbox *mailbox) {
+  if (handle->watched) return;
+  lmp_keep_handle(L, handle, index);
+  mp_status status = mp_task_notify(handle->task, mailbox, on_end, handle);
+  if (status != MP_OK) lmp_forget_handle(L, handle);
+  lmp_check(L, status);
+}
+
+void lmp_listen_add(lua_State *L, int index, lmp_event event, int function) {
+  LMP_HEIGHT(base, L);
+  luaL_checkstack(L, 8, NULL);
+  lmp_push_extra(L, index);
+  if (lua_rawgeti(L, -1, event) != LUA_TTABLE) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, -3, event);
+  }
+  lua_pushvalue(L, function);
+  lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+  lua_pop(L, 2);
+  assert(lua_gettop(L) == base);
+}
+
+/* A pool that is about to bring news must not be collected before. */
+static void keep_pool(lua_State *L, int index, const lmp_pool *pool) {
+  if (pool == pool->context->pools->default_pool) return;
+  lmp_push_extra(L, index);
+  lmp_push_pool(L, pool->context, pool->pool);
+  lua_setfield(L, -2, "pool");
+  lua_pop(L, 1);
+}
+
+void lmp_listen_begin(lua_State *L, int index, lmp_pool *pool, mp_task_desc *desc) {
+  lmp_handle *handle = lua_touserdata(L, index);
+  keep_pool(L, index, pool);
+  desc->mailbox = lmp_mailbox(L, pool);
+  desc->notify = on_end;
+  desc->listener_ud = handle;
+  lmp_push_extra(L, index);
+  lmp_keep_handle(L, handle, index);
+  handle->follows = lua_rawgeti(L, -1, LMP_ON_PROGRESS) == LUA_TTABLE;
+  if (handle->follows) desc->progress = on_progress;
+  lua_pop(L, 2);
+}
+
+void lmp_listen_undo(lua_State *L, int index) { lmp_forget_handle(L, lua_touserdata(L, index)); }
+
+void lmp_on(lua_State *L, lmp_context *context, int index, lmp_event event, int function) {
+  lmp_handle *handle = lua_touserdata(L, index);
+  lmp_pool *pool = lmp_pool_find(context, mp_task_pool(handle->task));
+  if (pool == NULL) lmp_check(L, MP_SHUTDOWN); /* nothing can bring news of it any more */
+  mp_mailbox *mailbox = lmp_mailbox(L, pool);
+  lmp_listen_add(L, index, event, function);
+  keep_pool(L, index, pool);
+  if (event == LMP_ON_PROGRESS && !handle->follows &&
+      !mp_state_is_terminal(mp_task_state(handle->task))) {
+    watch(L, index, handle, mailbox);
+    lmp_check(L, mp_task_on_progress(handle->task, mailbox, on_progress, handle));
+    handle->follows = true;
+  }
+  watch(L, index, handle, mailbox);
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Polling
+** =======================================================
+*/
+
+/* Delivers the mail of one pool object, which is on top of the stack. */
+static lua_Integer poll_pool(lmp_pool *pool, uint64_t budget_ns, lua_Integer *left) {
+  size_t remaining = 0, n;
+  /* The object is about to be collected, or a callback has closed its pool. */
+  if (pool == NULL || pool->pool == NULL || pool->mailbox == NULL) return 0;
+  n = mp_mailbox_poll(pool->mailbox, budget_ns, 0, &remaining);
+  if (left != NULL) *left += (lua_Integer)remaining;
+  return (lua_Integer)n;
+}
+
+lua_Integer lmp_poll(lua_State *L, lmp_context *context, uint64_t budget_ns, lua_Integer *left) {
+  lua_Integer delivered = 0;
+  lua_State *outer = context->polling;
+  int top = lua_gettop(L), count = 0;
+  if (left != NULL) *left = 0;
+  for (lmp_pool *pool = context->pools->first; pool != NULL; pool = pool->next) count++;
+  luaL_checkstack(L, count + 8, NULL);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->pools->objects);
+  /* A callback may drop a pool object: those to poll stay on the stack. */
+  for (lmp_pool *pool = context->pools->first; pool != NULL; pool = pool->next)
+    lua_rawgetp(L, top + 1, pool);
+  context->polling = L;
+  for (int i = 1; i <= count; i++)
+    delivered += poll_pool(lua_touserdata(L, top + 1 + i), budget_ns, left);
+  assert(context->polling == L);
+  context->polling = outer;
+  context->events->delivered += delivered;
+  lua_settop(L, top);
+  return delivered;
+}
+
+static int poll_protected(lua_State *L) {
+  lmp_poll(L, lua_touserdata(L, 1), MP_FOREVER, NULL);
+  return 0;
+}
+
+void lmp_poll_idle(lua_State *L, lmp_context *context) {
+  bool mail = false;
+  for (const lmp_pool *pool = context->pools->first; pool != NULL && !mail; pool = pool->next)
+    mail = pool->mailbox != NULL && mp_mailbox_count(pool->mailbox) > 0;
+  if (!mail || !lua_checkstack(L, 6)) return;
+  lua_pushcfunction(L, poll_protected);
+  lua_pushlightuserdata(L, context);
+  if (lua_pcall(L, 1, 0, 0) != LUA_OK) lua_pop(L, 1);
+}
+
+/* }====================================================== */

@@ -1,0 +1,22 @@
+/*
+** room.h - how much a pool takes at a time, and what becomes of a submission that finds it full.
+*/
+#ifndef LMP_ROOM_H
+#define LMP_ROOM_H
+
+#include "handles/pool.h"
+
+/*
+** Submits; a full pool is waited for if its options say so, with callbacks meanwhile. FULL, MEMORY:
+** it stayed full. Never raises: when the wait itself was interrupted, *raised is set and the error
+** is on top.
+*/
+mp_status lmp_submit_waiting(lua_State *L, lmp_pool *pool, mp_task_desc *desc, mp_task **task,
+                             bool *raised);
+/*
+** The results of a call whose submission ended so: nil and why (when_full = "block"), or raises.
+** OK: pushes nothing, returns 0.
+*/
+int lmp_push_full(lua_State *L, const lmp_pool *pool, mp_status status);
+
+#endif

@@ -1,0 +1,20 @@
+/*
+** submit.h - a message that was encoded becomes a task.
+*/
+#ifndef LMP_SUBMIT_H
+#define LMP_SUBMIT_H
+
+#include "codec/buffer.h"
+#include "handles/pool.h"
+#include "worker/payload.h"
+
+/*
+** Submits what was encoded: takes the buffer's message. desc holds everything but run, arg, drop
+** and what the message depends on; `payload` everything but the message. The handle userdata at
+** stack index `handle` receives the task, and if it listens (lmp_listen_add) its news. On failure
+** nothing is left behind.
+*/
+mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp_payload *payload,
+                     mp_task_desc *desc, int handle, bool listens);
+
+#endif

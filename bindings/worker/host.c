@@ -1,0 +1,268 @@
+#include "worker/host.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/options.h"
+#include "codec/encode.h"
+#include "codec/refusal.h"
+#include "worker/interrupt.h"
+
+#define TASKS_MAX ((lua_Integer)1 << 40)
+
+static const char *const option_names[] = {"workers",
+                                           "stack_size",
+                                           "setup",
+                                           "preload",
+                                           "isolate",
+                                           "log",
+                                           "cancel_mode",
+                                           "worker_memory_limit",
+                                           "max_concurrent_tasks",
+                                           "max_queue",
+                                           "max_queue_bytes",
+                                           "memory_limit_percent",
+                                           "when_full",
+                                           "full_timeout",
+                                           "trace",
+                                           NULL};
+
+mp_lua_config mp_lua_config_default(void) {
+  mp_lua_config config;
+  memset(&config, 0, sizeof config);
+  config.size = sizeof config;
+  config.cancel_mode = MP_LUA_CANCEL_COOPERATIVE;
+  config.open_libs = 1;
+  return config;
+}
+
+void lmp_host_free(void *ud) { /* the engine's `closed`: any thread */
+  lmp_host *host = ud;
+  lmp_trace_close(host->trace);
+  if (host->outer.closed != NULL) host->outer.closed(host->outer.closed_ud);
+  if (host->inherit != NULL) lmp_message_free(host->inherit);
+  free(host->preload);
+  free(host->vms);
+  free(host);
+}
+
+/* C functions of package.preload: modules linked into the program. */
+static void keep_preloads(lua_State *L, lmp_host *host) {
+  if (host->preload != NULL) return; /* an earlier attempt, which then failed, got so far */
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  size_t n = 0;
+  lua_pushnil(L);
+  for (; lua_next(L, -2); n++) lua_pop(L, 1);
+  host->preload = calloc(n + 1, sizeof *host->preload);
+  if (host->preload == NULL) luaL_error(L, "not enough memory");
+  lua_pushnil(L);
+  while (lua_next(L, -2)) {
+    lmp_preload *entry = &host->preload[host->preload_count];
+    int value = lua_gettop(L);
+    bool bare = lua_iscfunction(L, value) && lua_getupvalue(L, value, 1) == NULL;
+    if (bare && lua_type(L, value - 1) == LUA_TSTRING &&
+        lua_rawlen(L, value - 1) < sizeof entry->name) {
+      strcpy(entry->name, lua_tostring(L, value - 1));
+      entry->function = lua_tocfunction(L, value);
+      host->preload_count++;
+    }
+    lua_settop(L, value - 1);
+  }
+  lua_pop(L, 1);
+}
+
+static void push_preload_names(lua_State *L, int options) {
+  LMP_HEIGHT(base, L);
+  if (lua_getfield(L, options, "preload") == LUA_TNIL) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+  }
+  if (!lua_istable(L, -1))
+    luaL_error(L, "preload must be a list of module names, got %s", luaL_typename(L, -1));
+  for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, -1); i++) {
+    if (lua_rawgeti(L, -1, i) != LUA_TSTRING)
+      luaL_error(L, "preload must be a list of module names, got %s in it", luaL_typename(L, -1));
+    lua_pop(L, 1);
+  }
+  assert(lua_gettop(L) == base + 1);
+}
+
+void lmp_host_inherit(lua_State *L, lmp_context *context, lmp_host *host, mp_pool *pool,
+                      int options) {
+  static const lmp_encoding how = {.root = "setup", .direction = "to a worker", .unnumbered = 4};
+  int first = lua_gettop(L) + 1;
+  if (host->inherit != NULL) return; /* it is the first state's that came */
+  keep_preloads(L, host);
+  lua_getglobal(L, "package");
+  lua_getfield(L, -1, "path");
+  lua_getfield(L, -2, "cpath");
+  lua_remove(L, -3);
+  push_preload_names(L, options);
+  lua_getfield(L, options, "setup");
+  assert(lua_gettop(L) == first + 3);
+  lmp_buffer *buffer = lmp_encode_begin(L, context, pool);
+  if (!lmp_encode_values(L, context, buffer, &how, first, 4)) {
+    lmp_push_refusal(L, buffer, how.direction);
+    lua_error(L);
+  }
+  host->inherit = lmp_encode_take(buffer);
+  if (host->inherit == NULL) lmp_check(L, MP_NOMEM);
+  /* Workers may need the message to the pool's last moment: it must not keep the pool alive. */
+  mp_status status = lmp_message_weaken(host->inherit);
+  if (status != MP_OK) {
+    lmp_message_free(host->inherit);
+    host->inherit = NULL;
+    lmp_check(L, status);
+  }
+  lua_settop(L, first - 1);
+}
+
+void lmp_limits_read(lua_State *L, lmp_host *host, int options) {
+  static const char *const when[] = {"block", "error", "caller", NULL};
+  host->limits.tasks =
+      (size_t)lmp_option_integer(L, options, "max_concurrent_tasks", 1, TASKS_MAX, 0);
+  host->limits.queue = (size_t)lmp_option_integer(L, options, "max_queue", 1, TASKS_MAX, 0);
+  host->limits.queue_bytes =
+      (size_t)lmp_option_integer(L, options, "max_queue_bytes", 1024, TASKS_MAX, 0);
+  host->limits.memory_percent =
+      (unsigned)lmp_option_integer(L, options, "memory_limit_percent", 1, 100, 0);
+  host->when_full = (lmp_when_full)lmp_option_choice(L, options, "when_full", when, LMP_FULL_BLOCK);
+  host->full_timeout = lua_getfield(L, options, "full_timeout") == LUA_TNIL
+                           ? -1
+                           : lmp_to_seconds(L, -1, "full_timeout");
+  lua_pop(L, 1);
+}
+
+static lmp_isolate option_isolate(lua_State *L, int options) {
+  static const char *const names[] = {"none", "env", "state", NULL};
+  return (lmp_isolate)lmp_option_choice(L, options, "isolate", names, LMP_ISOLATE_NONE);
+}
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SIGNALS_WAIT 1 /* ThreadSanitizer delivers none to a thread that only computes */
+#endif
+#endif
+
+static lmp_cancel_mode option_cancel_mode(lua_State *L, int options) {
+  static const char *const names[] = {"signal", "hook", "cooperative", NULL};
+  lmp_cancel_mode mode =
+      (lmp_cancel_mode)lmp_option_choice(L, options, "cancel_mode", names, LMP_CANCEL_SIGNAL);
+#if defined(SIGNALS_WAIT)
+  if (mode == LMP_CANCEL_SIGNAL) mode = LMP_CANCEL_HOOK;
+#endif
+  return mode;
+}
+
+static size_t option_worker_memory(lua_State *L, int options) {
+  lua_Integer limit =
+      lmp_option_integer(L, options, "worker_memory_limit", 1 << 20, (lua_Integer)1 << 40, 0);
+  return limit == 0 ? SIZE_MAX : (size_t)limit;
+}
+
+/* The option, else the environment's MAKEPARALLEL_LOG, else silence. */
+static void option_log(lua_State *L, int options, lmp_log *log) {
+  log->function = LUA_NOREF;
+  log->highest = MP_LOG_OFF;
+  const char *text = getenv("MAKEPARALLEL_LOG");
+  bool from_option = lua_getfield(L, options, "log") != LUA_TNIL;
+  if (lua_isfunction(L, -1)) {
+    if (text == NULL || !lmp_log_parse(log, text)) (void)!lmp_log_parse(log, "debug");
+    log->function = luaL_ref(L, LUA_REGISTRYINDEX);
+    return;
+  }
+  if (from_option) text = lua_tostring(L, -1);
+  if (from_option ? text == NULL || !lmp_log_parse(log, text)
+                  : text != NULL && !lmp_log_parse(log, text)) {
+    log->count = 0;
+    log->highest = MP_LOG_OFF;
+    if (from_option)
+      luaL_error(L,
+                 "log must be a function, a level (off, error, warn, info, debug, trace) or "
+                 "area=level,..., got %s",
+                 luaL_tolstring(L, -1, NULL));
+    lua_warning(L, "makeparallel: MAKEPARALLEL_LOG is neither a level nor area=level,...", 0);
+  }
+  lua_pop(L, 1);
+}
+
+/* The file's name, or NULL. The options keep it. */
+static const char *option_trace(lua_State *L, int options) {
+  if (lua_getfield(L, options, "trace") != LUA_TNIL && lua_type(L, -1) != LUA_TSTRING)
+    luaL_error(L, "trace must be the name of a file to write, got %s", luaL_typename(L, -1));
+  const char *path = lua_tostring(L, -1);
+  lua_pop(L, 1);
+  return path;
+}
+
+static unsigned option_workers(lua_State *L, int options) {
+  return (unsigned)lmp_option_integer(L, options, "workers", 1, MP_WORKERS_MAX, 0);
+}
+
+static size_t option_stack(lua_State *L, int options) {
+  return (size_t)lmp_option_integer(L, options, "stack_size", 1 << 20, 1 << 30, 0);
+}
+
+void lmp_host_check(lua_State *L, int options) {
+  lmp_host none;
+  luaL_checktype(L, options, LUA_TTABLE);
+  lmp_check_option_names(L, options, option_names);
+  option_workers(L, options);
+  option_stack(L, options);
+  option_isolate(L, options);
+  option_cancel_mode(L, options);
+  option_worker_memory(L, options);
+  option_trace(L, options);
+  lmp_limits_read(L, &none, options);
+  if (lua_getfield(L, options, "setup") != LUA_TNIL) lmp_check_callable(L, -1, "setup");
+  push_preload_names(L, options);
+  assert(lua_gettop(L) >= options);
+  lua_settop(L, options);
+}
+
+void lmp_host_hook(lmp_host *host, mp_pool_config *config) {
+  assert(host->open_state != NULL && host->vms != NULL);
+  host->outer = *config;
+  config->worker_start = lmp_vm_start;
+  config->worker_stop = lmp_vm_stop;
+  if (host->cancel_mode == LMP_CANCEL_SIGNAL) config->worker_interrupt = lmp_interrupt;
+  config->worker_idle = lmp_vm_idle;
+  config->worker_ud = config->closed_ud = host;
+  config->closed = lmp_host_free;
+}
+
+bool lmp_host_make_vms(lmp_host *host, const mp_pool_config *config) {
+  /*
+  ** one for each thread there may ever be, and one for the owner, who may have to run a task itself
+  */
+  host->vms =
+      calloc((config->workers == 0 ? mp_cores() : config->workers) + config->workers_extra + 1,
+             sizeof *host->vms);
+  return host->vms != NULL;
+}
+
+mp_pool_config lmp_host_prepare(lua_State *L, lmp_host *host, int options) {
+  mp_pool_config config = mp_pool_config_default();
+  host->lua = mp_lua_config_default();
+  host->log.function = LUA_NOREF;
+  config.workers = option_workers(L, options);
+  config.stack_size = option_stack(L, options);
+  host->isolate = option_isolate(L, options);
+  host->cancel_mode = option_cancel_mode(L, options);
+  host->memory_limit = option_worker_memory(L, options);
+  lmp_limits_read(L, host, options);
+  option_log(L, options, &host->log);
+  const char *path = option_trace(L, options);
+  if (path != NULL) host->trace = lmp_trace_open(path);
+  if (path != NULL && host->trace == NULL)
+    luaL_error(L, "trace: cannot write to %s: %s", path, strerror(errno));
+  if (!lmp_host_make_vms(host, &config)) lmp_check(L, MP_NOMEM);
+  config.limits = host->limits;
+  config.caller_runs = host->when_full == LMP_FULL_CALLER;
+  config.log = lmp_log_line;
+  config.log_ud = &host->log;
+  config.log_level = host->log.highest;
+  lmp_host_hook(host, &config);
+  return config;
+}

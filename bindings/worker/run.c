@@ -1,0 +1,202 @@
+#include "worker/run.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "bug.h"
+#include "codec/decode.h"
+#include "codec/failure.h"
+#include "codec/value.h"
+#include "worker/call.h"
+#include "worker/chunk.h"
+#include "worker/fail.h"
+#include "worker/interrupt.h"
+#include "worker/payload.h"
+
+/*
+** Makes sure a task that runs while this one waits has a coroutine of its own: its C calls are then
+** counted from zero.
+*/
+static void prepare_deeper(lua_State *L, lmp_vm *vm) {
+  if (vm->depth <= vm->thread_count) return;
+  assert(vm->depth == vm->thread_count + 1);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm->threads);
+  lua_newthread(L);
+  lua_rawseti(L, -2, vm->depth);
+  lua_pop(L, 1);
+  vm->thread_count = vm->depth;
+}
+
+/* A fresh environment that reads through to the globals. */
+static void push_environment(lua_State *L) {
+  lua_newtable(L);
+  lua_createtable(L, 0, 1);
+  lua_pushglobaltable(L);
+  lua_setfield(L, -2, "__index");
+  lua_setmetatable(L, -2);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -2, "_G");
+}
+
+static int run_protected(lua_State *L) {
+  lmp_run *run = lua_touserdata(L, 1);
+  lmp_vm *vm = run->vm;
+  lmp_decoder decoder;
+  uint32_t count;
+  prepare_deeper(L, vm);
+  lua_pushcfunction(L, lmp_keep_traceback);
+  int handler = lua_gettop(L);
+  lmp_decode_begin(L, vm->context, &run->message, &decoder, &count);
+  if (vm->host->isolate == LMP_ISOLATE_ENV) {
+    push_environment(L);
+    decoder.env = lua_gettop(L);
+  }
+  if (run->payload->kind == LMP_CHUNK)
+    lmp_run_chunk(L, run, &decoder, count, handler);
+  else
+    lmp_run_call(L, run, &decoder, count, handler);
+  return 0;
+}
+
+static lua_State *state_for(lmp_vm *vm) {
+  if (vm->depth == 0) return vm->L;
+  /* The stack of the main coroutine lies idle while a task waits on it. */
+  lua_State *outer = vm->L;
+  if (!lua_checkstack(outer, 4)) return NULL;
+  lua_rawgeti(outer, LUA_REGISTRYINDEX, vm->threads);
+  lua_rawgeti(outer, -1, vm->depth);
+  lua_State *L = lua_tothread(outer, -1);
+  lua_pop(outer, 2);
+  return L;
+}
+
+/* What the state may grow to while the task runs; tasks that it waits for run within its limit. */
+static size_t ceiling_for(const lmp_vm *vm, const lmp_payload *payload) {
+  size_t limit = (size_t)payload->memory_kib << 10;
+  if (MP_BUGGY(LIMIT_FROM_ZERO) && limit != 0) return limit;
+  return limit == 0 || limit > vm->ceiling - vm->bytes || vm->bytes > vm->ceiling
+             ? vm->ceiling
+             : vm->bytes + limit;
+}
+
+static void run_on(lua_State *L, lmp_run *run) {
+  lmp_vm *vm = run->vm;
+  int top = lua_gettop(L);
+  size_t ceiling = vm->ceiling;
+  run->outer = vm->run;
+  vm->run = run;
+  vm->depth++;
+  vm->ceiling = ceiling_for(vm, run->payload);
+  int status = LUA_ERRMEM;
+  if (lua_checkstack(L, 8)) {
+    lua_State *before = lmp_interrupt_enter(vm, L);
+    lua_pushcfunction(L, run_protected);
+    lua_pushlightuserdata(L, run);
+    status = lua_pcall(L, 1, 0, 0);
+    lmp_interrupt_leave(vm, L, before);
+  }
+  vm->ceiling = SIZE_MAX;
+  if (lmp_was_cancelled(
+          run)) /* an interrupt may have come outside of the function's own call, too */
+    run->status = MP_CANCELLED;
+  else if (status != LUA_OK)
+    lmp_fail_outside(L, run, status);
+  if (run->stop != LMP_GOES_ON && !MP_BUGGY(STATE_KEPT)) vm->damaged = true;
+  assert(vm->run == run && vm->depth > 0 && lua_gettop(L) >= top);
+  vm->depth--;
+  vm->run = run->outer;
+  vm->ceiling = ceiling;
+  lua_settop(L, top);
+}
+
+/* The failure of a task whose state could not be made, written without Lua. */
+static lmp_message *plain_failure(mp_pool *pool, const char *kind, const char *text) {
+  lmp_buffer buffer;
+  memset(&buffer, 0, sizeof buffer);
+  buffer.message.pool = pool;
+  lmp_encode_start(&buffer);
+  size_t kind_size = strlen(kind), text_size = strlen(text) < 255 ? strlen(text) : 255;
+  lmp_message *result = NULL;
+  if (!buffer.memory && lmp_put_tag(&buffer, LMP_STR8) && lmp_put_short(&buffer, kind, kind_size) &&
+      lmp_put_tag(&buffer, LMP_STR8) && lmp_put_short(&buffer, text, text_size) &&
+      lmp_put_tag(&buffer, LMP_NIL) && lmp_put_tag(&buffer, LMP_FALSE) &&
+      lmp_put_tag(&buffer, LMP_NIL) && lmp_put_tag(&buffer, LMP_NIL)) {
+    lmp_encode_finish(&buffer, LMP_FAILURE_VALUES);
+    result = lmp_encode_take(&buffer);
+  }
+  lmp_buffer_free(&buffer);
+  return result;
+}
+
+/*
+** Where the result holds a handle of its own task, that holds no reference any more: the task owns
+** the result, and a reference would keep both for ever.
+*/
+static void borrow_own_task(lmp_message *result, mp_task *task) {
+  for (uint32_t i = 0; i < result->attachment_count; i++) {
+    lmp_attachment *a = &result->attachments[i];
+    if (a->object != task || MP_BUGGY(OWN_TASK_KEPT)) continue;
+    assert(a->kind->borrowed != NULL);
+    a->kind = a->kind->borrowed;
+    mp_task_release(task);
+  }
+}
+
+/*
+** No task is on the state now: callbacks that wait are called, and a state that may be damaged
+** goes.
+*/
+static void after_task(lmp_vm *vm, lua_State *L, lmp_run *run) {
+  assert(vm->depth == 0 && vm->run == NULL);
+  if (!vm->damaged && vm->host->isolate != LMP_ISOLATE_STATE) {
+    vm->between_tasks(L, vm->context);
+    return;
+  }
+  /* Finalisers may take long, or wait for a child process: the task ends before they run. */
+  if (run->status == MP_CANCELLED) mp_cancel_now(run->task);
+  lmp_vm_close(vm);
+}
+
+static mp_status run_task(lmp_vm *vm, mp_worker *worker, lmp_payload *payload, lmp_span *span) {
+  lmp_run run = {.vm = vm,
+                 .worker = worker,
+                 .task = mp_worker_task(worker),
+                 .payload = payload,
+                 .message = lmp_payload_message(payload),
+                 .span = span};
+  char why[256];
+  lua_State *L = NULL;
+  bool new = vm->L == NULL;
+  /* what prepares the state is a part of its first task, and is stopped with it */
+  if (new) vm->run = &run;
+  bool opened = lmp_vm_open(vm, why, sizeof why);
+  if (new) vm->run = NULL;
+  if (opened) {
+    L = state_for(vm);
+    if (L == NULL) return MP_NOMEM;
+    run_on(L, &run);
+  } else if (lmp_was_cancelled(&run)) {
+    run.status = MP_CANCELLED;
+  } else {
+    run.status = MP_FAILED;
+    run.result = plain_failure(mp_worker_pool(worker), "error", why);
+  }
+  if (run.result != NULL) {
+    borrow_own_task(run.result, run.task);
+    mp_worker_set_result(worker, run.result,
+                         run.result == &run.payload->message ? NULL : lmp_message_free);
+  }
+  if (vm->depth == 0 && L != NULL) after_task(vm, L, &run);
+  return run.status;
+}
+
+mp_status lmp_run_task(mp_worker *worker, void *arg) {
+  lmp_vm *vm = lmp_vm_of_worker(worker);
+  const lmp_trace *trace = vm->host->trace;
+  lmp_span span;
+  if (trace == NULL) return run_task(vm, worker, arg, NULL);
+  lmp_trace_begin(&span);
+  mp_status status = run_task(vm, worker, arg, &span);
+  lmp_trace_end(trace, &span, worker, mp_worker_task(worker), status);
+  return status;
+}

@@ -1,0 +1,329 @@
+#include "worker/vm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
+#include "base/compat.h"
+#include "codec/decode.h"
+#include "worker/interrupt.h"
+
+/*
+** {======================================================
+** Memory
+** =======================================================
+*/
+
+/* so much must have been freed before it pays to ask malloc for it */
+#define TRIM_FROM ((size_t)1 << 20)
+
+/* After a refusal Lua collects all garbage and asks again: the second refusal is final. */
+static void refuse(lmp_vm *vm, size_t size) {
+  if (vm->refused == size)
+    lmp_interrupt_for_memory(vm);
+  else
+    vm->refused = size;
+}
+
+static void *resize(const lmp_vm *vm, void *block, size_t size_old, size_t size_new) {
+  const mp_lua_config *lua = &vm->host->lua;
+  if (lua->alloc != NULL) return lua->alloc(lua->alloc_ud, block, size_old, size_new);
+  if (size_new != 0) return realloc(block, size_new);
+  free(block);
+  return NULL;
+}
+
+/* Counts what the state holds, and keeps it below the ceiling. */
+static void *vm_alloc(void *ud, void *block, size_t size_old, size_t size_new) {
+  lmp_vm *vm = ud;
+  if (block == NULL) size_old = 0;
+  if (size_new == 0) {
+    (void)resize(vm, block, size_old, 0);
+    assert(size_old <= vm->bytes);
+    vm->bytes -= size_old;
+    return NULL;
+  }
+  if (size_new > size_old &&
+      (vm->bytes > vm->ceiling || size_new - size_old > vm->ceiling - vm->bytes)) {
+    refuse(vm, size_new);
+    return NULL;
+  }
+  void *grown = resize(vm, block, size_old, size_new);
+  if (grown == NULL) return NULL;
+  vm->bytes += size_new - size_old;
+  if (vm->bytes > vm->peak) vm->peak = vm->bytes;
+  if (size_new == vm->refused) vm->refused = 0;
+  return grown;
+}
+
+static int collect_step(lua_State *L) {
+  lua_pushboolean(L, lua_gc(L, LUA_GCSTEP, 0));
+  return 1;
+}
+
+/* Collects a step; true: there is more to do. */
+static bool collect(lmp_vm *vm) {
+  lua_State *L = vm->L;
+  if (L == NULL) return false;
+  lua_pushcfunction(L, collect_step);
+  bool over = lua_pcall(L, 0, 1, 0) != LUA_OK || lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  if (!over) return true;
+#if defined(__GLIBC__)
+  if (vm->peak - vm->bytes > TRIM_FROM) malloc_trim(0);
+#endif
+  vm->peak = vm->bytes;
+  return false;
+}
+
+int lmp_vm_idle(mp_worker *worker, void *local, void *ud) {
+  const lmp_host *host = ud;
+  bool more = collect(lmp_vm_of_worker(worker));
+  if (host->outer.worker_idle != NULL &&
+      host->outer.worker_idle(worker, local, host->outer.worker_ud))
+    more = true;
+  return more;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Guards
+** =======================================================
+*/
+
+static int refused_exit(lua_State *L) {
+  return luaL_error(L, "os.exit is refused in a worker: it would end the whole process; return or "
+                       "raise an error instead");
+}
+
+static int guarded_setlocale(lua_State *L) {
+  if (!lua_isnoneornil(L, 1))
+    return luaL_error(
+        L, "os.setlocale is refused in a worker: it would change the locale of every thread");
+  lua_settop(L, 2);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_call(L, 2, 1);
+  return 1;
+}
+
+/* One write a line, so that lines of several workers do not mix. */
+static int print_line(lua_State *L) {
+  int n = lua_gettop(L);
+  luaL_Buffer line;
+  luaL_buffinit(L, &line);
+  for (int i = 1; i <= n; i++) {
+    if (i > 1) luaL_addchar(&line, '\t');
+    luaL_tolstring(L, i, NULL);
+    luaL_addvalue(&line);
+  }
+  luaL_addchar(&line, '\n');
+  luaL_pushresult(&line);
+  size_t size;
+  const char *text = lua_tolstring(L, -1, &size);
+  fwrite(text, 1, size, stdout);
+  fflush(stdout);
+  return 0;
+}
+
+/* Runs the function in upvalue 1 on the arguments, between these two calls. */
+static int call_between(lua_State *L, void (*before)(mp_worker *worker),
+                        void (*after)(mp_worker *worker)) {
+  const lmp_vm *vm = lua_touserdata(L, lua_upvalueindex(2));
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  before(vm->worker);
+  int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
+  after(vm->worker);
+  if (status != LUA_OK) return lua_error(L);
+  return lua_gettop(L);
+}
+
+/* Alone among all workers: few C modules' initialisers are thread-safe. */
+static int call_alone(lua_State *L) { return call_between(L, mp_worker_lock, mp_worker_unlock); }
+
+/* What starts a process: it is to end by the signals that would end one which main starts. */
+static int call_with_signals(lua_State *L) {
+  return call_between(L, mp_worker_open_signals, mp_worker_block_signals);
+}
+
+/* function on top, replaced */
+static void wrap(lua_State *L, lmp_vm *vm, lua_CFunction call) {
+  lua_pushlightuserdata(L, vm);
+  lua_pushcclosure(L, call, 2);
+}
+
+/* table on top */
+static void wrap_field(lua_State *L, lmp_vm *vm, const char *name, lua_CFunction call) {
+  if (lua_getfield(L, -1, name) == LUA_TNIL) {
+    lua_pop(L, 1);
+    return;
+  }
+  wrap(L, vm, call);
+  lua_setfield(L, -2, name);
+}
+
+/* A searcher for C modules: the library is opened, and its loader will run, alone. */
+static int search_alone(lua_State *L) {
+  lmp_vm *vm = lua_touserdata(L, lua_upvalueindex(2));
+  int n = call_alone(L);
+  if (n == 0 || !lua_isfunction(L, -n)) return n;
+  lua_pushvalue(L, -n);
+  wrap(L, vm, call_alone);
+  lua_replace(L, -n - 1);
+  return n;
+}
+
+/* package on top */
+static void guard_searchers(lua_State *L, lmp_vm *vm) {
+  if (lua_getfield(L, -1, "searchers") == LUA_TTABLE) {
+    for (int i = 3; i <= 4; i++) {
+      if (lua_rawgeti(L, -1, i) == LUA_TNIL) break;
+      lua_pushlightuserdata(L, vm);
+      lua_pushcclosure(L, search_alone, 2);
+      lua_rawseti(L, -2, i);
+    }
+  }
+  assert(lua_gettop(L) >= 3);
+  lua_settop(L, 2);
+  wrap_field(L, vm, "loadlib", call_alone);
+}
+
+static void guard_os(lua_State *L, lmp_vm *vm) { /* os on top */
+  wrap_field(L, vm, "execute", call_with_signals);
+  lua_pushcfunction(L, refused_exit);
+  lua_setfield(L, -2, "exit");
+  if (lua_getfield(L, -1, "setlocale") == LUA_TNIL) return;
+  lua_pushcclosure(L, guarded_setlocale, 1);
+  lua_setfield(L, -2, "setlocale");
+}
+
+/* Guards what there is: a host's sandbox may have left libraries out. */
+static void guard_libraries(lua_State *L, lmp_vm *vm) { /* stack: vm */
+  if (lua_getglobal(L, "print") != LUA_TNIL) {
+    lua_pushcfunction(L, print_line);
+    lua_setglobal(L, "print");
+  }
+  lua_settop(L, 1);
+  if (lua_getglobal(L, "os") == LUA_TTABLE) guard_os(L, vm);
+  lua_settop(L, 1);
+  if (lua_getglobal(L, "io") == LUA_TTABLE) wrap_field(L, vm, "popen", call_with_signals);
+  lua_settop(L, 1);
+  if (lua_getglobal(L, "package") == LUA_TTABLE) guard_searchers(L, vm);
+  lua_settop(L, 1);
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Life
+** =======================================================
+*/
+
+void *lmp_vm_start(mp_worker *worker, void *ud) {
+  lmp_host *host = ud;
+  lmp_vm *vm = lmp_vm_of_worker(worker);
+  vm->host = host;
+  vm->worker = worker;
+  if (host->trace != NULL) lmp_trace_thread(host->trace, worker);
+  return host->outer.worker_start != NULL ? host->outer.worker_start(worker, host->outer.worker_ud)
+                                          : NULL;
+}
+
+void lmp_vm_stop(mp_worker *worker, void *local, void *ud) {
+  const lmp_host *host = ud;
+  lmp_vm_close(lmp_vm_of_worker(worker));
+  if (host->outer.worker_stop != NULL)
+    host->outer.worker_stop(worker, local, host->outer.worker_ud);
+}
+
+void lmp_vm_close(lmp_vm *vm) {
+  lua_State *L = vm->L;
+  vm->L = NULL;
+  vm->context = NULL;
+  vm->current = NULL;
+  vm->damaged = false;
+  if (L != NULL) lua_close(L);
+}
+
+/* stack: path, cpath, modules, setup */
+static void inherit(lua_State *L) {
+  assert(lua_gettop(L) >= 4 && lua_istable(L, -2));
+  if (lua_getglobal(L, "package") == LUA_TTABLE) {
+    lua_pushvalue(L, -5);
+    lua_setfield(L, -2, "path");
+    lua_pushvalue(L, -4);
+    lua_setfield(L, -2, "cpath");
+  }
+  lua_pop(L, 1);
+  lua_Integer n = luaL_len(L, -2);
+  for (lua_Integer i = 1; i <= n; i++) {
+    lua_getglobal(L, "require");
+    lua_geti(L, -3, i);
+    lua_call(L, 1, 0);
+  }
+  if (!lua_isnil(L, -1)) lua_call(L, 0, 0);
+}
+
+static void inherit_preloads(lua_State *L, const lmp_host *host) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  for (size_t i = 0; i < host->preload_count; i++) {
+    lua_pushcfunction(L, host->preload[i].function);
+    lua_setfield(L, -2, host->preload[i].name);
+  }
+  lua_pop(L, 1);
+}
+
+static int open_protected(lua_State *L) {
+  lmp_vm *vm = lua_touserdata(L, 1);
+  const mp_lua_config *lua = &vm->host->lua;
+  if (lua->open_libs) luaL_openlibs(L);
+  if (lua->worker_state != NULL) lua->worker_state(L, vm->worker, lua->ud);
+  lua_settop(L, 1);
+  guard_libraries(L, vm);
+  inherit_preloads(L, vm->host);
+  assert(lua_gettop(L) == 1);
+  vm->context = vm->host->open_state(L, vm);
+  assert(lua_gettop(L) == 1 && vm->context->vm == vm && vm->between_tasks != NULL);
+  lmp_interrupt_open(L, vm);
+  lua_newtable(L);
+  vm->threads = luaL_ref(L, LUA_REGISTRYINDEX);
+  if (vm->host->inherit != NULL) {
+    lmp_decode_all(L, vm->context, vm->host->inherit);
+    (void)lmp_interrupt_enter(vm,
+                              L); /* an error does not leave it again, but the state goes then */
+    inherit(L);
+    lmp_interrupt_leave(vm, L, NULL);
+  }
+  return 0;
+}
+
+bool lmp_vm_open(lmp_vm *vm, char *why, size_t size) {
+  if (vm->L != NULL) return true;
+  vm->bytes = vm->peak = vm->refused = 0;
+  vm->depth = vm->thread_count = 0;
+  vm->ceiling = vm->host->memory_limit;
+  vm->L = lmp_newstate(vm_alloc, vm);
+  if (vm->L == NULL) {
+    snprintf(why, size, "not enough memory for a worker's Lua state");
+    return false;
+  }
+  *(lmp_vm **)lua_getextraspace(vm->L) = vm; /* coroutines inherit it */
+  lua_pushcfunction(vm->L, open_protected);
+  lua_pushlightuserdata(vm->L, vm);
+  if (lua_pcall(vm->L, 1, 0, 0) == LUA_OK) return true;
+  const char *text =
+      lua_type(vm->L, -1) == LUA_TSTRING ? lua_tostring(vm->L, -1) : "(no error text)";
+  snprintf(why, size, "cannot set up a worker: %s", text);
+  lmp_vm_close(vm);
+  return false;
+}
+
+/* }====================================================== */
