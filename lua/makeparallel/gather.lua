@@ -105,8 +105,9 @@ end
 --- Waits until one has ended; returns it and its index, or nil at the timeout or for an empty list.
 function gather.wait_any(handles, timeout)
   local n = check.handles(handles, "wait_any")
-  local index = core.wait_any(handles, n, check.deadline(timeout))
-  if index then return handles[index], index end
+  local kept = table.move(handles, 1, n, 1, {}) -- a callback may change the list
+  local index = core.wait_any(kept, n, check.deadline(timeout))
+  if index then return kept[index], index end
   return nil
 end
 
