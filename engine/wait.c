@@ -264,10 +264,11 @@ static bool run_one(waiting *w) {
   mp_entry *entry = find_entry(w);
   if (entry == NULL) return false;
   /* a chain or a loop of others' work ends, for this thread, with the wait */
-  if (w->others) w->self->awaits.wait = w;
-  w->self->awaits.is_over = w->others && w->what->check == NULL ? is_over : NULL;
+  mp_awaits before = w->self->awaits;
+  w->self->awaits = (mp_awaits){NULL, w, w->others ? w->floor : INT_MIN};
+  if (w->others && w->what->check == NULL) w->self->awaits.is_over = is_over;
   mp_scheduler_run(w->self, entry);
-  w->self->awaits.is_over = NULL;
+  w->self->awaits = before;
   return true;
 }
 
