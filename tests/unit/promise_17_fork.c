@@ -344,10 +344,16 @@ static mp_status run_a_graph_that_forks(mp_pool *pool) {
   return status;
 }
 
+/* The caller of a loop or a graph may itself be in the child by now. */
+static mp_status checked(const fork_place *f, mp_status status) {
+  if (getpid() != f->parent) _exit(status == MP_FORKED ? 0 : 9);
+  return status;
+}
+
 static mp_status task_that_forks(mp_worker *worker, void *arg) {
   fork_place *f = arg;
-  if (f->site == IN_LOOP) return loop_that_forks(f->pool);
-  if (f->site == IN_NODE) return run_a_graph_that_forks(f->pool);
+  if (f->site == IN_LOOP) return checked(f, loop_that_forks(f->pool));
+  if (f->site == IN_NODE) return checked(f, run_a_graph_that_forks(f->pool));
   if (f->site == IN_JOB) mp_fork(worker, &f->job, job_that_forks);
   if (f->site == IN_JOB) mp_join(worker, &f->job);
   if (f->site == IN_RESULT) mp_worker_set_result(worker, f, result_that_forks);
@@ -368,8 +374,7 @@ static void fork_there(fork_site site, unsigned workers, counts *shared) {
   f.pool = w.pool;
   if (site == IN_LOOP_OUTSIDE) {
     mp_status status = loop_that_forks(w.pool);
-    if (getpid() != f.parent) _exit(0);
-    assert_ok(status);
+    assert_ok(checked(&f, status));
   }
   desc.run = task_that_forks;
   desc.arg = &f;

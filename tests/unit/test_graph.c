@@ -1,6 +1,7 @@
 /* The reusable graph: order, repetition, cycles by name, changes between runs, size. */
 #include "unit.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -373,6 +374,57 @@ static void test_a_task_of_high_priority_runs_between_two_nodes(void **state) {
   assert_runs_beside(true);
 }
 
+/* A node that returns when the pool has given it up makes others ready; nobody is left to run them. */
+#define FOLLOWERS 2000
+
+typedef struct late {
+  mp_graph *graph;
+  tally entered, hold;
+  mp_status status;
+} late;
+
+static void return_late(mp_worker *worker, void *arg) {
+  late *l = arg;
+  (void)worker;
+  tally_add(&l->entered);
+  tally_await(&l->hold, 1);
+}
+
+static void follow(mp_worker *worker, void *arg) { (void)worker, (void)arg; }
+
+static void *visitor_main(void *arg) {
+  late *l = arg;
+  l->status = mp_graph_run(l->graph);
+  return NULL;
+}
+
+static void test_graph_whose_node_returns_when_the_pool_goes_ends_too(void **state) {
+  (void)state;
+  for (int round = 0; round < 20; round++) {
+    world w;
+    pthread_t visitor;
+    uint32_t first, node;
+    late l = {.entered = TALLY_INIT, .hold = TALLY_INIT};
+    world_open(&w, 1);
+    assert_ok(mp_graph_create(w.pool, &l.graph));
+    assert_ok(mp_graph_add(l.graph, NULL, return_late, &l, &first));
+    for (int i = 0; i < FOLLOWERS; i++) {
+      assert_ok(mp_graph_add(l.graph, NULL, follow, NULL, &node));
+      edge(l.graph, first, node);
+    }
+    assert_int_equal(pthread_create(&visitor, NULL, visitor_main, &l), 0);
+    tally_await(&l.entered, 1);
+    assert_ok(mp_pool_shutdown(w.pool, 0, MP_SHUTDOWN_CANCEL_ALL, NULL));
+    tally_add(&l.hold);
+    mp_pool_destroy(w.pool);
+    pthread_join(visitor, NULL);
+    assert_status(l.status, MP_SHUTDOWN);
+    mp_graph_destroy(l.graph);
+    w.pool = NULL;
+    world_close(&w);
+  }
+}
+
 static void test_graph_run_after_shutdown_is_refused(void **state) {
   world w;
   (void)state;
@@ -401,6 +453,7 @@ int main(void) {
       cmocka_unit_test(test_graph_change_or_run_while_running_is_busy),
       cmocka_unit_test(test_graph_run_inside_a_task_works),
       cmocka_unit_test(test_a_task_of_high_priority_runs_between_two_nodes),
+      cmocka_unit_test(test_graph_whose_node_returns_when_the_pool_goes_ends_too),
       cmocka_unit_test(test_graph_run_after_shutdown_is_refused),
   };
   return unit_main(tests);

@@ -286,6 +286,40 @@ static void test_a_task_of_any_priority_runs_beside_a_long_loop(void **state) {
   }
 }
 
+/* The same while another worker is inside one item until the task has run. */
+typedef struct held_loop {
+  long_loop loop; /* first: run_long gets it */
+  tally entered, hold;
+  _Atomic unsigned taken; /* pieces begun */
+} held_loop;
+
+static void run_held(mp_worker *worker, size_t begin, size_t end, void *arg) {
+  held_loop *l = arg;
+  if (mp_add_relaxed(&l->taken, 1) == 1) { /* the second: on another worker */
+    tally_add(&l->entered);
+    tally_await(&l->hold, 1);
+  } else if (begin == 0) {
+    tally_await(&l->entered, 1);
+    run_long(worker, begin, end, arg);
+  } else {
+    run_long(worker, begin, end, arg);
+  }
+}
+
+static void
+test_a_task_of_high_priority_runs_beside_a_loop_of_which_one_item_takes_long(void **state) {
+  world w;
+  (void)state;
+  world_open(&w, 2);
+  held_loop l = {
+      .loop = {.pool = w.pool, .priority = 1}, .entered = TALLY_INIT, .hold = TALLY_INIT};
+  l.loop.beside.entered = &l.hold; /* its beginning lets the item end */
+  assert_ok(mp_for(w.pool, 0, LONG, 1, run_held, &l));
+  assert_in_range(l.loop.ran, 1, LONG / 2);
+  world_drain(&w);
+  world_close(&w);
+}
+
 static void test_for_does_not_allocate(void **state) {
   world w;
   (void)state;
@@ -318,6 +352,8 @@ int main(void) {
       cmocka_unit_test(test_for_by_the_owner_at_work_covers_each_index_once),
       cmocka_unit_test(test_for_nested_in_tasks_and_in_itself_adds_up),
       cmocka_unit_test(test_a_task_of_any_priority_runs_beside_a_long_loop),
+      cmocka_unit_test(
+          test_a_task_of_high_priority_runs_beside_a_loop_of_which_one_item_takes_long),
       cmocka_unit_test(test_for_does_not_allocate),
       cmocka_unit_test(test_for_after_shutdown_is_refused_and_calls_nothing),
   };

@@ -81,7 +81,8 @@ static void test_owner_with_a_limit_does_not_help(void **state) {
 #define LONG 20000
 
 typedef struct background {
-  pthread_t owner;
+  mp_pool *pool;
+  pthread_t owner, thread; /* thread: that runs the loop, if one does */
   tally entered, hold; /* of the awaited task; the first step that the owner takes lets it end */
   _Atomic bool begun;  /* the owner has taken a step */
   _Atomic bool over;   /* its wait is */
@@ -105,9 +106,31 @@ static mp_status run_loop(mp_worker *worker, void *arg) {
   return mp_for(mp_worker_pool(worker), 0, LONG, 1, run_steps, arg);
 }
 
+/* Now and then it waits itself. */
+static void run_node(mp_worker *worker, void *arg) { (void)worker, (void)arg; }
+
 static mp_status run_link(mp_worker *worker, void *arg) {
+  mp_graph *graph;
+  uint32_t node;
   run_steps(worker, 0, 1, arg);
+  if (mp_load_relaxed(&((background *)arg)->over)) return MP_OK;
+  if (mp_graph_create(mp_worker_pool(worker), &graph) != MP_OK ||
+      mp_graph_add(graph, NULL, run_node, NULL, &node) != MP_OK || mp_graph_run(graph) != MP_OK)
+    abort();
+  mp_graph_destroy(graph);
   return MP_OK;
+}
+
+/* The caller of the loop is no worker: the owner may be the first in it. */
+static void *loop_main(void *arg) {
+  background *b = arg;
+  if (mp_for(b->pool, 0, LONG, 1, run_steps, b) != MP_OK) abort();
+  return NULL;
+}
+
+static void begin_loop_outside(world *w, background *b) {
+  b->pool = w->pool;
+  if (pthread_create(&b->thread, NULL, loop_main, b) != 0) abort();
 }
 
 /* Whoever runs the task stays in its loop to the end: not the owner. */
@@ -148,6 +171,7 @@ static void assert_owner_comes_back(unsigned others, void (*submit)(world *w, ba
   assert_in_range(mp_load_relaxed(&b.ran), 1, LONG - 1);
   assert_true(b.begun);
   mp_store_relaxed(&b.over, true);
+  if (b.pool != NULL) pthread_join(b.thread, NULL);
   world_drain(&w);
   world_close(&w);
 }
@@ -156,6 +180,40 @@ static void test_owner_leaves_long_work_when_its_wait_is_over(void **state) {
   (void)state;
   assert_owner_comes_back(1, submit_loop);
   assert_owner_comes_back(0, submit_chain);
+  assert_owner_comes_back(0, begin_loop_outside);
+}
+
+static mp_status note_where_and_end(mp_worker *worker, void *arg) {
+  (void)note_where(worker, arg);
+  return MP_OK;
+}
+
+static void test_owner_runs_no_continuation_of_lower_priority_than_what_it_waits_for(void **state) {
+  world w;
+  tally entered = TALLY_INIT, hold = TALLY_INIT;
+  probe awaited = {.entered = &entered, .hold = &hold}, first = {.entered = &hold};
+  where at;
+  mp_task_desc desc = probe_desc(&awaited);
+  mp_task *task, *before;
+  (void)state;
+  open_owner(&w, 1);
+  desc.priority = 5;
+  assert_ok(mp_submit(w.pool, &desc, &task));
+  tally_await(&entered, 1);
+  desc = probe_desc(&first);
+  desc.priority = 5;
+  assert_ok(mp_submit(w.pool, &desc, &before)); /* only the owner can run it */
+  desc = (mp_task_desc)MP_TASK_DESC_INIT;
+  desc.run = note_where_and_end;
+  desc.arg = &at;
+  desc.after = &before;
+  desc.after_count = 1;
+  assert_ok(mp_submit(w.pool, &desc, NULL));
+  assert_ends_and_release(task, MP_STATE_DONE, MP_OK);
+  mp_task_release(before);
+  while (world_info(&w).finished < 3) usleep(100); /* the worker finds it */
+  assert_false(pthread_equal(at.thread, pthread_self()));
+  world_close(&w);
 }
 
 static void *drainer_main(void *arg) {
@@ -286,6 +344,7 @@ int main(void) {
       cmocka_unit_test(test_owner_drains_and_runs_what_is_queued),
       cmocka_unit_test(test_owner_with_a_limit_does_not_help),
       cmocka_unit_test(test_owner_leaves_long_work_when_its_wait_is_over),
+      cmocka_unit_test(test_owner_runs_no_continuation_of_lower_priority_than_what_it_waits_for),
       cmocka_unit_test(test_owner_ends_the_last_task_the_drainer_hears_of_it),
       cmocka_unit_test(test_owner_helps_only_while_its_stack_allows),
       cmocka_unit_test(test_owner_drains_and_runs_what_comes_later),

@@ -330,6 +330,98 @@ static void test_pool_drain_beside_a_chain_returns_when_it_is_over(void **state)
   world_close(&w);
 }
 
+/* A loop's only piece submits a task; a drain that sees the loop's end must see the task. */
+typedef struct submitting {
+  mp_pool *pool;
+  _Atomic unsigned begun, done, drained; /* rounds */
+  _Atomic bool early;
+} submitting;
+
+#define DRAINED_ROUNDS 500
+
+static mp_status end_round(mp_worker *worker, void *arg) {
+  submitting *s = arg;
+  (void)worker;
+  usleep(500);
+  mp_add_seq(&s->done, 1);
+  return MP_OK;
+}
+
+static void submit_in_piece(mp_worker *worker, size_t begin, size_t end, void *arg) {
+  submitting *s = arg;
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  (void)worker, (void)begin, (void)end;
+  mp_add_seq(&s->begun, 1);
+  for (unsigned n = mp_load_relaxed(&s->begun) % 50 * 100; n > 0; n--) mp_pause();
+  desc.run = end_round;
+  desc.arg = s;
+  if (mp_submit(s->pool, &desc, NULL) != MP_OK) abort();
+}
+
+static void *drain_rounds(void *arg) {
+  submitting *s = arg;
+  for (unsigned round = 1; round <= DRAINED_ROUNDS; round++) {
+    while (mp_load_seq(&s->begun) < round) mp_pause();
+    while (mp_pool_drain(s->pool, 0) == MP_TIMEOUT) continue;
+    if (mp_load_seq(&s->done) < round) mp_store_seq(&s->early, true);
+    mp_store_seq(&s->drained, round);
+  }
+  return NULL;
+}
+
+static void test_pool_drain_sees_what_a_loop_has_submitted(void **state) {
+  world w;
+  pthread_t thread;
+  (void)state;
+  mp_pool_config config = world_config(&w, 2);
+  config.owner_works = 1;
+  world_open_with(&w, config);
+  submitting s = {.pool = w.pool};
+  assert_int_equal(pthread_create(&thread, NULL, drain_rounds, &s), 0);
+  for (unsigned round = 1; round <= DRAINED_ROUNDS; round++) {
+    assert_ok(mp_for(w.pool, 0, 1, 1, submit_in_piece, &s));
+    while (mp_load_seq(&s.drained) < round || mp_load_seq(&s.done) < round) usleep(50);
+  }
+  pthread_join(thread, NULL);
+  assert_false(s.early);
+  world_close(&w);
+}
+
+/* A body that is over, and goes on, has run the last task in place. */
+typedef struct overdue {
+  mp_pool *pool;
+  tally hold;
+} overdue;
+
+static mp_status run_last_in_place(mp_worker *worker, void *arg) {
+  overdue *o = arg;
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *last;
+  while (!mp_worker_cancelled(worker)) usleep(100);
+  desc.run = run_nothing;
+  if (mp_submit(o->pool, &desc, &last) != MP_OK || mp_wait(last, MP_FOREVER) != MP_OK) abort();
+  mp_task_release(last);
+  tally_await(&o->hold, 1);
+  return MP_OK;
+}
+
+static void test_pool_drain_hears_of_a_last_task_inside_a_body_that_is_over(void **state) {
+  world w;
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  (void)state;
+  mp_pool_config config = world_config(&w, 1);
+  config.stuck_max = 0;
+  world_open_with(&w, config);
+  overdue o = {w.pool, TALLY_INIT};
+  desc.run = run_last_in_place;
+  desc.arg = &o;
+  desc.timeout_ns = MILLISECOND;
+  assert_ok(mp_submit(w.pool, &desc, NULL));
+  world_drain(&w);
+  tally_add(&o.hold);
+  world_close(&w);
+}
+
 static void test_pool_destroy_null_is_ignored(void **state) {
   (void)state;
   mp_pool_destroy(NULL);
@@ -489,6 +581,8 @@ int main(void) {
       cmocka_unit_test(test_pool_drain_timeout_while_a_task_runs),
       cmocka_unit_test(test_pool_drain_and_shutdown_on_a_worker_are_invalid),
       cmocka_unit_test(test_pool_drain_beside_a_chain_returns_when_it_is_over),
+      cmocka_unit_test(test_pool_drain_sees_what_a_loop_has_submitted),
+      cmocka_unit_test(test_pool_drain_hears_of_a_last_task_inside_a_body_that_is_over),
       cmocka_unit_test(test_pool_destroy_null_is_ignored),
       cmocka_unit_test(test_pool_handle_in_thread_local_storage_of_a_worker_does_not_keep_it),
       cmocka_unit_test(test_pool_closed_on_a_thread_that_was_stuck_is_on_no_worker),

@@ -1,6 +1,7 @@
 /* How many threads run at a time: replacements of workers that wait, spares, and when they go. */
 #include "unit.h"
 
+#include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -149,6 +150,46 @@ static void test_seats_no_replacement_is_told_once_and_work_goes_on(void **state
   world_close(&w);
 }
 
+/*
+** Past its deadline, and set aside, while nobody can be had in its place; then it waits for tasks
+** that only it can run.
+*/
+static mp_status wait_overdue(mp_worker *worker, void *arg) {
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *tasks[2];
+  mp_pool *pool = mp_worker_pool(worker);
+  size_t index;
+  mp_pool_info info = MP_POOL_INFO_INIT;
+  for (; info.stuck == 0; mp_pool_get_info(pool, &info)) usleep(1000);
+  desc.run = run_nothing;
+  for (int i = 0; i < 2; i++)
+    if (mp_submit(pool, &desc, &tasks[i]) != MP_OK) abort();
+  for (int i = 0; i < 2; i++) {
+    if (mp_wait_any(pool, tasks, 2, NULL, MP_FOREVER, &index) != MP_OK) abort();
+    mp_task_release(tasks[index]);
+    tasks[index] = NULL;
+  }
+  tally_add(arg);
+  return MP_OK;
+}
+
+static void test_seats_overdue_waiter_without_replacement_runs_what_is_queued(void **state) {
+  world w;
+  tally back = TALLY_INIT;
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  (void)state;
+  mp_pool_config config = world_config(&w, 1);
+  config.workers_extra = 0;
+  config.stuck_grace_ns = MILLISECOND;
+  world_open_with(&w, config);
+  desc.run = wait_overdue;
+  desc.arg = &back;
+  desc.timeout_ns = MILLISECOND;
+  assert_ok(mp_submit(w.pool, &desc, NULL));
+  tally_await(&back, 1); /* for the pool its task is over long before */
+  world_close(&w);
+}
+
 /* A worker in the host's idle hook is not one that looks for work: others are woken. */
 typedef struct hook {
   tally entered, release;
@@ -253,6 +294,7 @@ int main(void) {
       cmocka_unit_test(test_seats_spares_that_nobody_needs_end_and_new_ones_come),
       cmocka_unit_test(test_seats_a_wait_without_other_work_takes_no_thread),
       cmocka_unit_test(test_seats_no_replacement_is_told_once_and_work_goes_on),
+      cmocka_unit_test(test_seats_overdue_waiter_without_replacement_runs_what_is_queued),
       cmocka_unit_test(test_idle_hook_that_takes_long_delays_no_task),
       cmocka_unit_test(test_idle_hook_of_a_spare_submits_and_it_runs),
   };
