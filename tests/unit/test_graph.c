@@ -374,7 +374,9 @@ static void test_a_task_of_high_priority_runs_between_two_nodes(void **state) {
   assert_runs_beside(true);
 }
 
-/* A node that returns when the pool has given it up makes others ready; nobody is left to run them. */
+/*
+** A node that returns when the pool has given it up makes others ready; nobody is left to run them.
+*/
 #define FOLLOWERS 2000
 
 typedef struct late {
