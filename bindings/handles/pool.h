@@ -46,7 +46,7 @@ typedef struct lmp_pools {
 lmp_pool *lmp_start_pool(lua_State *L, lmp_context *context, int options);
 /* The default pool's object, made and started on first use. Raises when it is shut down. */
 lmp_pool *lmp_default_pool(lua_State *L, lmp_context *context);
-/* An open pool object of the state, the default one if that is open; NULL: none is. Never raises. */
+/* An open pool of the state, the default one if that is open; NULL: none is. Never raises. */
 lmp_pool *lmp_open_pool_of(const lmp_context *context);
 /* The open pool object at `index`; nil or false: the default one. Raises when it is shut down. */
 lmp_pool *lmp_to_pool(lua_State *L, lmp_context *context, int index);
