@@ -361,8 +361,8 @@ void mp_seats_refill(mp_scheduler *scheduler) {
 }
 
 /*
-** A worker that is stuck gave up its seat when it was marked so; but perhaps nobody could be had for
-** it. True: as above.
+** A worker that is stuck gave up its seat when it was marked so; but perhaps nobody could be had
+** for it. True: as above.
 */
 static bool pass_on_vacant_locked(mp_scheduler *scheduler) MP_HOLDS(scheduler->seats.lock) {
   mp_seats *seats = &scheduler->seats;
