@@ -1,10 +1,12 @@
 #include "api/handle_methods.h"
 
+#include "base/compat.h"
 #include "base/error.h"
 #include "bug.h"
 #include "handles/events.h"
 #include "handles/outcome.h"
 #include "handles/wait.h"
+#include "worker/interrupt.h"
 
 /* seconds: how long leaving the scope of a handle waits for its task to stop */
 #define CLOSE_GRACE 0.1
@@ -105,39 +107,66 @@ static int handle_wait(lua_State *L) {
   return 1;
 }
 
-/* resume(): called when the task that a coroutine awaits has ended. Upvalue 2: the coroutine */
-static int resume_awaiting(lua_State *L) {
-  lua_State *co = lua_tothread(L, lua_upvalueindex(2));
-  int n, status;
-  if (lua_status(co) != LUA_YIELD) return 0; /* somebody else has ended it */
-  status = lua_resume(co, L, 0, &n);
+/* As lua_resume with the results dropped; false: the error is on top of L. */
+static bool resume_main(lua_State *L, lua_State *co) {
+  int n, status = lua_resume(co, L, 0, &n);
   if (status == LUA_OK || status == LUA_YIELD) {
     lua_pop(co, n);
-    return 0;
+    return true;
   }
-  luaL_traceback(L, co, luaL_tolstring(co, -1, NULL), 0);
+  lua_xmove(co, L, 1);
+  return false;
+}
+
+static bool resume_in_task(lua_State *L, lua_State *co) {
+  int n = lmp_resume(L, co, 0);
+  if (n > 0) lua_pop(L, n);
+  return n >= 0;
+}
+
+/*
+** resume(): called when the task that a coroutine awaits has ended. Upvalue 2: the coroutine; 3: a
+** table whose [1] is true as long as it awaits. Whoever resumes it otherwise meanwhile lets it look
+** again; when it is done with awaiting, what it yields is not for us.
+*/
+static int resume_awaiting(lua_State *L) {
+  const lmp_context *context = lmp_context_of(L);
+  lua_State *co = lua_tothread(L, lua_upvalueindex(2));
+  luaL_checkstack(L, 8, NULL);
+  bool awaits = lua_rawgeti(L, lua_upvalueindex(3), 1) != LUA_TNIL;
+  if (!awaits || lua_status(co) != LUA_YIELD) return 0;
+  if (context->vm != NULL ? resume_in_task(L, co) : resume_main(L, co)) return 0;
+  luaL_traceback(L, co, luaL_tolstring(L, -1, NULL), 0); /* stack: error, its text, all */
+  if (lmp_closethread(co, L) != LUA_OK) lua_pop(co, 1);  /* what it has open is closed */
   return lua_error(L);
 }
 
-static int await_again(lua_State *L, int status, lua_KContext kcontext) {
+static int await_again(lua_State *L, int status, lua_KContext kcontext) { /* stack: handle, table */
   lmp_handle *handle = lmp_check_handle(L, 1);
   (void)status;
   (void)kcontext;
+  lua_settop(L, 2);
+  if (!is_over(handle)) return lua_yieldk(L, 0, 0, await_again);
+  lua_pushnil(L);
+  lua_rawseti(L, 2, 1);
   lua_settop(L, 1);
-  return is_over(handle) ? push_outcome(L, handle) : lua_yieldk(L, 0, 0, await_again);
+  return push_outcome(L, handle);
 }
 
 /* await(): in a coroutine, yields until the task has ended; elsewhere waits */
 static int handle_await(lua_State *L) {
   lmp_handle *handle = lmp_check_handle(L, 1);
   lua_settop(L, 1);
-  if (!is_over(handle)) {
-    if (!lua_isyieldable(L)) return handle_get(L);
-    lua_pushlightuserdata(L, handle->context);
-    lua_pushthread(L);
-    lua_pushcclosure(L, resume_awaiting, 2);
-    lmp_on(L, handle->context, 1, LMP_ON_END, 2);
-  }
+  if (is_over(handle)) return push_outcome(L, handle);
+  if (!lua_isyieldable(L)) return handle_get(L);
+  lua_createtable(L, 1, 0); /* 2 */
+  lua_pushboolean(L, 1);
+  lua_rawseti(L, 2, 1);
+  lua_pushlightuserdata(L, handle->context);
+  lua_pushthread(L);
+  lua_pushvalue(L, 2);
+  lua_pushcclosure(L, resume_awaiting, 3);
+  lmp_on(L, handle->context, 1, LMP_ON_END, 3);
   return await_again(L, LUA_OK, 0);
 }
 

@@ -7,6 +7,7 @@
 #include "handles/outcome.h"
 #include "handles/room.h"
 #include "handles/submit.h"
+#include "worker/vm.h"
 
 /*
 ** map_chunk(function, list, first, count, seed or nil, on_error, name or nil, priority, pool or
@@ -26,7 +27,9 @@ static int map_chunk(lua_State *L) {
                       .list_root = "list",
                       .list_offset = lua_tointeger(L, OFFSET)};
   mp_task_desc desc = MP_TASK_DESC_INIT;
-  const lmp_payload payload = {.kind = LMP_CHUNK, .dependencies = LMP_NO_TABLE};
+  const lmp_run *run = context->vm == NULL ? NULL : context->vm->run;
+  const lmp_payload payload = {.kind = LMP_CHUNK,
+                               .dependencies = run == NULL ? 0 : (uint32_t)mp_task_id(run->task)};
   lmp_pool *pool = lmp_to_pool(L, context, POOL);
   desc.flags = MP_TASK_TIMED;
   desc.priority = (int)lua_tointeger(L, PRIORITY);

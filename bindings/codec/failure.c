@@ -59,6 +59,11 @@ static void cut_text(lua_State *L) {
   lua_pop(L, 1);
 }
 
+void lmp_forget_traceback(lua_State *L) {
+  lua_pushnil(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &traceback_key);
+}
+
 void lmp_push_traceback(lua_State *L) {
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &traceback_key) == LUA_TSTRING) cut_text(L);
 }
@@ -145,6 +150,7 @@ bool lmp_encode_failure(lua_State *L, lmp_context *context, lmp_buffer *buffer, 
            lmp_encode_value(L, context, buffer, value + 1, 0, false);
     }
   }
+  lmp_forget_traceback(L);
   lua_pushstring(L, name); /* nil for NULL */
   ok = ok && lmp_encode_value(L, context, buffer, lua_gettop(L), 0, false);
   if (ok) lmp_encode_finish(buffer, LMP_FAILURE_VALUES);

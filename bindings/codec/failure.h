@@ -17,6 +17,8 @@ bool lmp_encode_failure(lua_State *L, lmp_context *context, lmp_buffer *buffer, 
                         const char *name, bool with_traceback);
 /* A message handler that keeps the traceback for lmp_encode_failure and leaves the value alone. */
 int lmp_keep_traceback(lua_State *L);
+/* The error that it kept one of is done with. Needs a slot of the stack. */
+void lmp_forget_traceback(lua_State *L);
 /* Pushes the traceback it kept last, or nil. */
 void lmp_push_traceback(lua_State *L);
 /*

@@ -2,6 +2,7 @@
 
 #include "bug.h"
 #include "handles/outcome.h"
+#include "worker/vm.h"
 
 /*
 ** {======================================================
@@ -202,6 +203,9 @@ void lmp_listen_undo(lua_State *L, int index) { lmp_forget_handle(L, lua_touserd
 void lmp_on(lua_State *L, lmp_context *context, int index, lmp_event event, int function) {
   lmp_handle *handle = lua_touserdata(L, index);
   lmp_pool *pool = lmp_pool_find(context, mp_task_pool(handle->task));
+  if (pool == NULL && context->vm != NULL &&
+      mp_worker_pool(context->vm->worker) == mp_task_pool(handle->task))
+    pool = lmp_default_pool(L, context);       /* the worker's own view is made when first needed */
   if (pool == NULL) lmp_check(L, MP_SHUTDOWN); /* nothing can bring news of it any more */
   mp_mailbox *mailbox = lmp_mailbox(L, pool);
   lmp_listen_add(L, index, event, function);

@@ -4,6 +4,7 @@
 
 #include "codec/decode.h"
 #include "codec/encode.h"
+#include "codec/failure.h"
 #include "codec/function.h"
 #include "codec/import.h"
 #include "codec/refusal.h"
@@ -130,6 +131,7 @@ void lmp_run_call(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t cou
   int status = lua_pcall(L, lua_gettop(L) - base - 3, LUA_MULTRET, handler);
   if (lmp_was_cancelled(run)) {
     run->status = MP_CANCELLED;
+    if (status != LUA_OK) lmp_forget_traceback(L);
     return;
   }
   if (status != LUA_OK) {

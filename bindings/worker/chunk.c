@@ -97,10 +97,12 @@ static int run_items(lua_State *L) {
 
 /* The error value at `value` goes into the failure on top, if it can travel. */
 static void keep_value(lua_State *L, chunk *c, int value) {
+  int top = lua_gettop(L);
   uint32_t size = c->buffer->message.size, objects = c->buffer->objects,
            upvalues = c->buffer->upvalues;
   bool can_travel = lmp_encode_value(L, c->run->vm->context, c->buffer, value, 0, false);
   lmp_encode_rewind(c->buffer, size, objects, upvalues);
+  lua_settop(L, top); /* a refusal leaves things there */
   if (!can_travel) return;
   lua_pushvalue(L, value);
   lua_setfield(L, -2, "value");
@@ -110,18 +112,16 @@ static void keep_value(lua_State *L, chunk *c, int value) {
 ** Error value on top: a nil takes the item's place, and the failure is kept in the table at
 ** `errors` for the end of the message.
 */
-static void keep_error(lua_State *L, chunk *c, int errors, bool whole) {
+static void keep_error(lua_State *L, chunk *c, int errors) {
   LMP_HEIGHT(base, L);
   lmp_encode_rewind(c->buffer, c->size, c->objects, c->upvalues);
   if (!lmp_put_tag(c->buffer, LMP_NIL)) luaL_error(L, "not enough memory");
-  lua_createtable(L, 0, 2);
+  lua_createtable(L, 0, 4);
   lua_pushinteger(L, c->first + (lua_Integer)c->at - 1);
   lua_setfield(L, -2, "index");
-  if (whole) {
-    keep_value(L, c, lua_gettop(L) - 1);
-    lmp_push_traceback(L);
-    lua_setfield(L, -2, "traceback");
-  }
+  keep_value(L, c, lua_gettop(L) - 1);
+  lmp_push_traceback(L);
+  lua_setfield(L, -2, "traceback");
   lua_insert(L, -2); /* stack: failure, error value */
   lmp_push_error_text(L);
   lua_setfield(L, -3, "message");
@@ -180,7 +180,7 @@ void lmp_run_chunk(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t co
       lmp_fail_run(L, run, status);
       return;
     }
-    keep_error(L, &c, errors, keep);
+    keep_error(L, &c, errors);
     if (keep) break;
   }
   if (run->saw_cancel)

@@ -3,6 +3,7 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "bug.h"
+#include "worker/payload.h"
 
 #define LOOK_EVERY 1000 /* instructions between two looks of the permanent hook */
 /* how many a task that is told to go may spend in __close before it is told again, and again */
@@ -21,11 +22,21 @@ static const char errors_key;
 ** =======================================================
 */
 
+/* A piece that runs in place, on top of the task that it is a piece of, ends with that. */
+static bool is_piece_of(const lmp_run *run, const lmp_run *outer) {
+  const lmp_payload *payload = run->payload;
+  return payload->kind == LMP_CHUNK && payload->dependencies == (uint32_t)mp_task_id(outer->task);
+}
+
 bool lmp_must_stop(const lmp_vm *vm) {
   const lmp_run *run = vm->run;
   if (run == NULL) return false;
   if (run->stop != LMP_GOES_ON) return true;
-  return vm->host->cancel_mode != LMP_CANCEL_COOPERATIVE && mp_worker_cancelled(run->worker);
+  if (vm->host->cancel_mode == LMP_CANCEL_COOPERATIVE) return false;
+  if (mp_worker_cancelled(run->worker)) return true;
+  for (; run->outer != NULL && is_piece_of(run, run->outer); run = run->outer)
+    if (mp_task_cancel_requested(run->outer->task)) return true;
+  return false;
 }
 
 static int raise(lua_State *L, lmp_stop why) {
@@ -175,7 +186,7 @@ static int guarded_load(lua_State *L) {
 ** Resumes co with the n values on top of L, which co becomes the running coroutine for. Returns how
 ** many values came back, or -1 with the error on top of L.
 */
-static int resume(lua_State *L, lua_State *co, int n) {
+int lmp_resume(lua_State *L, lua_State *co, int n) {
   lmp_vm *vm = lmp_vm_of(L);
   int results;
   assert(n >= 0 && lua_gettop(L) >= n);
@@ -208,7 +219,7 @@ static lua_State *check_coroutine(lua_State *L) {
 
 static int guarded_resume(lua_State *L) {
   lua_State *co = check_coroutine(L);
-  int n = resume(L, co, lua_gettop(L) - 1);
+  int n = lmp_resume(L, co, lua_gettop(L) - 1);
   lua_pushboolean(L, n >= 0);
   if (n < 0) n = 1;
   lua_insert(L, -n - 1);
@@ -218,7 +229,7 @@ static int guarded_resume(lua_State *L) {
 /* What coroutine.wrap returned is called. Upvalue: the coroutine */
 static int call_wrapped(lua_State *L) {
   lua_State *co = lua_tothread(L, lua_upvalueindex(1));
-  int n = resume(L, co, lua_gettop(L));
+  int n = lmp_resume(L, co, lua_gettop(L));
   if (n >= 0) return n;
   int status = lua_status(co);
   /* The coroutine died of the error: its variables are closed, which may raise another. */

@@ -51,6 +51,13 @@ lua_State *lmp_interrupt_enter(lmp_vm *vm, lua_State *L);
 void lmp_interrupt_leave(lmp_vm *vm, lua_State *L, lua_State *before);
 
 /*
+** In a worker's state: resumes co with the n values on top of L, for which co becomes the coroutine
+** that runs. Returns how many values came back, or -1 with the error on top of L. Raises if the task
+** must go.
+*/
+int lmp_resume(lua_State *L, lua_State *co, int n);
+
+/*
 ** Prepares a new state: its functions, its hook, the errors to raise. Called while a state is made.
 */
 void lmp_interrupt_open(lua_State *L, lmp_vm *vm);

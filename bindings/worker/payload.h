@@ -11,7 +11,7 @@ typedef enum lmp_kind {
   LMP_CALL, /* values: name, function, dependencies, arguments; result: what it returns */
   /*
   ** values: name, function, first index, seed or nil, on_error, items; result: a value an item,
-  ** then a list of {index, message}
+  ** then a list of {index, message, value if that can travel, traceback}
   */
   LMP_CHUNK
 } lmp_kind;
@@ -29,7 +29,10 @@ typedef struct lmp_payload {
   lmp_message message;
   uint32_t kind : 1;
   uint32_t memory_kib : 31; /* what it may allocate, in KiB; 0: any amount */
-  /* so many values go into the table that is the first argument; UINT32_MAX: no such table */
+  /*
+  ** Of a call: so many values go into the table that is the first argument; LMP_NO_TABLE: there is
+  ** no such table. Of a chunk: the id of the task that it is a piece of, cut to 32 bits, or 0.
+  */
   uint32_t dependencies;
 } lmp_payload;
 #define LMP_NO_TABLE UINT32_MAX
