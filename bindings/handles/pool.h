@@ -19,7 +19,7 @@ struct lmp_pool {
   /* where this state's callbacks arrive; in a worker's view made when first needed */
   mp_mailbox *mailbox;
   lmp_context *context;
-  lmp_pool *next, *prev; /* in context->pools->first */
+  lmp_pool *next, *prev; /* in the list of the context's pools */
   struct lmp_host *host; /* what its workers' states are made from */
   /*
   ** a worker's view of its pool, or the pool of a program that embeds Lua: not this state's to shut
@@ -30,7 +30,7 @@ struct lmp_pool {
 
 /* The pools of a state. Its context's own. */
 struct lmp_pools {
-  lmp_pool *first;        /* of every open pool object of this state */
+  lmp_pool *first;        /* of the list of all open pool objects of this state */
   lmp_pool *default_pool; /* anchored in the registry, or NULL until first use */
   bool was_shut_down;     /* the default pool is gone until reset_shutdown */
   int options;            /* registry reference: a table, what configure was given */
