@@ -20,7 +20,7 @@ static lmp_context *open_core(lua_State *L) {
 static void transfer_encode(lua_State *L) {
   static const lmp_encoding how = {.root = "args", .direction = "to a worker"};
   lmp_context *context = lmp_context_get(L);
-  lmp_buffer *buffer = lmp_encode_begin(L, context, context->pool->pool);
+  lmp_buffer *buffer = lmp_encode_begin(L, context, context->pools->default_pool->pool);
   if (!lmp_encode_values(L, context, buffer, &how, 1, 1))
     lmp_raise_refusal(L, buffer, how.direction);
   message = lmp_encode_take(buffer);
