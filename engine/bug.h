@@ -55,11 +55,10 @@
   X(42, EXCLUSIVE_GUESSED, \
     "a worker changes a task without locked instructions though there is a handle") \
   X(43, OWN_STARVES, "a worker that feeds itself leaves the oldest of its deque there") \
-  X(44, MOVED_UNSEEN, "a worker that becomes a spare hides another from who looks for work") \
+  X(44, LOOP_STAYS, "a loop keeps its workers until it is over, whatever waits") \
   X(45, HELPS_ANYBODY, "a worker that joins runs whatever its deque has") \
   X(46, CANCELLED_STAYS, "a cancelled task stays in its queue") \
-  X(47, ASKED_BEFORE_END, "a deadline asks the body to stop before it has ended the task") \
-  X(48, LOOP_STAYS, "a loop keeps its workers until it is over, whatever waits")
+  X(47, ASKED_BEFORE_END, "a deadline asks the body to stop before it has ended the task")
 
 enum {
 #define MP_BUG_ENUM(n, name, text) MP_BUG_##name = n,

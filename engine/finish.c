@@ -156,7 +156,7 @@ void mp_finish_counted(mp_pool *pool, mp_worker *self, mp_task *task, mp_ended h
     finish_one(pool, self, next, (mp_ended){before, how.tail, false}, &failed);
     mp_task_release(next);
   }
-  if (self == NULL) mp_pool_tell_drainers(pool);
+  mp_tell_drainers_outside_loop(pool, self);
 }
 
 void mp_finish(mp_pool *pool, mp_worker *self, mp_task *task, mp_ended how) {

@@ -310,13 +310,41 @@ static void run_node(mp_worker *worker, mp_entry *entry) {
     mp_job_complete(pool, visit != NULL ? &visit->done : &graph->done);
 }
 
+bool mp_refuse_node(mp_pool *pool, mp_entry *entry) {
+  if (entry->run != run_node || mp_load_relaxed(&pool->closing) != MP_CLOSING_STOP) return false;
+  mp_node *list = (mp_node *)entry;
+  mp_graph *graph = list->graph;
+  mp_visit *visit = graph->visit;
+  mp_store_relaxed(&graph->skipped, true);
+  entry->next = NULL;
+  do {
+    mp_node *node = list;
+    list = (mp_node *)node->entry.next;
+    mp_store_relaxed(&node->pending, node->before_count);
+    for (uint32_t i = 0; i < node->count; i++) {
+      mp_node *successor = &graph->nodes[graph->targets[node->first + i]];
+      if (!arrive(successor)) continue;
+      mp_add_relaxed(&graph->active, 1);
+      successor->entry.next = (mp_entry *)list;
+      list = successor;
+    }
+    if (mp_sub_acq_rel(&graph->active, 1) != 1) continue;
+    assert(list == NULL);
+    mp_job_complete(pool, visit != NULL ? &visit->done : &graph->done);
+  } while (list != NULL);
+  return true;
+}
+
 /* On a worker, in a frame: queues the roots, and waits for all nodes, unless another does. */
-static bool run_graph(mp_worker *worker, void *arg, mp_visit *visit) {
+static void run_graph(mp_worker *worker, void *arg, mp_visit *visit) {
   mp_graph *graph = arg;
   const mp_frame *frame = mp_worker_frame(worker);
   const uintptr_t group = visit != NULL ? (uintptr_t)graph : mp_group_of(frame);
   uint32_t roots = graph->root_count;
-  if (roots == 0) return true;
+  if (roots == 0) {
+    if (visit != NULL) mp_job_complete(graph->pool, &visit->done);
+    return;
+  }
   graph->visit = visit;
   graph->task = frame->task;
   graph->group = group;
@@ -324,11 +352,10 @@ static bool run_graph(mp_worker *worker, void *arg, mp_visit *visit) {
   mp_store_relaxed(&graph->done, MP_JOB_PENDING);
   for (uint32_t i = 0; i < roots; i++) /* with the last of them the graph may be gone */
     mp_pick_push(worker->scheduler, worker, &graph->nodes[graph->order[i]].entry, group);
-  if (visit != NULL) return false;
+  if (visit != NULL) return;
   const mp_wait_for what = {.word = &graph->done, .group = group, .through_signals = true};
   size_t index;
   (void)!mp_wait_until(graph->pool, &what, MP_FOREVER, &index);
-  return true;
 }
 
 mp_status mp_graph_run(mp_graph *graph) {
@@ -340,6 +367,7 @@ mp_status mp_graph_run(mp_graph *graph) {
   mp_status status = prepare(graph);
   mp_store_relaxed(&graph->skipped, false);
   if (status == MP_OK) status = mp_visit_worker(pool, run_graph, graph);
+  if (status == MP_FORKED) return status;
   if (status == MP_OK && mp_load_relaxed(&graph->skipped))
     status = self != NULL && mp_frame_task(self) != NULL ? MP_CANCELLED : MP_SHUTDOWN;
   mp_store_release(&graph->running, 0); /* pairs with the cas above: this run's writes */

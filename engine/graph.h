@@ -49,4 +49,7 @@ struct mp_graph {
   mp_atomic_u32 done;
 };
 
+/* As in mp_pool.refuse: a node that the stopping pool would skip need not come to a worker. */
+bool mp_refuse_node(mp_pool *pool, mp_entry *entry);
+
 #endif

@@ -87,44 +87,40 @@ void mp_join(mp_worker *worker, mp_job *job) {
 ** =======================================================
 */
 
-static bool call_in_frame(mp_worker *worker, mp_visit_body *body, void *arg, mp_visit *visit) {
+static void call_in_frame(mp_worker *worker, mp_visit_body *body, void *arg, mp_visit *visit) {
   mp_pool *pool = mp_pool_of(worker);
   mp_frame frame = mp_frame_for(worker, NULL);
   mp_frame_push(pool, worker, &frame);
-  bool over = body(worker, arg, visit);
+  body(worker, arg, visit);
   if (!mp_is_orphan(worker)) mp_frame_pop(pool, worker, &frame);
-  return over;
 }
 
+/* Most likely it is over after this, and its memory is gone. */
 static void run_visit(mp_worker *worker, mp_entry *entry) {
   mp_visit *v = (mp_visit *)entry;
-  v->begun = true;
-  bool over = call_in_frame(worker, v->body, v->arg, v);
-  if (over && !mp_is_orphan(worker)) mp_job_complete(mp_pool_of(worker), &v->done);
+  call_in_frame(worker, v->body, v->arg, v);
 }
 
-bool mp_refuse_visit(mp_pool *pool, mp_entry *entry) {
-  mp_visit *v = (mp_visit *)entry;
-  if (entry->run != run_visit || v->begun) return false;
+static void refuse_visit(mp_pool *pool, mp_visit *v) {
   v->refused = true;
   mp_job_complete(pool, &v->done);
-  return true;
 }
 
 /*
-** Counts a visit, unless the pool closes. shutdown: store closing, then read visits; here: count,
-** then read closing. So either the shutdown waits for this one, or this one sees the shutdown.
+** Counts a visit, unless the pool closes. shutdown: store closing, then read the counts; here:
+** count, then read closing. So either the shutdown waits for this one, or this one sees the
+** shutdown. The pool's memory stays as long as the visit does.
 */
 static mp_status enter(mp_pool *pool) {
-  mp_add_seq(&pool->visits, 1);
+  mp_pool_retain(pool);
+  mp_add_seq(&pool->visits_begun, 1);
   return mp_load_seq(&pool->closing) == MP_CLOSING_NOT ? MP_OK : MP_SHUTDOWN;
 }
 
 static void leave(mp_pool *pool) {
-  uint64_t before = mp_sub_seq(&pool->visits, 1);
-  assert(before > 0);
-  (void)before;
+  mp_add_seq(&pool->visits_over, 1);
   mp_pool_tell_drainers(pool);
+  mp_pool_release(pool);
 }
 
 static mp_status queue_and_wait(mp_pool *pool, mp_visit_body *body, void *arg) {
@@ -142,22 +138,23 @@ mp_status mp_visit_worker(mp_pool *pool, mp_visit_body *body, void *arg) {
   mp_worker *self = mp_pool_self(pool);
   if (mp_pool_forked(pool)) return MP_FORKED;
   if (self != NULL && mp_worker_frame(self) != NULL) {
-    (void)body(self, arg, NULL);
-    return MP_OK;
+    body(self, arg, NULL);
+    return mp_pool_forked(pool) ? MP_FORKED : MP_OK;
   }
   mp_status status = enter(pool);
   if (status != MP_OK) {
-    /* it will be counted down below */
+    /* it will be counted as over below */
   } else if (self != NULL) {
-    (void)call_in_frame(self, body, arg, NULL);
+    call_in_frame(self, body, arg, NULL);
   } else if (mp_pool_owner_works(pool)) {
     mp_stay stay;
     mp_owner_enter(&pool->scheduler, &stay);
-    (void)call_in_frame(pool->scheduler.owner, body, arg, NULL);
+    call_in_frame(pool->scheduler.owner, body, arg, NULL);
     mp_owner_leave(&stay);
   } else {
     status = queue_and_wait(pool, body, arg);
   }
+  if (mp_pool_forked(pool)) return MP_FORKED; /* all locks may be held */
   leave(pool);
   return status;
 }
@@ -170,90 +167,113 @@ mp_status mp_visit_worker(mp_pool *pool, mp_visit_body *body, void *arg) {
 ** =======================================================
 */
 
-#define PIECES 4  /* pieces a thread is given of what remains, about */
-#define LEVELS 11 /* halvings until one of MP_WORKERS_MAX + 1 threads is left */
+#define PIECES 4       /* pieces a thread is given of what remains, about */
+#define INVITATIONS 16 /* queued at a time */
 /* So long a piece may take, if a smaller one can be had: in between, the loop sees what is asked */
 #define PIECE_NS ((uint64_t)1000000)
 
-_Static_assert(MP_WORKERS_MAX <= 1 << (LEVELS - 1), "a part forks no more children than LEVELS");
+typedef struct loop loop;
 
-typedef struct loop {
+/* In a queue: whoever takes it is one thread more in the loop. */
+typedef struct invitation {
+  mp_entry entry; /* first: what run_invitation gets */
+  loop *loop;
+} invitation;
+
+/*
+** On the stack of whoever called mp_for. All who are in the loop are equal: each takes pieces,
+** invites others as long as there are too few, leaves when there is something else to do, and has
+** itself invited again for that. Only the caller stays.
+**
+**   hands == threads in the loop + invitations queued
+**
+** Whoever brings `hands` to 0 completes the loop, and nobody touches it after that.
+*/
+struct loop {
   _Alignas(MP_CACHE_LINE) _Atomic size_t next;
+  _Alignas(MP_CACHE_LINE) _Atomic uint32_t hands;
+  _Atomic uint32_t free; /* a bit for each invitation that is in no queue */
+  mp_atomic_u32 done;
+  /* constant */
   _Alignas(MP_CACHE_LINE) size_t last;
   size_t grain;
-  size_t shares;  /* a piece is at most remaining / shares, but at least grain */
-  size_t threads; /* how many may take part */
+  size_t shares;    /* a piece is at most remaining / shares, but at least grain */
+  uint32_t threads; /* how many may take part */
   mp_for_body *body;
   void *arg;
-} loop;
+  mp_task *task;   /* for which it runs, or NULL */
+  uintptr_t group; /* its invitations' */
+  mp_visit *visit; /* by which it runs for a thread outside of any task; or NULL */
+  invitation invitation[INVITATIONS];
+};
 
-/* So many threads' part in a loop: whoever runs it forks the others' and takes pieces. */
-typedef struct part {
-  mp_job job; /* first: what run_part gets */
-  loop *loop;
-  size_t threads;
-  uintptr_t group; /* of the frame that forked it */
-  bool left;       /* its worker went to do something else; written before the job is done */
-} part;
-
-/* One thread in a loop. */
-typedef struct hand {
-  mp_worker *worker;
-  loop *loop;
-  bool may_leave;  /* nobody's stack lies below */
-  uintptr_t group; /* of the part that it runs */
-  size_t n;        /* of children */
-  part children[LEVELS];
-} hand;
-
-static void run_part(mp_worker *worker, mp_job *job);
-
-static void fork_child(hand *h, part *child) {
-  child->left = false;
-  child->group = mp_group_of(mp_worker_frame(h->worker));
-  mp_fork(h->worker, &child->job, run_part);
+/* Are there pieces to be taken? What is asked to stop takes no more. */
+static bool has_pieces(const mp_pool *pool, const loop *l) {
+  return mp_load_relaxed(&l->next) < l->last && !mp_is_asked(pool, l->task);
 }
 
-/* As a tree, so that many threads have begun soon, and nobody forks for all of them. */
-static void fork_children(hand *h, size_t threads) {
-  for (; threads > 1 && mp_load_relaxed(&h->loop->next) < h->loop->last; h->n++) {
-    assert(h->n < LEVELS);
-    part *child = &h->children[h->n];
-    child->loop = h->loop;
-    child->threads = threads / 2;
-    fork_child(h, child);
-    threads -= threads / 2;
+/* An invitation that is in no queue, for the caller to queue; NULL: all are. */
+static invitation *take_free(loop *l) {
+  uint32_t free = mp_load_relaxed(&l->free);
+  while (free != 0) {
+    unsigned i = 0;
+    while (!(free >> i & 1)) i++;
+    /* acquire: pairs with run_invitation, which is done with the entry */
+    if (mp_cas_acq_rel(&l->free, &free, free & ~(1u << i))) return &l->invitation[i];
   }
+  return NULL;
 }
 
-/* Children that have left the loop come back into it. */
-static void call_back(hand *h) {
-  for (size_t i = 0; i < h->n; i++)
-    if (mp_job_is_done(&h->children[i].job.done) && h->children[i].left)
-      fork_child(h, &h->children[i]);
+static void queue(mp_worker *worker, loop *l, invitation *i) {
+  mp_pick_push(worker->scheduler, worker, &i->entry, l->group);
 }
 
-/* Is none of its children in the loop? What has not begun does not begin. */
-static bool has_no_child(hand *h) {
-  for (size_t i = h->n; i-- > 0;) {
-    part *child = &h->children[i];
-    if (mp_job_is_done(&child->job.done)) continue;
-    if (!mp_deque_pop_this_owner(&h->worker->deque, &child->job.entry)) return false;
-    child->left = true;
-    mp_store_relaxed(&child->job.done, MP_JOB_DONE);
+/* One more, if that is wanted and an invitation is free. By a thread in the loop. */
+static bool invite(mp_worker *worker, loop *l) {
+  uint32_t hands = mp_load_relaxed(&l->hands);
+  assert(hands > 0);
+  do
+    if (hands >= l->threads) return false;
+  while (!mp_cas_relaxed(&l->hands, &hands, hands + 1));
+  invitation *i = take_free(l);
+  if (i == NULL) {
+    mp_sub_relaxed(&l->hands, 1); /* not the last: the caller is in the loop */
+    return false;
   }
+  queue(worker, l, i);
   return true;
 }
 
+/* A thread, or an invitation, is in the loop no more. True: it was the last. */
+static bool drop_hand(loop *l) {
+  /* acq_rel: whoever is last has seen all pieces' work, and tells the caller */
+  uint32_t before = mp_sub_acq_rel(&l->hands, 1);
+  assert(before > 0);
+  return before == 1;
+}
+
+static void end_hand(mp_pool *pool, loop *l) {
+  mp_visit *visit = l->visit;
+  if (drop_hand(l)) mp_job_complete(pool, visit != NULL ? &visit->done : &l->done);
+}
+
 /*
-** Something else is to be done, or else there is reason to go on. Whoever has children in the loop
-** stays, but does not call those back who have left.
+** The thread goes, and an invitation stays in its place: in its own deque, where it comes to it
+** next, and others may take it. Below other entries it might lie for long, and the end of the loop
+** would wait for it; then the others in the loop, if there are any, will invite somebody.
 */
-static bool leaves(hand *h) {
-  if (h->may_leave && !MP_BUGGY(LOOP_STAYS) && !mp_pick_goes_on(h->worker, h->group))
-    return has_no_child(h);
-  call_back(h);
-  return false;
+static void leave_loop(mp_worker *worker, loop *l) {
+  bool stands_in = mp_deque_empty_owner(&worker->deque);
+  for (;;) {
+    invitation *i = stands_in ? take_free(l) : NULL;
+    if (i != NULL) {
+      queue(worker, l, i);
+      return;
+    }
+    uint32_t hands = mp_load_relaxed(&l->hands);
+    if (hands > 1 && mp_cas_acq_rel(&l->hands, &hands, hands - 1)) return;
+    stands_in = hands <= 1;
+  }
 }
 
 /* The next piece: `size`, as far as the loop allows it. */
@@ -266,15 +286,13 @@ static size_t limit_piece(const loop *l, size_t left, size_t size) {
 /*
 ** Guided self-scheduling (Polychronopoulos and Kuck 1987): large pieces first, so that few are
 ** taken; but each thread begins with a small one and doubles it only as long as that takes little
-** time. What is asked to stop takes no more. True: the thread leaves the loop, and pieces are left.
+** time. True: there is something else to do, and pieces are left.
 */
-static bool run_pieces(hand *h) {
-  mp_worker *worker = h->worker;
-  loop *l = h->loop;
+static bool run_pieces(mp_worker *worker, loop *l, bool may_leave) {
   const mp_pool *pool = mp_pool_of(worker);
   uint64_t began = mp_os_now();
-  size_t size = l->grain, begin = mp_load_relaxed(&l->next);
-  while (begin < l->last && !mp_is_asked(pool, mp_frame_task(worker))) {
+  size_t size = l->grain, begin;
+  while ((begin = mp_load_relaxed(&l->next)) < l->last && !mp_is_asked(pool, l->task)) {
     size_t piece = limit_piece(l, l->last - begin, size);
     assert(piece > 0 && piece <= l->last - begin);
     if (!mp_cas_relaxed(&l->next, &begin, begin + piece)) continue;
@@ -284,45 +302,72 @@ static bool run_pieces(hand *h) {
     uint64_t now = mp_os_now(), took = now - began;
     size = took > PIECE_NS ? piece / 2 : took < PIECE_NS / 2 ? piece * 2 : piece;
     began = now;
-    begin = mp_load_relaxed(&l->next);
-    if (begin < l->last && leaves(h)) return true;
+    if (!has_pieces(pool, l)) return false;
+    if (may_leave && !MP_BUGGY(LOOP_STAYS) && !mp_pick_goes_on(worker, l->group)) return true;
+    (void)invite(worker, l);
   }
   return false;
 }
 
-/* True: it has left. */
-static bool take_part(hand *h, size_t threads) {
-  assert(threads > 0 && h->n == 0);
-  fork_children(h, threads);
-  if (run_pieces(h)) return true;
-  while (h->n-- > 0 && !mp_is_orphan(h->worker)) mp_join(h->worker, &h->children[h->n].job);
-  return false;
+static void run_invitation(mp_worker *worker, mp_entry *entry) {
+  invitation *mine = (invitation *)entry;
+  loop *l = mine->loop;
+  mp_pool *pool = mp_pool_of(worker);
+  mp_frame frame = mp_frame_for(worker, l->task);
+  bool leaves = false;
+  mp_frame_push(pool, worker, &frame);
+  /* pairs with take_free: the entry may be queued again */
+  (void)mp_or_seq(&l->free, 1u << (mine - l->invitation));
+  if (has_pieces(pool, l)) {
+    (void)invite(worker, l);
+    leaves = run_pieces(worker, l, frame.outer == NULL);
+  }
+  if (mp_is_orphan(worker)) return;
+  mp_frame_pop(pool, worker, &frame);
+  if (leaves)
+    leave_loop(worker, l);
+  else
+    end_hand(pool, l);
 }
 
-static void run_part(mp_worker *worker, mp_job *job) {
-  part *p = (part *)job;
-  const mp_frame *frame = mp_worker_frame(worker);
-  hand h = {.worker = worker, .loop = p->loop, .group = p->group};
-  /* a child that its forker runs itself has no frame of its own */
-  h.may_leave = frame->outer == NULL && mp_group_of(frame) != p->group;
-  p->left = take_part(&h, p->threads);
-}
-
-static bool run_loop(mp_worker *worker, void *arg, mp_visit *visit) {
+/* In a frame, on the thread that called mp_for, or on a worker for whom that waits. */
+static void run_loop(mp_worker *worker, void *arg, mp_visit *visit) {
   loop *l = arg;
-  hand h = {.worker = worker, .loop = l, .may_leave = visit != NULL};
-  h.group = mp_group_of(mp_worker_frame(worker));
-  if (!take_part(&h, l->threads)) return true;
-  assert(visit != NULL);
-  mp_pick_push(worker->scheduler, worker, &visit->entry, 0);
-  return false;
+  mp_pool *pool = mp_pool_of(worker);
+  const mp_frame *frame = mp_worker_frame(worker);
+  l->visit = visit;
+  l->task = frame->task;
+  l->group = visit != NULL ? (uintptr_t)l : mp_group_of(frame);
+  while (invite(worker, l)) continue;
+  bool leaves = run_pieces(worker, l, visit != NULL);
+  if (mp_is_orphan(worker)) return;
+  if (leaves) {
+    leave_loop(worker, l);
+  } else if (visit != NULL) {
+    end_hand(pool, l);
+  } else if (!drop_hand(l)) {
+    const mp_wait_for what = {.word = &l->done, .group = l->group, .through_signals = true};
+    size_t index;
+    (void)!mp_wait_until(pool, &what, MP_FOREVER, &index);
+  }
+}
+
+bool mp_refuse_job(mp_pool *pool, mp_entry *entry) {
+  bool stops = mp_load_relaxed(&pool->closing) == MP_CLOSING_STOP;
+  if (entry->run == run_visit)
+    refuse_visit(pool, (mp_visit *)entry);
+  else if (entry->run == run_invitation && stops)
+    end_hand(pool, ((invitation *)entry)->loop);
+  else
+    return false;
+  return true;
 }
 
 /* How many may take part: an owner that works is one more. */
-static size_t threads_for(const mp_pool *pool, size_t items, size_t grain) {
+static uint32_t threads_for(const mp_pool *pool, size_t items, size_t grain) {
   size_t threads = pool->scheduler.config.workers + (pool->config.owner_works ? 1 : 0);
   size_t pieces = items / grain + (items % grain != 0);
-  return pieces < threads ? pieces : threads;
+  return (uint32_t)(pieces < threads ? pieces : threads);
 }
 
 mp_status mp_for(mp_pool *pool, size_t first, size_t last, size_t grain, mp_for_body *body,
@@ -333,8 +378,12 @@ mp_status mp_for(mp_pool *pool, size_t first, size_t last, size_t grain, mp_for_
     return self != NULL || mp_pool_closing(pool) == MP_CLOSING_NOT ? MP_OK : MP_SHUTDOWN;
   loop l = {.last = last, .grain = grain != 0 ? grain : 1, .body = body, .arg = arg};
   l.threads = threads_for(pool, last - first, l.grain);
-  l.shares = l.threads * PIECES;
+  l.shares = (size_t)l.threads * PIECES;
   atomic_init(&l.next, first);
+  atomic_init(&l.hands, 1);
+  atomic_init(&l.free, (1u << INVITATIONS) - 1);
+  for (int i = 0; i < INVITATIONS; i++)
+    l.invitation[i] = (invitation){.entry.run = run_invitation, .loop = &l};
   mp_status status = mp_visit_worker(pool, run_loop, &l);
   if (status != MP_OK || mp_load_relaxed(&l.next) >= last) return status;
   return self != NULL && mp_frame_task(self) != NULL ? MP_CANCELLED : MP_SHUTDOWN;

@@ -10,18 +10,16 @@
 typedef struct mp_visit mp_visit;
 
 /*
-** Runs in a frame. visit NULL: on the stack of whoever needs it, and all must be done when it
-** returns true. Else on a worker for whom another thread waits; then it may return false, so that
-** the worker is free for others, and either has queued visit->entry again by then, or somebody
-** completes visit->done in its place.
+** Runs in a frame. visit NULL: on the stack of whoever needs it, and all is done when it returns.
+** Else on a worker for whom another thread waits until visit->done is completed, by the body or by
+** whoever is left with the work when the body has returned, so that it keeps no worker.
 */
-typedef bool mp_visit_body(mp_worker *worker, void *arg, mp_visit *visit);
+typedef void mp_visit_body(mp_worker *worker, void *arg, mp_visit *visit);
 
 struct mp_visit {
   mp_entry entry; /* first: what is queued */
   mp_visit_body *body;
   void *arg;
-  bool begun;   /* written before it is queued again */
   bool refused; /* written before `done` */
   mp_atomic_u32 done;
 };
@@ -33,7 +31,7 @@ struct mp_visit {
 */
 MP_CHECKED mp_status mp_visit_worker(mp_pool *pool, mp_visit_body *body, void *arg);
 
-/* As in mp_pool.refuse. */
-bool mp_refuse_visit(mp_pool *pool, mp_entry *entry);
+/* As in mp_pool.refuse: a visit, or an invitation to a loop. */
+bool mp_refuse_job(mp_pool *pool, mp_entry *entry);
 
 #endif

@@ -71,7 +71,8 @@ struct mp_pool {
   /* written by the owner, and other threads that are no workers */
   _Alignas(MP_CACHE_LINE) mp_task_lists owner_tasks; /* owner thread only */
   mp_counters outside;                               /* what happened on no worker; fetch_add */
-  _Atomic uint64_t visits; /* loops and graphs that run for a thread outside of any task */
+  /* loops and graphs for threads outside of any task; only grow, so that a sum can be trusted */
+  _Atomic uint64_t visits_begun, visits_over;
   /* written by all: the host's, one per thread, mailbox, bytes, and task with a handle */
   _Alignas(MP_CACHE_LINE) _Atomic uint32_t references;
   _Atomic uint64_t next_id, next_bytes_id;
@@ -164,6 +165,10 @@ static inline void mp_pool_fence(const mp_pool *pool) {
    sleep. */
 static inline void mp_pool_tell_drainers(mp_pool *pool) {
   if (mp_load_seq(&pool->drainers) != 0) mp_waitlist_signal(&pool->waitlist, mp_quiet_key(pool));
+}
+/* Something has settled where no worker runs out of work soon: on none, or inside a body. */
+static inline void mp_tell_drainers_outside_loop(mp_pool *pool, const mp_worker *self) {
+  if (self == NULL || mp_worker_frame(self) != NULL) mp_pool_tell_drainers(pool);
 }
 
 #endif

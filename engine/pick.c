@@ -381,6 +381,7 @@ bool mp_pick_stops(mp_worker *worker, uintptr_t group) {
   const mp_scheduler *scheduler = worker->scheduler;
   if (!mp_inbox_seems_empty(&scheduler->inbox, MP_LEVEL_HIGH)) return true;
   if (worker->awaits.is_over != NULL && worker->awaits.is_over(worker->awaits.wait)) return true;
+  if (worker->awaits.floor > 0) return true; /* a continuation has priority 0 */
   if (mp_seats_surplus(scheduler) && worker != scheduler->owner) return true;
   return mp_pick_is_fair_next(worker) && has_other(worker, group);
 }

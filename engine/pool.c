@@ -8,6 +8,7 @@
 #include "cgroup.h"
 #include "bug.h"
 #include "finish.h"
+#include "graph.h"
 #include "jobs.h"
 #include "run.h"
 #include "scheduler.h"
@@ -212,6 +213,10 @@ static const struct {
 
 static void free_pool(mp_pool *pool);
 
+static bool refuse(mp_pool *pool, mp_entry *entry) {
+  return mp_refuse_job(pool, entry) || mp_refuse_node(pool, entry);
+}
+
 mp_status mp_pool_create(const mp_pool_config *given, mp_pool **created) {
   mp_pool_config config = *given;
   mp_status status = check_config(&config);
@@ -229,7 +234,7 @@ mp_status mp_pool_create(const mp_pool_config *given, mp_pool **created) {
   pool->owner_tag = mp_os_thread_tag();
   mp_os_blocked_get(&pool->blocked);
   pool->run_task = mp_run_task_entry;
-  pool->refuse = mp_refuse_visit;
+  pool->refuse = refuse;
   pool->free = free_pool;
   for (size_t i = 0; i < PARTS; i++) {
     if ((status = parts[i].open(pool)) == MP_OK) continue;
@@ -339,11 +344,13 @@ static totals sum_counters(mp_pool *pool) {
 /*
 ** Settled is read before submitted. What a settled task submitted was counted before it settled, so
 ** each task counted in `settled` has all its offspring in `submitted`; when both sums agree,
-** nothing is left that could submit.
+** nothing is left that could submit. So too with visits, which submit as tasks do: those that are
+** over are read before, those that have begun after.
 */
 static bool is_quiet(mp_pool *pool) {
+  uint64_t over = mp_load_seq(&pool->visits_over);
   totals sum = sum_counters(pool);
-  return sum.submitted == sum.settled && mp_load_seq(&pool->visits) == 0;
+  return sum.submitted == sum.settled && mp_load_seq(&pool->visits_begun) == over;
 }
 
 static uint64_t minus(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
@@ -486,7 +493,7 @@ static mp_shutdown_report join_threads(mp_pool *pool) {
                      NULL); /* who waits on a worker may have to run what is left */
   /* a body can still run though its task is over: one that its deadline has ended */
   bool idle = sum.submitted == sum.settled && sum.started == sum.returned &&
-              mp_load_seq(&pool->visits) == 0;
+              mp_load_seq(&pool->visits_begun) == mp_load_seq(&pool->visits_over);
   if (idle) grace = mp_os_deadline(HOOKS_NS);
   await_threads(pool, no_worker_left_or_hurried, grace);
   await_those_outside(pool);

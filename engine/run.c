@@ -33,6 +33,7 @@ static void end_body(mp_pool *pool, mp_worker *worker, mp_task *task, bool tail,
                        : mp_task_end(task, state, false, 0, &before);
   if (won && exclusive && nobody_to_tell(task, before)) {
     mp_pool_count(pool, worker, settled);
+    mp_tell_drainers_outside_loop(pool, worker);
     return;
   }
   MP_BUG_GAP(DROP_AFTER_END);

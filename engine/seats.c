@@ -1,9 +1,9 @@
 #include "seats.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <string.h>
 
-#include "bug.h"
 #include "spin.h"
 
 /* A spare ends when nobody has needed it for so many times idle_after_ns. */
@@ -24,6 +24,7 @@ static mp_worker *new_worker(mp_scheduler *scheduler) {
   if (worker == NULL) return NULL;
   worker->scheduler = scheduler;
   worker->fork_guard = *scheduler->config.fork_guard;
+  worker->awaits.floor = INT_MIN;
   mp_spin_budget_init(&worker->spin, scheduler->config.spin_free_ns);
   if (mp_parker_init(&worker->parker) != MP_OK) goto fail_parker;
   if (mp_os_gate_init(&worker->seat_gate) != MP_OK) goto fail_gate;
@@ -74,7 +75,7 @@ static void deactivate_locked(mp_scheduler *scheduler, mp_worker *worker)
   mp_store_release(&seats->active[at], moved); /* likewise */
   moved->active_at = at;
   mp_store_seq(&seats->active_count, last);
-  if (!MP_BUGGY(MOVED_UNSEEN)) mp_add_seq(&seats->version, 1);
+  mp_add_seq(&seats->version, 1);
 }
 
 mp_status mp_seats_init(mp_scheduler *scheduler) {
@@ -359,6 +360,23 @@ void mp_seats_refill(mp_scheduler *scheduler) {
   if (wanted) (void)!mp_seats_fill(scheduler);
 }
 
+/*
+** A worker that is stuck gave up its seat when it was marked so; but perhaps nobody could be had for
+** it. True: as above.
+*/
+static bool pass_on_vacant_locked(mp_scheduler *scheduler) MP_HOLDS(scheduler->seats.lock) {
+  mp_seats *seats = &scheduler->seats;
+  if (mp_load_relaxed(&seats->running) >= scheduler->config.workers ||
+      mp_load_relaxed(&scheduler->stop))
+    return false;
+  if (seats->spares != NULL) {
+    let_in_locked(scheduler);
+    return false;
+  }
+  mp_add_relaxed(&seats->running, 1);
+  return true;
+}
+
 mp_status mp_seats_give(mp_worker *worker, bool *others_run) {
   mp_scheduler *scheduler = worker->scheduler;
   mp_seats *seats = &scheduler->seats;
@@ -367,7 +385,8 @@ mp_status mp_seats_give(mp_worker *worker, bool *others_run) {
   mp_os_mutex_take(&scheduler->seats.lock);
   assert(!worker->blocked);
   worker->blocked = true;
-  bool wanted = !mp_load_relaxed(&worker->stuck) && pass_on_locked(scheduler);
+  bool wanted = mp_load_relaxed(&worker->stuck) ? pass_on_vacant_locked(scheduler)
+                                                : pass_on_locked(scheduler);
   mp_os_mutex_give(&scheduler->seats.lock);
   mp_status status = wanted ? mp_seats_fill(scheduler) : MP_OK;
   *others_run = status == MP_OK || mp_load_relaxed(&seats->running) > 0;

@@ -264,10 +264,11 @@ static bool run_one(waiting *w) {
   mp_entry *entry = find_entry(w);
   if (entry == NULL) return false;
   /* a chain or a loop of others' work ends, for this thread, with the wait */
-  if (w->others) w->self->awaits.wait = w;
-  w->self->awaits.is_over = w->others && w->what->check == NULL ? is_over : NULL;
+  mp_awaits before = w->self->awaits;
+  w->self->awaits = (mp_awaits){NULL, w, w->others ? w->floor : INT_MIN};
+  if (w->others && w->what->check == NULL) w->self->awaits.is_over = is_over;
   mp_scheduler_run(w->self, entry);
-  w->self->awaits.is_over = NULL;
+  w->self->awaits = before;
   return true;
 }
 
@@ -321,17 +322,19 @@ static bool spin(const waiting *w) {
   return found;
 }
 
+/* The look that counts: whoever makes a change from here on sees that somebody sleeps. */
+static bool has_come(const waiting *w) { return !MP_BUGGY(SEEN_TOO_LATE) && is_over_for_good(w); }
+
 /* Sleeping in its seat, or as an owner: work wakes it as well. */
 static bool wakes_idle(void *ud) {
   waiting *w = ud;
-  if (is_over_for_good(w)) return true;
-  MP_BUG_GAP(SEEN_TOO_LATE);
+  if (has_come(w)) return true;
   return w->seated ? mp_pick_has_work(&w->pool->scheduler) : has_something(w);
 }
 
 static bool wakes_unseated(void *ud) {
   waiting *w = ud;
-  return is_over_for_good(w) || (is_closing_time(w) && mp_pick_has_work(&w->pool->scheduler));
+  return has_come(w) || (is_closing_time(w) && mp_pick_has_work(&w->pool->scheduler));
 }
 
 /*
@@ -431,6 +434,7 @@ static mp_status sleep_once(waiting *w) {
     mp_os_moment();
     return MP_OK;
   }
+  MP_BUG_GAP(SEEN_TOO_LATE);
   enlist(w);
   if (outer == w->self) outer = NULL;
   if (outer != NULL && !give_outer_seat(w, outer)) return MP_OK;

@@ -57,6 +57,13 @@ struct mp_frame {
 /* The group of what is forked in a frame; unique while the frame is there, and never 0. */
 static inline uintptr_t mp_group_of(const mp_frame *frame) { return (uintptr_t)frame; }
 
+/* What the owner waits for while it runs others' work on its stack: see wait.c. */
+typedef struct mp_awaits {
+  bool (*is_over)(void *wait); /* what it waits for has come; or NULL */
+  void *wait;
+  int floor; /* it runs nothing of lower priority */
+} mp_awaits;
+
 enum { MP_SEAT_NONE, MP_SEAT_GIVEN, MP_SEAT_DISMISSED };
 
 struct mp_worker {
@@ -115,17 +122,14 @@ struct mp_worker {
   /* guarded by the pool's running_lock: which of its tasks is being stopped, since when */
   uint64_t stopping_id, stopping_ns;
   /* seats.c */
-  mp_os_gate seat_gate;   /* its word is an MP_SEAT_...; a thread without a seat sleeps here */
-  _Atomic uint32_t stuck; /* atomic, written under seats.lock: another has its seat */
-  uint32_t active_at;     /* guarded by seats.lock: its place in seats.active */
-  bool blocked;           /* guarded by seats.lock: it waits, and has given its seat away */
-  bool started, ended;    /* guarded by seats.lock: there is a thread to join; it is at its end */
-  mp_os_thread joinable;  /* guarded by seats.lock: that thread */
-  mp_worker *next_spare;  /* guarded by seats.lock; also chains those that have retired */
-  struct {                /* the owner's, while it runs others' work in a wait: see wait.c */
-    bool (*is_over)(void *wait); /* what it waits for has come; or NULL */
-    void *wait;
-  } awaits;
+  mp_os_gate seat_gate;    /* its word is an MP_SEAT_...; a thread without a seat sleeps here */
+  _Atomic uint32_t stuck;  /* atomic, written under seats.lock: another has its seat */
+  uint32_t active_at;      /* guarded by seats.lock: its place in seats.active */
+  bool blocked;            /* guarded by seats.lock: it waits, and has given its seat away */
+  bool started, ended;     /* guarded by seats.lock: there is a thread to join; it is at its end */
+  mp_os_thread joinable;   /* guarded by seats.lock: that thread */
+  mp_worker *next_spare;   /* guarded by seats.lock; also chains those that have retired */
+  mp_awaits awaits;        /* its own thread only */
   struct {                 /* the worker's own thread only: see mp_worker_open_signals */
     unsigned opened;       /* how often, and not blocked again */
     mp_os_blocked blocked; /* before that */

@@ -30,7 +30,7 @@ static int push_outcome(lua_State *L, const lmp_handle *handle) {
 static bool wait_until(lua_State *L, const lmp_handle *handle, double deadline) {
   size_t index;
   if (is_over(handle)) return true;
-  return lmp_wait(L, handle->context, mp_task_pool(handle->task), &handle->task, 1, false, deadline,
+  return lmp_wait(L, handle->context, mp_task_pool(handle->task), &handle->task, 1, deadline,
                   &index);
 }
 
@@ -329,8 +329,7 @@ static int wait_any(lua_State *L) {
     if (tasks[i] != NULL) pool = mp_task_pool(tasks[i]);
     lua_pop(L, 1);
   }
-  if (pool == NULL || !lmp_wait(L, context, pool, tasks, (size_t)n, false, deadline, &found))
-    return 0;
+  if (pool == NULL || !lmp_wait(L, context, pool, tasks, (size_t)n, deadline, &found)) return 0;
   lua_pushinteger(L, (lua_Integer)found + 1);
   return 1;
 }

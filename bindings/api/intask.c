@@ -63,22 +63,11 @@ static int cancelled(lua_State *L) {
 }
 
 /*
-** Callbacks run meanwhile, and on a worker another takes its seat. Ends with an error when the task
-** that runs here is cancelled.
-*/
-static void wait_until(lua_State *L, lmp_context *context, double until) {
-  size_t index;
-  lmp_pool *pool = lmp_default_pool(L, context);
-  while (lmp_wait(L, context, pool->pool, NULL, 0, true, until, &index)) {
-  }
-}
-
-/*
-** pause(seconds): as sleep, but the worker's seat is free meanwhile: for long waits that nobody
-** needs to see as a busy worker
+** pause(seconds): as sleep, but callbacks run meanwhile, and the worker's seat is free: for long
+** waits that nobody needs to see as a busy worker
 */
 static int pause_seconds(lua_State *L) {
-  wait_until(L, lmp_context_of(L), lmp_now() + lmp_to_seconds(L, 1, "pause"));
+  lmp_sleep_until(L, lmp_context_of(L), lmp_now() + lmp_to_seconds(L, 1, "pause"));
   return 0;
 }
 
@@ -91,7 +80,7 @@ static int sleep_seconds(lua_State *L) {
   double seconds = lmp_to_seconds(L, 1, "sleep");
   lmp_run *run = current_run(context);
   if (run == NULL) {
-    wait_until(L, context, lmp_now() + seconds);
+    lmp_sleep_until(L, context, lmp_now() + seconds);
     return 0;
   }
   if (mp_worker_sleep(run->worker, lmp_to_ns(seconds)) == MP_OK) return 0;

@@ -16,12 +16,8 @@ static int poll(lua_State *L) {
 
 /* wait_mail(deadline) -> was a callback delivered? */
 static int wait_mail(lua_State *L) {
-  lmp_context *context = lmp_context_of(L);
   double deadline = luaL_optnumber(L, 1, LMP_NEVER);
-  lmp_pool *pool = lmp_default_pool(L, context);
-  size_t index;
-  lmp_mailbox(L, pool);
-  lua_pushboolean(L, lmp_wait(L, context, pool->pool, NULL, 0, true, deadline, &index));
+  lua_pushboolean(L, lmp_wait_mail(L, lmp_context_of(L), deadline));
   return 1;
 }
 
@@ -45,13 +41,11 @@ static int next_mail(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
   double deadline = luaL_optnumber(L, 1, LMP_NEVER);
   lua_Integer before = context->events->delivered;
-  size_t index;
   lua_settop(L, 0);
   if (lmp_poll(L, context, MP_FOREVER, NULL) == 0) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, context->handles->watched);
-    const mp_task *task = find_watched(L); /* its handle stays on the stack */
-    if (task == NULL) return 0;
-    (void)lmp_wait(L, context, mp_task_pool(task), NULL, 0, true, deadline, &index);
+    if (find_watched(L) == NULL) return 0;
+    (void)lmp_wait_mail(L, context, deadline);
   }
   lua_pushinteger(L, context->events->delivered - before);
   return 1;

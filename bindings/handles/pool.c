@@ -47,7 +47,13 @@ static lmp_pool *push_object(lua_State *L, lmp_context *context) {
   return object;
 }
 
+/* In a state that is being closed nobody would let go of the pool again. */
+static void check_no_finaliser(lua_State *L) {
+  if (lua_gc(L, LUA_GCCOUNT) < 0) luaL_error(L, "a pool cannot be started inside __gc");
+}
+
 lmp_pool *lmp_start_pool(lua_State *L, lmp_context *context, int options) {
+  check_no_finaliser(L);
   lmp_pool *object = push_object(L, context);
   lmp_host *host = object->host = calloc(1, sizeof *host);
   if (host == NULL) lmp_check(L, MP_NOMEM);
@@ -80,6 +86,11 @@ static void close_object(lua_State *L, lmp_pool *object) {
   }
   unlink_pool(object);
   object->pool = NULL;
+  /* Only a state that is closed collects its default pool: there is no other from here on. */
+  if (context->pools->default_pool == object) {
+    context->pools->default_pool = NULL;
+    context->pools->was_shut_down = true;
+  }
   lmp_forget_pool(L, context, pool);
   if (object->borrowed) {
     mp_mailbox_close(object->mailbox); /* the view's own */
@@ -142,6 +153,11 @@ lmp_pool *lmp_default_pool(lua_State *L, lmp_context *context) {
   }
   set_default(L, context, object);
   return object;
+}
+
+lmp_pool *lmp_open_pool_of(const lmp_context *context) {
+  const lmp_pools *pools = context->pools;
+  return pools->default_pool != NULL ? pools->default_pool : pools->first;
 }
 
 void lmp_close_default(lua_State *L, lmp_context *context) {

@@ -29,7 +29,7 @@ struct lmp_pool {
 };
 
 /* The pools of a state. Its context's own. */
-struct lmp_pools {
+typedef struct lmp_pools {
   lmp_pool *first;        /* of the list of all open pool objects of this state */
   lmp_pool *default_pool; /* anchored in the registry, or NULL until first use */
   bool was_shut_down;     /* the default pool is gone until reset_shutdown */
@@ -37,7 +37,7 @@ struct lmp_pools {
   int objects; /* registry reference: [light userdata pool object] = itself, weak values */
   /* how a worker's state of a pool that is started here makes its context; may raise */
   lmp_context *(*open_state)(lua_State *L, lmp_vm *vm);
-};
+} lmp_pools;
 
 /*
 ** Starts a pool from the table of options at that stack index and pushes its object. Options are
@@ -46,6 +46,10 @@ struct lmp_pools {
 lmp_pool *lmp_start_pool(lua_State *L, lmp_context *context, int options);
 /* The default pool's object, made and started on first use. Raises when it is shut down. */
 lmp_pool *lmp_default_pool(lua_State *L, lmp_context *context);
+/*
+** An open pool object of the state, the default one if that is open; NULL: none is. Never raises.
+*/
+lmp_pool *lmp_open_pool_of(const lmp_context *context);
 /* The open pool object at `index`; nil or false: the default one. Raises when it is shut down. */
 lmp_pool *lmp_to_pool(lua_State *L, lmp_context *context, int index);
 /* This state's mailbox in that pool. */

@@ -1,4 +1,7 @@
+#define _POSIX_C_SOURCE 200809L /* nanosleep */
 #include "handles/wait.h"
+
+#include <time.h>
 
 #include "handles/events.h"
 #include "worker/interrupt.h"
@@ -75,6 +78,68 @@ static void hear(wait *w) {
 }
 
 /*
+** {======================================================
+** For tasks
+** =======================================================
+*/
+
+/* References to tasks, which a finaliser gives back if an error leaves them behind. */
+typedef struct hold {
+  size_t n;
+  mp_task *tasks[];
+} hold;
+
+#define HOLD "makeparallel.hold" /* the metatable's name in the registry */
+
+static int release_hold(lua_State *L) {
+  hold *h = lua_touserdata(L, 1);
+  for (size_t i = 0; i < h->n; i++)
+    if (h->tasks[i] != NULL) mp_task_release(h->tasks[i]);
+  h->n = 0;
+  return 0;
+}
+
+/* Pushes references to the tasks. */
+static hold *push_hold(lua_State *L, mp_task *const *tasks, size_t n) {
+  hold *h = lua_newuserdatauv(L, sizeof *h + n * sizeof *tasks, 0);
+  h->n = 0;
+  if (luaL_newmetatable(L, HOLD)) {
+    lua_pushcfunction(L, release_hold);
+    lua_setfield(L, -2, "__gc");
+  }
+  lua_setmetatable(L, -2);
+  for (; h->n < n; h->n++) {
+    h->tasks[h->n] = tasks[h->n];
+    if (tasks[h->n] != NULL) mp_task_retain(tasks[h->n]);
+  }
+  return h;
+}
+
+typedef struct task_wait {
+  wait base;
+  mp_pool *pool;
+  mp_task *const *tasks; /* borrowed until `held` */
+  mp_task *const *own;   /* those of the pool; the others NULL */
+  size_t n;
+  hold *held;
+} task_wait;
+
+/* Before Lua code runs that might let go of the handles. */
+static void hold_tasks(task_wait *w) {
+  if (w->held != NULL) return;
+  bool mixed = w->own != w->tasks;
+  w->held = push_hold(w->base.L, w->tasks, w->n);
+  w->tasks = w->held->tasks;
+  if (!mixed) w->own = w->tasks;
+}
+
+static void deliver(task_wait *w) {
+  if (!has_mail(w->base.context)) return;
+  hold_tasks(w);
+  lmp_poll(w->base.L, w->base.context, MP_FOREVER, NULL);
+}
+
+/*
 ** The tasks that are the pool's, where some are not, in a userdata that is left on the stack; those
 ** of others are NULL. A wait listens to one pool: the others' are looked at between its slices.
 */
@@ -98,45 +163,142 @@ static bool has_ended(mp_task *const *tasks, size_t n, size_t *index) {
   return false;
 }
 
-bool lmp_wait(lua_State *L, lmp_context *context, mp_pool *pool, mp_task *const *tasks, size_t n,
-              bool for_mail, double deadline, size_t *index) {
-  wait w = begin_wait(L, context);
-  mp_task *const *own = own_tasks(L, pool, tasks, n);
-  lua_Integer delivered = context->events->delivered;
-  const lmp_run *run = waiting_run(context, pool);
+/* One task that the running one needs in any case may run in place: that spares a thread. */
+static bool run_in_place(task_wait *w, const lmp_run *run, uint64_t timeout) {
+  if (run == NULL || w->n != 1 || w->own[0] == NULL || timeout != MP_FOREVER) return false;
+  hold_tasks(w);
+  return mp_worker_run(run->worker, w->own[0]) != 0;
+}
+
+static bool wait_for_tasks(task_wait *w, double deadline, size_t *index) {
+  lmp_context *context = w->base.context;
+  const lmp_run *run = waiting_run(context, w->pool);
   for (;;) {
-    if (has_mail(context)) lmp_poll(L, context, MP_FOREVER, NULL);
-    /* by this loop, or by a task that ran in place meanwhile */
-    if (for_mail && context->events->delivered > delivered) {
-      *index = n;
-      return true;
-    }
-    const lmp_pool *object = lmp_pool_find(context, pool);
+    deliver(w);
+    const lmp_pool *object = lmp_pool_find(context, w->pool);
     mp_mailbox *mailbox = object == NULL ? NULL : object->mailbox;
     uint64_t timeout = slice(run, deadline);
     size_t found;
-    /* one that the task needs in any case may run in place: that spares a thread */
-    if (run != NULL && n == 1 && own[0] != NULL && timeout == MP_FOREVER &&
-        mp_worker_run(run->worker, own[0]) != 0)
-      continue;
-    if (own != tasks && timeout > MIXED_SLICE_NS) timeout = MIXED_SLICE_NS;
+    if (run_in_place(w, run, timeout)) continue;
+    bool mixed = w->own != w->tasks;
+    if (mixed && timeout > MIXED_SLICE_NS) timeout = MIXED_SLICE_NS;
     mp_status status = run != NULL
-                           ? mp_worker_wait_any(run->worker, own, n, mailbox, timeout, &found)
-                           : mp_wait_any(pool, own, n, mailbox, timeout, &found);
-    if (own != tasks && has_ended(tasks, n, &found)) status = MP_OK;
-    if (status == MP_OK && found < n) {
-      if (has_mail(context)) lmp_poll(L, context, MP_FOREVER, NULL);
-      assert(own[found] != NULL || own != tasks);
+                           ? mp_worker_wait_any(run->worker, w->own, w->n, mailbox, timeout, &found)
+                           : mp_wait_any(w->pool, w->own, w->n, mailbox, timeout, &found);
+    if (mixed && has_ended(w->tasks, w->n, &found)) status = MP_OK;
+    if (status == MP_OK && found < w->n) {
+      deliver(w);
+      assert(w->tasks[found] != NULL);
       *index = found;
       return true;
     }
     if (status != MP_OK && status != MP_TIMEOUT && status != MP_INTERRUPTED &&
         status != MP_CANCELLED)
-      lmp_check(L, status);
-    hear(&w);
+      lmp_check(w->base.L, status);
+    hear(&w->base);
     if (status == MP_TIMEOUT && (timeout == 0 || lmp_now() >= deadline)) return false;
   }
 }
+
+bool lmp_wait(lua_State *L, lmp_context *context, mp_pool *pool, mp_task *const *tasks, size_t n,
+              double deadline, size_t *index) {
+  int top = lua_gettop(L);
+  luaL_checkstack(L, 8, NULL);
+  task_wait w = {.base = begin_wait(L, context), .pool = pool, .tasks = tasks, .n = n};
+  w.own = own_tasks(L, pool, tasks, n);
+  bool ended = wait_for_tasks(&w, deadline, index);
+  if (w.held != NULL) {
+    for (size_t i = 0; i < w.held->n; i++)
+      if (w.held->tasks[i] != NULL) mp_task_release(w.held->tasks[i]);
+    w.held->n = 0;
+  }
+  lua_settop(L, top);
+  return ended;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** For callbacks, and for time to pass
+** =======================================================
+*/
+
+/*
+** The pool where news of a handle is on its way, or else any open one; NULL: none is open. A handle
+** without a task is being submitted, by whoever called us.
+*/
+static mp_pool *listening_pool(lua_State *L, lmp_context *context) {
+  const lmp_pool *object = NULL;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->handles->watched);
+  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+    const lmp_handle *handle = lua_touserdata(L, -1);
+    if (handle->task != NULL) object = lmp_pool_find(context, mp_task_pool(handle->task));
+    if (object == NULL) continue;
+    lua_pop(L, 2);
+    break;
+  }
+  lua_pop(L, 1);
+  if (object == NULL) object = lmp_open_pool_of(context);
+  return object == NULL ? NULL : object->pool;
+}
+
+static bool has_several_pools(const lmp_context *context) {
+  const lmp_pool *first = context->pools->first;
+  return first != NULL && first->next != NULL;
+}
+
+/* Without a pool nothing happens meanwhile. */
+static void nap(uint64_t ns) {
+  const struct timespec time = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+  (void)nanosleep(&time, NULL);
+}
+
+/*
+** Sleeps for a slice, or until something happens. The pool is looked up anew each time: a callback
+** may have closed the one before. False: the deadline has passed.
+*/
+static bool pass_time(wait *w, double deadline) {
+  lmp_context *context = w->context;
+  mp_pool *pool = listening_pool(w->L, context);
+  const lmp_run *run = pool == NULL ? NULL : waiting_run(context, pool);
+  uint64_t timeout = slice(run, deadline);
+  size_t found;
+  if (has_several_pools(context) && timeout > MIXED_SLICE_NS) timeout = MIXED_SLICE_NS;
+  if (pool == NULL) {
+    if (timeout > SLICE_NS) timeout = SLICE_NS;
+    nap(timeout);
+  } else {
+    const lmp_pool *object = lmp_pool_find(context, pool);
+    mp_status status =
+        run != NULL ? mp_worker_wait_any(run->worker, NULL, 0, object->mailbox, timeout, &found)
+                    : mp_wait_any(pool, NULL, 0, object->mailbox, timeout, &found);
+    if (status == MP_FORKED || (status == MP_SHUTDOWN && deadline >= LMP_NEVER))
+      lmp_check(w->L, status);
+    if (status == MP_SHUTDOWN) nap(timeout < SLICE_NS ? timeout : SLICE_NS);
+  }
+  hear(w);
+  return lmp_now() < deadline;
+}
+
+bool lmp_wait_mail(lua_State *L, lmp_context *context, double deadline) {
+  wait w = begin_wait(L, context);
+  lua_Integer delivered = context->events->delivered;
+  luaL_checkstack(L, 8, NULL);
+  do {
+    if (has_mail(context)) lmp_poll(L, context, MP_FOREVER, NULL);
+    /* by this loop, or by a task that ran in place meanwhile */
+    if (context->events->delivered > delivered) return true;
+  } while (pass_time(&w, deadline));
+  return false;
+}
+
+void lmp_sleep_until(lua_State *L, lmp_context *context, double until) {
+  while (lmp_wait_mail(L, context, until)) {
+  }
+}
+
+/* }====================================================== */
 
 bool lmp_wait_room(lua_State *L, lmp_pool *object, size_t bytes, double deadline) {
   lmp_context *context = object->context;

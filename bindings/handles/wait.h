@@ -7,12 +7,19 @@
 #include "handles/pool.h"
 
 /*
-** Waits until one of n tasks of `pool` is terminal (its index in *index) or, with for_mail, until a
-** callback was delivered (then n), running callbacks meanwhile. False at the deadline (an absolute
-** lmp_now). Raises on Ctrl-C.
+** Waits until one of n tasks is terminal (its index in *index), running callbacks meanwhile; `pool`
+** is that of one of them. The tasks are held for as long as code runs that might let go of them.
+** NULL entries are skipped. False at the deadline (an absolute lmp_now). Raises on Ctrl-C.
 */
 bool lmp_wait(lua_State *L, lmp_context *context, mp_pool *pool, mp_task *const *tasks, size_t n,
-              bool for_mail, double deadline, size_t *index);
+              double deadline, size_t *index);
+/*
+** Waits until a callback was delivered: listens where news of a handle is on its way, and looks at
+** the state's other pools now and then. False at the deadline. Raises as above.
+*/
+bool lmp_wait_mail(lua_State *L, lmp_context *context, double deadline);
+/* Sleeps until then, running callbacks meanwhile; needs no pool. Raises as above. */
+void lmp_sleep_until(lua_State *L, lmp_context *context, double until);
 /*
 ** Waits until the pool may have room for a task of so many bytes, running callbacks meanwhile.
 ** False: not by the deadline, or never.

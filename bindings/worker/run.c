@@ -13,20 +13,6 @@
 #include "worker/interrupt.h"
 #include "worker/payload.h"
 
-/*
-** Makes sure a task that runs while this one waits has a coroutine of its own: its C calls are then
-** counted from zero.
-*/
-static void prepare_deeper(lua_State *L, lmp_vm *vm) {
-  if (vm->depth <= vm->thread_count) return;
-  assert(vm->depth == vm->thread_count + 1);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, vm->threads);
-  lua_newthread(L);
-  lua_rawseti(L, -2, vm->depth);
-  lua_pop(L, 1);
-  vm->thread_count = vm->depth;
-}
-
 /* A fresh environment that reads through to the globals. */
 static void push_environment(lua_State *L) {
   lua_newtable(L);
@@ -43,7 +29,7 @@ static int run_protected(lua_State *L) {
   lmp_vm *vm = run->vm;
   lmp_decoder decoder;
   uint32_t count;
-  prepare_deeper(L, vm);
+  lmp_vm_prepare_deeper(L, vm);
   lua_pushcfunction(L, lmp_keep_traceback);
   int handler = lua_gettop(L);
   lmp_decode_begin(L, vm->context, &run->message, &decoder, &count);

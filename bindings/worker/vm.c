@@ -281,6 +281,31 @@ static void inherit_preloads(lua_State *L, const lmp_host *host) {
   lua_pop(L, 1);
 }
 
+void lmp_vm_prepare_deeper(lua_State *L, lmp_vm *vm) {
+  if (vm->depth <= vm->thread_count) return;
+  assert(vm->depth == vm->thread_count + 1);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm->threads);
+  lua_newthread(L);
+  lua_rawseti(L, -2, vm->depth);
+  lua_pop(L, 1);
+  vm->thread_count = vm->depth;
+}
+
+/*
+** Modules and `setup` are the host's code, which may wait for tasks: these run on coroutines, as
+** below any task that waits. An error leaves the vm as it is then, for the state goes.
+*/
+static void inherit_protected(lua_State *L, lmp_vm *vm) {
+  vm->depth = 1;
+  lmp_vm_prepare_deeper(L, vm);
+  (void)lmp_interrupt_enter(vm, L);
+  lmp_decode_all(L, vm->context, vm->host->inherit);
+  inherit(L);
+  lmp_interrupt_leave(vm, L, NULL);
+  assert(vm->depth == 1);
+  vm->depth = 0;
+}
+
 static int open_protected(lua_State *L) {
   lmp_vm *vm = lua_touserdata(L, 1);
   const mp_lua_config *lua = &vm->host->lua;
@@ -295,13 +320,8 @@ static int open_protected(lua_State *L) {
   lmp_interrupt_open(L, vm);
   lua_newtable(L);
   vm->threads = luaL_ref(L, LUA_REGISTRYINDEX);
-  if (vm->host->inherit != NULL) {
-    lmp_decode_all(L, vm->context, vm->host->inherit);
-    (void)lmp_interrupt_enter(vm,
-                              L); /* an error does not leave it again, but the state goes then */
-    inherit(L);
-    lmp_interrupt_leave(vm, L, NULL);
-  }
+  if (vm->host->inherit != NULL) inherit_protected(L, vm);
+  if (vm->damaged) return luaL_error(L, "a task that it waited for was made to go");
   return 0;
 }
 
@@ -309,6 +329,7 @@ bool lmp_vm_open(lmp_vm *vm, char *why, size_t size) {
   if (vm->L != NULL) return true;
   vm->bytes = vm->peak = vm->refused = 0;
   vm->depth = vm->thread_count = 0;
+  vm->damaged = false;
   vm->ceiling = vm->host->memory_limit;
   vm->L = lmp_newstate(vm_alloc, vm);
   if (vm->L == NULL) {

@@ -116,6 +116,12 @@ void lmp_vm_stop(mp_worker *worker, void *local, void *ud);
 int lmp_vm_idle(mp_worker *worker, void *local, void *ud);
 
 /*
+** Makes sure a task that runs while this one waits has a coroutine of its own: its C calls are then
+** counted from zero. May raise.
+*/
+void lmp_vm_prepare_deeper(lua_State *L, lmp_vm *vm);
+
+/*
 ** Makes the state if there is none; false with the reason in `why`, of so many bytes. Never raises.
 */
 bool lmp_vm_open(lmp_vm *vm, char *why, size_t size);

@@ -7,10 +7,11 @@ local compat = setmetatable({}, { __index = mp })
 
 compat.ParallelContext = mp.context
 
--- What is called with the options of a decorator, not with a function, returns what wraps a function.
+-- What is called with the options of a decorator, not with a function, returns what wraps a function. Whatever can be run in a worker is a
+-- function: also a name, "module.fn", or an mp.source.
 local function decorator(wrapper, options_of)
   return function(fn, ...)
-    if type(fn) == "function" or core.is_task(fn) or (type(fn) == "table" and getmetatable(fn) ~= nil) then return wrapper(fn, ...) end
+    if core.function_of(fn) ~= nil or (type(fn) == "table" and getmetatable(fn) ~= nil) then return wrapper(fn, ...) end
     local options <const> = options_of and options_of(fn) or fn
     return function(wrapped)
       return wrapper(wrapped, options)

@@ -38,7 +38,7 @@ function context_methods:submit(fn, ...)
   check_open(self, "submit")
   local runs = check.callable(fn, "submit")
   local task = core.is_task(fn) and fn or core.parallel(runs)
-  local handle = wrap.checked(pcall(core.rework(task, nil, remaining(self), self.pool), ...))
+  local handle = wrap.checked(pcall(wrap.submit, core.rework(task, nil, remaining(self), self.pool), ...))
   self.handles[#self.handles + 1] = handle
   if #self.handles >= self.look_at then forget_done(self) end
   return handle

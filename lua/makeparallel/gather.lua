@@ -70,23 +70,23 @@ function gather.gather(handles, options)
   options = check.options(options, { "on_error", "timeout" })
   local on_error = check.choice(options.on_error, "on_error", ON_ERROR)
   local deadline = check.deadline(options.timeout)
-  local results, errors_found = { n = 0 }, {}
+  local results, errors_found, at = { n = 0 }, {}, 1
+  local stop <close> = setmetatable({}, { -- luacheck: ignore
+    __close = function(_, err)
+      if err ~= nil then cancel_all(handles, at) end
+    end,
+  })
   for i, handle in ipairs(handles) do
+    at = i
     local ended
     if on_error == "raise" then
       ended = wait_unless_failed(handles, i, deadline)
     else
       ended = handle:wait(remaining(deadline))
     end
-    if not ended then
-      cancel_all(handles, i)
-      errors.timeout("gather", #handles - i + 1, options.timeout)
-    end
+    if not ended then errors.timeout("gather", #handles - i + 1, options.timeout) end
     local bad = ended ~= true and ended or failed(handle) and handle
-    if bad and on_error == "raise" then
-      cancel_all(handles, i)
-      bad:get()
-    end
+    if bad and on_error == "raise" then bad:get() end
     add_result(results, errors_found, on_error, i, handle:pget())
   end
   return results, errors_found
@@ -105,8 +105,9 @@ end
 --- Waits until one has ended; returns it and its index, or nil at the timeout or for an empty list.
 function gather.wait_any(handles, timeout)
   local n = check.handles(handles, "wait_any")
-  local index = core.wait_any(handles, n, check.deadline(timeout))
-  if index then return handles[index], index end
+  local kept = table.move(handles, 1, n, 1, {}) -- a callback may change the list
+  local index = core.wait_any(kept, n, check.deadline(timeout))
+  if index then return kept[index], index end
   return nil
 end
 

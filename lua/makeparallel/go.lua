@@ -2,14 +2,13 @@
 local check = require "makeparallel.check"
 local core = require "makeparallel.core"
 local errors = require "makeparallel.errors"
+local ready = require "makeparallel.ready"
 local timers = require "makeparallel.timers"
 
 local go = {}
 
 local routines = setmetatable({}, { __mode = "k" }) -- [coroutine] = routine: those that mp.go started
 local unclaimed = {} -- routines that failed while nobody awaited them, in order
-local ready = {} -- coroutines whose wait is over
-local resuming = false -- somebody empties `ready`
 
 local routine_methods = {}
 local routine_mt = { __index = routine_methods, __name = "makeparallel.routine" }
@@ -18,29 +17,18 @@ local routine_mt = { __index = routine_methods, __name = "makeparallel.routine" 
 -- Ending
 --
 
--- One after the other, from here: a chain of a thousand that await one another must not nest.
-local function resume_ready()
-  if resuming then return end
-  resuming = true
-  local i = 1
-  while ready[i] do
-    local co = ready[i]
-    i = i + 1
-    if coroutine.status(co) == "suspended" then
-      local ok, err = coroutine.resume(co)
-      if not ok then unclaimed[#unclaimed + 1] = { err = err } end -- a coroutine that mp.go did not start
-    end
-  end
-  ready, resuming = {}, false
+-- A coroutine that mp.go did not start has died of its error.
+local function note_failure(err)
+  unclaimed[#unclaimed + 1] = { err = err }
 end
 
 local function finish(self, status, results, err)
   self.state, self.results, self.err = status, results, err
   routines[self.co] = nil
   if status == "failed" and #self.waiting == 0 then unclaimed[#unclaimed + 1] = self end
-  table.move(self.waiting, 1, #self.waiting, #ready + 1, ready)
+  local waiting = self.waiting
   self.waiting = {}
-  resume_ready()
+  ready.resume(waiting, note_failure)
 end
 
 local function is_error_object(value)
@@ -88,7 +76,7 @@ end
 -- Lets what is due go on, then waits for the next thing to happen, but not past the deadline. False: nothing can happen any more.
 -- Second: how many callbacks were delivered.
 local function turn(deadline)
-  if timers.fire() > 0 then return true, 0 end
+  if ready.pump() > 0 or timers.fire() > 0 then return true, 0 end
   local next_due = timers.next_due()
   local until_when = math.min(next_due or math.huge, deadline or math.huge)
   local delivered = core.next_mail(until_when < math.huge and until_when or nil)
@@ -253,8 +241,7 @@ function go.suspend()
   local routine = routines[co]
   if not routine then return nil end
   local function wake()
-    ready[#ready + 1] = co
-    resume_ready()
+    ready.resume({ co }, note_failure)
   end
   return function(seconds)
     routine.timer = seconds and timers.add(core.now() + seconds, wake)

@@ -120,7 +120,7 @@ local function submit(node, handles, timeout, pool)
   table.move(node.args, 1, node.args.n, #node.needs + 1, arguments)
   local task = #after > 0 and node.task:with { after = after } or node.task
   if timeout or pool then task = core.rework(task, nil, timeout, pool) end
-  return task(table.unpack(arguments, 1, #node.needs + node.args.n))
+  return wrap.submit(task, table.unpack(arguments, 1, #node.needs + node.args.n))
 end
 
 local function submit_all(sorted, options, list, handles)

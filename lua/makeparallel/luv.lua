@@ -2,10 +2,11 @@
 local adapter = require "makeparallel.adapter"
 local uv = require "luv"
 
--- Handles are stopped, never closed: luv 1.44 crashes at the program's end if one was closed and the loop not run after that.
+-- Handles are stopped, never closed: luv 1.44 crashes at the program's end if one was closed and the loop not run after that. So a timer
+-- that has fired, or is not needed any more, is used again.
 local loop = {}
--- Timers, kept from being collected.
-local running = {} -- luacheck: ignore 241
+local running = {} -- luacheck: ignore 241 -- [alarm]: its timer must not be collected
+local idle = {} -- timers
 -- [descriptor] = handle, used again when the number is: one that is collected later would take the number's new owner out of the loop.
 local polls = {}
 
@@ -19,19 +20,23 @@ function loop.unwatch(poll)
   poll:stop()
 end
 
-local function stop(timer)
+-- May be called again: the timer may be another alarm's by then.
+local function stop(alarm)
+  local timer = alarm.timer
+  if not timer then return end
+  alarm.timer, running[alarm] = nil, nil
   timer:stop()
-  running[timer] = nil
+  idle[#idle + 1] = timer
 end
 
 function loop.later(seconds, fn)
-  local timer = assert(uv.new_timer())
-  running[timer] = true
-  timer:start(math.ceil(seconds * 1000), 0, function()
-    stop(timer)
+  local alarm = { timer = table.remove(idle) or assert(uv.new_timer()) }
+  running[alarm] = true
+  alarm.timer:start(math.ceil(seconds * 1000), 0, function()
+    stop(alarm)
     fn()
   end)
-  return timer
+  return alarm
 end
 
 -- As luv reports what a callback of the loop raises: it prints it, if it is a text, and ends the program.
@@ -51,12 +56,12 @@ function loop.suspend()
     if not ok then loop.raise(err) end
   end
   return function(seconds)
-    local timer = seconds and loop.later(seconds, wake)
+    local alarm = seconds and loop.later(seconds, wake)
     waiting = true
     repeat
       coroutine.yield()
     until not waiting
-    if timer then stop(timer) end
+    if alarm then stop(alarm) end
   end, wake
 end
 

@@ -18,20 +18,20 @@ function run_methods:submit()
   local options = self.options
   local handle, refusal =
     core.map_chunk(self.fn, self.list, first, count, options.seed, self.on_error, options.name, options.priority or 0, options.pool)
-  if not handle then
-    self:cancel()
-    error(refusal, 4)
-  end
+  if not handle then error(refusal, 4) end
   self.sent = first + count - 1
   local slot = #self.handles + 1
   self.handles[slot], self.firsts[slot], self.counts[slot] = handle, first, count
 end
 
+-- When all is over there is nothing left to cancel.
 function run_methods:cancel()
   for i = #self.handles, 1, -1 do -- the last first: ending one that runs would let the next one begin
     self.handles[i]:cancel()
   end
 end
+
+run_mt.__close = run_methods.cancel
 
 -- Takes the results of the chunk in `slot`; the last one moves into its place.
 function run_methods:collect(slot)
@@ -47,7 +47,6 @@ function run_methods:collect(slot)
         self.errors[#self.errors + 1] = { index = i, message = failure.message }
       end
     else
-      self:cancel()
       error(failure, 0)
     end
   end
@@ -61,7 +60,6 @@ function run_methods:advance()
   end
   local slot = core.wait_any(self.handles, #self.handles, self.deadline)
   if not slot then
-    self:cancel()
     errors.timeout("map", self.n - self.done, self.options.timeout)
   end
   self:collect(slot)
@@ -113,6 +111,7 @@ function map.map(fn, list, options)
     results = { n = n },
     errors = {},
   }, run_mt)
+  local stop <close> = run -- luacheck: ignore
   local report, bar = progress.reporter(options.progress, n)
   local closing <close> = bar -- luacheck: ignore
   while run.done < n do

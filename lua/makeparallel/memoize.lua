@@ -4,6 +4,7 @@
 -- it: so a wrapper that travels to a worker begins there with an empty one.
 local check = require "makeparallel.check"
 local core = require "makeparallel.core"
+local ready = require "makeparallel.ready"
 local wrap = require "makeparallel.wrap"
 
 local memoize = {}
@@ -119,24 +120,8 @@ local function wait_for(flight)
   waits_for[me] = nil
 end
 
-local ready = {} -- coroutines whose wait is over
-local resuming = false -- somebody empties `ready`
-
--- One after the other, from here: a chain of a thousand that wait for one another must not nest.
-local function resume_all(waiting)
-  table.move(waiting, 1, #waiting, #ready + 1, ready)
-  if resuming then return end
-  resuming = true
-  local i = 1
-  while ready[i] do
-    local co = ready[i]
-    i = i + 1
-    if coroutine.status(co) == "suspended" then
-      local ok, err = coroutine.resume(co)
-      if not ok then warn(debug.traceback(co, tostring(err))) end
-    end
-  end
-  ready, resuming = {}, false
+local function warn_of(err, co)
+  warn(debug.traceback(co, tostring(err)))
 end
 
 local flight_mt = {
@@ -147,7 +132,7 @@ local flight_mt = {
     if err ~= nil and flight.memo.cache_errors and not core.cancelled() then
       put(flight.memo, cache, flight.key, { n = 1, err }, true)
     end
-    resume_all(flight.waiting)
+    ready.resume(flight.waiting, warn_of)
   end,
 }
 
@@ -161,8 +146,13 @@ end
 -- Calling
 --
 
+-- What a task of ours returns when its pool is full, nil and why, is no result.
+local function is_refusal(self, first, ...)
+  return first == nil and select("#", ...) > 0 and core.is_task(self.fn)
+end
+
 local function keep(self, cache, key, ...)
-  put(self, cache, key, table.pack(...))
+  if not is_refusal(self, ...) then put(self, cache, key, table.pack(...)) end
   return ...
 end
 

@@ -85,6 +85,11 @@ function profiled.reset_metrics()
   for _, meter in pairs(meters) do core.meter_reset(meter) end
 end
 
+-- With a point, whatever the locale's decimal separator.
+local function plain(number)
+  return (("%.9g"):format(number):gsub(",", "."))
+end
+
 local QUANTILES <const> = { { "0.5", "p50_ms" }, { "0.9", "p90_ms" }, { "0.99", "p99_ms" } }
 
 -- The text exposition format, version 0.0.4.
@@ -98,10 +103,10 @@ local function prometheus()
       calls[#calls + 1] = ('makeparallel_calls_total{name="%s",outcome="%s"} %d'):format(label, outcome, metrics[outcome])
     end
     for _, quantile in ipairs(QUANTILES) do
-      seconds[#seconds + 1] = ('makeparallel_call_seconds{name="%s",quantile="%s"} %.9g')
-        :format(label, quantile[1], metrics[quantile[2]] / 1000)
+      seconds[#seconds + 1] = ('makeparallel_call_seconds{name="%s",quantile="%s"} %s')
+        :format(label, quantile[1], plain(metrics[quantile[2]] / 1000))
     end
-    seconds[#seconds + 1] = ('makeparallel_call_seconds_sum{name="%s"} %.9g'):format(label, metrics.total_ms / 1000)
+    seconds[#seconds + 1] = ('makeparallel_call_seconds_sum{name="%s"} %s'):format(label, plain(metrics.total_ms / 1000))
     seconds[#seconds + 1] = ('makeparallel_call_seconds_count{name="%s"} %d'):format(label, metrics.total)
   end
   return table.concat(calls, "\n") .. "\n" .. table.concat(seconds, "\n") .. "\n"
@@ -117,7 +122,7 @@ local function json()
   local objects = {}
   for _, name in ipairs(sorted_names()) do
     local metrics, fields = core.meter_info { meters[name] }, {}
-    for i, field in ipairs(FIELDS) do fields[i] = ('"%s":%.9g'):format(field, metrics[field]) end
+    for i, field in ipairs(FIELDS) do fields[i] = ('"%s":%s'):format(field, plain(metrics[field])) end
     objects[#objects + 1] = ("%s:{%s}"):format(json_string(name), table.concat(fields, ","))
   end
   return "{" .. table.concat(objects, ",") .. "}"

@@ -1,6 +1,7 @@
 -- What the wrappers of functions share. A wrapper is a table that can be called: so it can be a method, has methods of its own, and travels
 -- to a worker as its fields, its metatable found by name in the module that made it.
 local core = require "makeparallel.core"
+local errors = require "makeparallel.errors"
 
 local wrap = {}
 
@@ -16,6 +17,16 @@ end
 function wrap.checked(ok, result)
   if ok then return result end
   error(result, 3)
+end
+
+local function submitted(ok, handle, refusal)
+  if not ok then error(handle, 0) end
+  return handle or error(errors.new("full", refusal), 0)
+end
+
+--- The handle of task(...), for whoever needs one: that the pool is full is raised. Texts are raised without a place.
+function wrap.submit(task, ...)
+  return submitted(pcall(task, ...))
 end
 
 --- Around a function: make(fn). Around a task: a task like it that runs make(its function).

@@ -125,6 +125,23 @@ for name, make in pairs { luv = luv_loop, cqueues = cqueues_loop, copas = copas_
       loop.run(function() return calls.n == 1 end)
     end)
 
+    if name == "luv" then
+      it("uses a timer again that has fired or is not needed", function()
+        local function count()
+          local n = 0
+          library.walk(function() n = n + 1 end)
+          return n
+        end
+        local before <const>, done = count(), false
+        loop.spawn(function()
+          for i = 1, 50 do adapter.await(mp.spawn(math.abs, -i), HANG) end
+          done = true
+        end)
+        loop.run(function() return done end)
+        assert.is_true(count() - before < 10)
+      end)
+    end
+
     it("awaits a handle in a coroutine while the others go on", function()
       local ticks, got = 0, nil
       loop.spawn(function()

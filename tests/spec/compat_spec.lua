@@ -90,6 +90,11 @@ describe("makeparallel.compat", function()
     assert.is_nil(compat.get_metrics "nobody")
   end)
 
+  it("takes for a function whatever can be run in a worker", function()
+    assert.equal("X", compat.parallel("string.upper")("x"):get())
+    assert.equal(2, compat.parallel_priority(mp.source "return ... + 1")(0, 1):get())
+  end)
+
   it("configures and shuts down by position", function()
     local child <const> = support.run_child [[
       local mp = require "makeparallel.compat"

@@ -34,6 +34,31 @@ describe("mp.go", function()
     assert.same({ n = 0 }, table.pack(mp.go(function() end):get()))
   end)
 
+  it("is waited for in a coroutine that has waited itself", function()
+    local function sleeper(value)
+      return mp.go(function()
+        mp.sleep(0.001)
+        return value
+      end)
+    end
+    assert.equal("b", mp.run(function()
+      mp.sleep(0.001)
+      return sleeper("b"):get(HANG)
+    end))
+    assert.equal("c", mp.run(function()
+      sleeper():await()
+      return mp.go(function()
+        mp.spawn(mp.sleep, 0.001):await()
+        sleeper():await()
+        return "c"
+      end):get(HANG)
+    end))
+    assert.is_true(mp.run(function()
+      mp.sleep(0.001)
+      return sleeper():wait(HANG)
+    end))
+  end)
+
   it("takes callable tables and refuses the rest, at the caller", function()
     assert.equal(5, mp.go(setmetatable({}, { __call = function(_, n) return n + 1 end }), 4):get())
     for _, wrong in ipairs { 5, "x", {} } do

@@ -166,6 +166,20 @@ describe("metrics", function()
     end
   end)
 
+  it("have a point where the locale has a comma", function()
+    mp.profiled(math.abs, "locale")(1)
+    local format <const> = string.format
+    string.format = function(pattern, ...) -- luacheck: ignore -- as in a German locale
+      local text <const> = format(pattern, ...)
+      return pattern:find "%.%d+g" and text:gsub("%.", ",") or text
+    end
+    local json <const>, text <const> = mp.export_metrics "json", mp.export_metrics "prometheus"
+    string.format = format -- luacheck: ignore
+    assert.is_nil(json:match "%d,%d")
+    assert.is_nil(text:match "%d,%d")
+    assert.is_truthy(json:match "%d%.%d")
+  end)
+
   it("refuse wrong arguments at the caller", function()
     for _, call in ipairs {
       { "bad argument #1 to 'profiled' (function expected, got nil)", function() mp.profiled() end },

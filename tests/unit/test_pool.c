@@ -318,7 +318,7 @@ static void test_pool_drain_beside_a_chain_returns_when_it_is_over(void **state)
   world w;
   (void)state;
   world_open(&w, 2);
-  for (int chain = 0; chain < 20; chain++) {
+  for (int chain = 0; chain < 60; chain++) {
     _Atomic unsigned left = 10000;
     mp_task_desc desc = MP_TASK_DESC_INIT;
     desc.run = run_link;
