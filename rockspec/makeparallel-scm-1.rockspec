@@ -130,6 +130,7 @@ build = {
     ["makeparallel.pools"] = "lua/makeparallel/pools.lua",
     ["makeparallel.profiled"] = "lua/makeparallel/profiled.lua",
     ["makeparallel.progress"] = "lua/makeparallel/progress.lua",
+    ["makeparallel.ready"] = "lua/makeparallel/ready.lua",
     ["makeparallel.reduce"] = "lua/makeparallel/reduce.lua",
     ["makeparallel.retry"] = "lua/makeparallel/retry.lua",
     ["makeparallel.stream"] = "lua/makeparallel/stream.lua",

@@ -16,7 +16,7 @@ static int log_text(lua_State *L) {
   return 0;
 }
 
-void lmp_open_logging(lua_State *L, lmp_context *context) {
+void lmp_open_log(lua_State *L, lmp_context *context) {
   static const luaL_Reg functions[] = {{"log", log_text}, {NULL, NULL}};
   lmp_set_functions(L, context, functions);
 }

@@ -6,6 +6,6 @@
 
 #include "base/context.h"
 
-void lmp_open_logging(lua_State *L, lmp_context *context);
+void lmp_open_log(lua_State *L, lmp_context *context);
 
 #endif

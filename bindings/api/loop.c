@@ -67,7 +67,7 @@ static int fd(lua_State *L) {
   return 1;
 }
 
-void lmp_open_events(lua_State *L, lmp_context *context) {
+void lmp_open_loop(lua_State *L, lmp_context *context) {
   static const luaL_Reg functions[] = {
       {"poll", poll}, {"next_mail", next_mail}, {"fd", fd}, {"wait_mail", wait_mail}, {NULL, NULL}};
   lmp_set_functions(L, context, functions);

@@ -6,6 +6,6 @@
 
 #include "base/context.h"
 
-void lmp_open_events(lua_State *L, lmp_context *context);
+void lmp_open_loop(lua_State *L, lmp_context *context);
 
 #endif

@@ -12,6 +12,12 @@
 #define SHUTDOWN_SECONDS 30             /* unless told otherwise */
 #define TASKS_MAX ((lua_Integer)1 << 40)
 
+/*
+** {======================================================
+** Looking
+** =======================================================
+*/
+
 static lmp_pool *check_object(lua_State *L, int arg) { return luaL_checkudata(L, arg, LMP_POOL); }
 
 static void set_count(lua_State *L, const char *field, uint64_t value) {
@@ -63,6 +69,38 @@ static int get_active_task_count(lua_State *L) {
   return 1;
 }
 
+static int pool_tostring(lua_State *L) {
+  const lmp_pool *object = check_object(L, 1);
+  mp_pool_info info = MP_POOL_INFO_INIT;
+  if (object->pool != NULL) mp_pool_get_info(object->pool, &info);
+  if (object->pool == NULL || mp_pool_status(object->pool) != MP_OK)
+    lua_pushliteral(L, "pool (shut down)");
+  else
+    lua_pushfstring(L, "pool of %d workers", (int)info.workers);
+  return 1;
+}
+
+static int is_pool(lua_State *L) {
+  lua_pushboolean(L, luaL_testudata(L, 1, LMP_POOL) != NULL);
+  return 1;
+}
+
+static int is_terminal(lua_State *L) { /* is_terminal() -> is stderr one?, its columns or nil */
+  struct winsize size;
+  lua_pushboolean(L, isatty(STDERR_FILENO));
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 1;
+  lua_pushinteger(L, size.ws_col);
+  return 2;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Shutting down
+** =======================================================
+*/
+
 /* Shuts a pool of this state's own down and delivers what callbacks are left. */
 static void shut(lua_State *L, lmp_pool *object, uint64_t timeout_ns, mp_shutdown_mode mode,
                  mp_shutdown_report *report) {
@@ -110,16 +148,30 @@ static int pool_close(lua_State *L) {
   return 0;
 }
 
-static int pool_tostring(lua_State *L) {
-  const lmp_pool *object = check_object(L, 1);
-  mp_pool_info info = MP_POOL_INFO_INIT;
-  if (object->pool != NULL) mp_pool_get_info(object->pool, &info);
-  if (object->pool == NULL || mp_pool_status(object->pool) != MP_OK)
-    lua_pushliteral(L, "pool (shut down)");
-  else
-    lua_pushfstring(L, "pool of %d workers", (int)info.workers);
-  return 1;
+/* shutdown(options) -> report: of the default pool; no other starts until reset_shutdown */
+static int shutdown_default(lua_State *L) {
+  lmp_context *context = lmp_context_of(L);
+  lmp_pool none = {.context = context, .borrowed = context->vm != NULL};
+  int n =
+      shut_down(L, context->pools->default_pool != NULL ? context->pools->default_pool : &none, 1);
+  context->pools->was_shut_down = true;
+  return n;
 }
+
+static int reset_shutdown(lua_State *L) {
+  lmp_context *context = lmp_context_of(L);
+  if (context->pools->was_shut_down) lmp_close_default(L, context);
+  context->pools->was_shut_down = false;
+  return 0;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Making and setting
+** =======================================================
+*/
 
 /* pool(options) -> a further pool, with its own workers */
 static int pool(lua_State *L) {
@@ -155,23 +207,6 @@ static int configure(lua_State *L) {
   return 0;
 }
 
-/* shutdown(options) -> report: of the default pool; no other starts until reset_shutdown */
-static int shutdown_default(lua_State *L) {
-  lmp_context *context = lmp_context_of(L);
-  lmp_pool none = {.context = context, .borrowed = context->vm != NULL};
-  int n =
-      shut_down(L, context->pools->default_pool != NULL ? context->pools->default_pool : &none, 1);
-  context->pools->was_shut_down = true;
-  return n;
-}
-
-static int reset_shutdown(lua_State *L) {
-  lmp_context *context = lmp_context_of(L);
-  if (context->pools->was_shut_down) lmp_close_default(L, context);
-  context->pools->was_shut_down = false;
-  return 0;
-}
-
 /* Sets one limit of the default pool: now if it runs, and for the next one. nil: none. */
 static int set_limit(lua_State *L, const char *option, lua_Integer high) {
   lmp_context *context = lmp_context_of(L);
@@ -198,18 +233,7 @@ static int configure_memory_limit(lua_State *L) {
   return set_limit(L, "memory_limit_percent", 100);
 }
 
-static int is_pool(lua_State *L) {
-  lua_pushboolean(L, luaL_testudata(L, 1, LMP_POOL) != NULL);
-  return 1;
-}
-
-static int is_terminal(lua_State *L) { /* is_terminal() -> is stderr one?, its columns or nil */
-  struct winsize size;
-  lua_pushboolean(L, isatty(STDERR_FILENO));
-  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 1;
-  lua_pushinteger(L, size.ws_col);
-  return 2;
-}
+/* }====================================================== */
 
 void lmp_open_pool(lua_State *L, lmp_context *context) {
   static const luaL_Reg meta[] = {

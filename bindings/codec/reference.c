@@ -1,5 +1,7 @@
 #include "codec/reference.h"
 
+static_assert(LMP_TAG_COUNT <= UINT8_MAX + 1, "a tag is a byte");
+
 void lmp_add_reference(lua_State *L, lmp_context *context, const lmp_reference_kind *kind) {
   struct lmp_references *references = context->references;
   assert(kind->tag >= 0 && kind->tag < LMP_TAG_COUNT && references->by_tag[kind->tag] == NULL);

@@ -22,10 +22,11 @@
 **   POOL_REF             -                       the pool through which the message goes
 **   SHARED_CACHE, SHARED_METER  u32 attachment   what all states share by reference
 **
-** Tables and functions are numbered in the order in which they begin. Flag SHARED says that a REF
-** occurs, so that the decoder need not remember them otherwise. Attachments are counted references
-** beside the bytes: what cannot be copied. So no byte of a message is ever a pointer or bytecode,
-** and hostile bytes can do no more than name a module to require.
+** FUNCTION, SOURCE and what stands below them are written and read by whoever has registered their
+** kind (reference.h). Tables and functions are numbered in the order in which they begin. Flag
+** SHARED says that a REF occurs, so that the decoder need not remember them otherwise. Attachments
+** are counted references beside the bytes: what cannot be copied. So no byte of a message is ever a
+** pointer or bytecode, and hostile bytes can do no more than name a module to require.
 */
 #ifndef LMP_VALUE_H
 #define LMP_VALUE_H
@@ -59,7 +60,7 @@ enum {
   LMP_POOL_REF,
   LMP_SHARED_CACHE,
   LMP_SHARED_METER,
-  LMP_TAG_COUNT
+  LMP_TAG_COUNT /* how many tags there are */
 };
 
 #define LMP_FORMAT_VERSION 1

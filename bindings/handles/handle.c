@@ -136,7 +136,7 @@ static const lmp_reference_kind dependency_kind = {.tag = LMP_DEPENDENCY,
 
 static int encode_handle(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index,
                          bool top) {
-  mp_task *task = lmp_to_task(L, index);
+  mp_task *task = ((const lmp_handle *)lua_touserdata(L, index))->task;
   if (task == NULL) return 0;
   if (top) return lmp_put_reference(buffer, &dependency_kind, task) ? 1 : -1;
   if (!lmp_put_reference(buffer, &handle_kind, task)) return -1;

@@ -1,6 +1,16 @@
 /*
 ** fail.h - how a run ends that does not end well: the error value becomes the task's result, unless
 ** nobody will ask for it.
+**
+**   what happened                        run->stop        status     result        state
+**   the function raised                  GOES_ON          FAILED     "error"
+**   Lua had no memory                    GOES_ON          FAILED     "memory"      damaged
+**   what it returned cannot travel       GOES_ON          FAILED     "send"
+**   it went beyond its memory limit      STOPS_MEMORY     FAILED     "memory"      damaged
+**   the hook made it go, for a cancel    STOPS_CANCELLED  CANCELLED  none          damaged
+**   it saw the cancel, however it ended  GOES_ON          CANCELLED  none
+**
+** A failure that there was no memory to write down is no result, either, and counts as "memory".
 */
 #ifndef LMP_FAIL_H
 #define LMP_FAIL_H

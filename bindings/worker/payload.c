@@ -1,5 +1,8 @@
 #include "worker/payload.h"
 
+static_assert(sizeof(lmp_payload) + sizeof(lmp_attachment) < LMP_INLINE_MIN,
+              "a function and a few small arguments lie in their task");
+
 lmp_message lmp_payload_message(const lmp_payload *payload) {
   lmp_message view = payload->message;
   if (view.bytes != NULL) return view;

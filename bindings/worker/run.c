@@ -82,8 +82,8 @@ static void run_on(lua_State *L, lmp_run *run) {
     lmp_interrupt_leave(vm, L, before);
   }
   vm->ceiling = SIZE_MAX;
-  if (lmp_was_cancelled(
-          run)) /* an interrupt may have come outside of the function's own call, too */
+  /* An interrupt may have come outside of the function's own call, too. */
+  if (lmp_was_cancelled(run))
     run->status = MP_CANCELLED;
   else if (status != LUA_OK)
     lmp_fail_outside(L, run, status);
@@ -153,7 +153,7 @@ static mp_status run_task(lmp_vm *vm, mp_worker *worker, lmp_payload *payload, l
   char why[256];
   lua_State *L = NULL;
   bool new = vm->L == NULL;
-  /* what prepares the state is a part of its first task, and is stopped with it */
+  /* What prepares the state is a part of its first task, and is stopped with it. */
   if (new) vm->run = &run;
   bool opened = lmp_vm_open(vm, why, sizeof why);
   if (new) vm->run = NULL;

@@ -1,7 +1,7 @@
 -- mp.memoize: a function that remembers its results, in the Lua state it is called in.
 --
--- A key is the canonical encoding of all arguments (bindings/key.c), compared whole. The cache is kept beside the wrapper, not in it: so a
--- wrapper that travels to a worker begins there with an empty one.
+-- A key is the canonical encoding of all arguments (bindings/codec/key.c), compared whole. The cache is kept beside the wrapper, not in
+-- it: so a wrapper that travels to a worker begins there with an empty one.
 local check = require "makeparallel.check"
 local core = require "makeparallel.core"
 local ready = require "makeparallel.ready"
