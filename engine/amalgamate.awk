@@ -14,8 +14,8 @@ function fail(message) {
 
 # The name that a line at file scope declares for this file alone: a static one, or a type. "" for other lines.
 function own_name(line) {
-  if (line ~ /^} [a-z_0-9]+;/) {
-    gsub(/^} |;.*/, "", line)
+  if (line ~ /^} [a-z_0-9]+;/ || line ~ /^typedef (struct|union|enum) [a-z_0-9]+ [a-z_0-9]+;/) {
+    gsub(/^} |^typedef [a-z]+ [a-z_0-9]+ |;.*/, "", line)
     return line
   }
   if (line !~ /^(MP_CHECKED )?static /) return ""

@@ -213,7 +213,7 @@ static const struct {
 
 static void free_pool(mp_pool *pool);
 
-static bool refuse(mp_pool *pool, mp_entry *entry) {
+static bool refuse_entry(mp_pool *pool, mp_entry *entry) {
   return mp_refuse_job(pool, entry) || mp_refuse_node(pool, entry);
 }
 
@@ -234,7 +234,7 @@ mp_status mp_pool_create(const mp_pool_config *given, mp_pool **created) {
   pool->owner_tag = mp_os_thread_tag();
   mp_os_blocked_get(&pool->blocked);
   pool->run_task = mp_run_task_entry;
-  pool->refuse = refuse;
+  pool->refuse = refuse_entry;
   pool->free = free_pool;
   for (size_t i = 0; i < PARTS; i++) {
     if ((status = parts[i].open(pool)) == MP_OK) continue;

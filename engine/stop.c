@@ -40,6 +40,12 @@ void mp_come_back(mp_pool *pool, mp_worker *worker) {
                worker->index);
 }
 
+/* Was the task asked that is inside of this frame, or one that waits below it? */
+static bool is_any_asked(const mp_pool *pool, const mp_frame *frame) {
+  while (frame != NULL && !mp_is_asked(pool, frame->task)) frame = frame->outer;
+  return frame != NULL;
+}
+
 /* In a signal handler. Which tasks run on this thread, and whether they were asked, it may read. */
 static mp_os_meant on_interrupt(void) {
   mp_worker *worker = mp_worker_self();
@@ -47,8 +53,7 @@ static mp_os_meant on_interrupt(void) {
   bool owner = worker == worker->scheduler->owner;
   if (owner && !mp_swap_acquire(&worker->interrupted, 0)) return MP_OS_MEANT_HOST;
   mp_pool *pool = mp_pool_of(worker);
-  if (mp_worker_frame(worker) != NULL && mp_is_asked(pool, mp_frame_task(worker)) &&
-      pool->config.worker_interrupt != NULL)
+  if (is_any_asked(pool, mp_worker_frame(worker)) && pool->config.worker_interrupt != NULL)
     pool->config.worker_interrupt(worker, worker->local, pool->config.worker_ud);
   return owner ? MP_OS_MEANT_US : MP_OS_MEANT_WHO_SENT;
 }
@@ -120,9 +125,10 @@ static uint64_t look_locked(mp_pool *pool, mp_worker *worker, uint64_t now, stuc
     uint64_t pause = (now - worker->stopping_ns) / 8;
     return pause < TICK_MIN_NS ? TICK_MIN_NS : pause > TICK_MAX_NS ? TICK_MAX_NS : pause;
   }
-  for (; frame != NULL; frame = frame->outer) /* what was asked may wait for one that may go on */
-    if (mp_is_asked(pool, frame->task)) return TICK_MAX_NS;
-  return MP_FOREVER;
+  if (!is_any_asked(pool, frame)) return MP_FOREVER;
+  /* what was asked waits for one that may go on; the host knows whether that belongs to it */
+  interrupt(pool, worker, now);
+  return TICK_MAX_NS;
 }
 
 /*

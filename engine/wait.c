@@ -255,7 +255,7 @@ static void take_seat_back(waiting *w) {
   w->seated = true;
 }
 
-static bool is_over(void *wait) { return is_over_for_good(wait); }
+static bool is_wait_over(void *wait) { return is_over_for_good(wait); }
 
 static bool run_one(waiting *w) {
   if (!w->runs || (w->gave && !is_closing_time(w))) return false;
@@ -266,7 +266,7 @@ static bool run_one(waiting *w) {
   /* a chain or a loop of others' work ends, for this thread, with the wait */
   mp_awaits before = w->self->awaits;
   w->self->awaits = (mp_awaits){NULL, w, w->others ? w->floor : INT_MIN};
-  if (w->others && w->what->check == NULL) w->self->awaits.is_over = is_over;
+  if (w->others && w->what->check == NULL) w->self->awaits.is_over = is_wait_over;
   mp_scheduler_run(w->self, entry);
   w->self->awaits = before;
   return true;

@@ -72,7 +72,7 @@ static int collect_chunk(lua_State *L) {
     lmp_decode_value(L, &decoder);
     lua_rawseti(L, 2, first + (lua_Integer)i);
   }
-  lmp_decode_value(L, &decoder); /* {index, message} of each that failed */
+  lmp_decode_value(L, &decoder); /* {index, message, value, traceback} of each that failed */
   for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, -1); i++) {
     lua_rawgeti(L, -1, i);
     lua_rawseti(L, 4, (lua_Integer)lua_rawlen(L, 4) + 1);

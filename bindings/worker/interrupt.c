@@ -8,8 +8,8 @@
 #define LOOK_EVERY 1000 /* instructions between two looks of the permanent hook */
 /* how many a task that is told to go may spend in __close before it is told again, and again */
 #define CLEANUP_INSTRUCTIONS 20000
-/* and how many interrupts later, should its instructions be slow */
-#define CLEANUP_INTERRUPTS 4
+/* and how long, should its instructions be slow */
+#define CLEANUP_NS ((uint64_t)20 * 1000000)
 /* beyond its memory limit a task that is told to go may still need this much to do so */
 #define LIMIT_SLACK ((size_t)64 << 10)
 
@@ -47,13 +47,6 @@ static int raise(lua_State *L, lmp_stop why) {
   return lua_error(L);
 }
 
-int lmp_raise_stop(lua_State *L) {
-  lmp_run *run = lmp_vm_of(L)->run;
-  assert(run != NULL);
-  if (run->stop == LMP_GOES_ON) run->stop = LMP_STOPS_CANCELLED;
-  return raise(L, run->stop);
-}
-
 int lmp_raise_cancelled(lua_State *L, lmp_run *run) {
   run->saw_cancel = true;
   return lmp_must_stop(run->vm) ? lmp_raise_stop(L) : raise(L, LMP_STOPS_CANCELLED);
@@ -68,10 +61,24 @@ static void arm(lua_State *L, int instructions) {
 }
 
 void lmp_interrupt_disarm(lmp_vm *vm, lua_State *L) {
-  if (vm->host->cancel_mode == LMP_CANCEL_HOOK)
+  if (vm->host->cancel_mode == LMP_CANCEL_HOOK || MP_BUGGY(HOOK_FROM_START))
     arm(L, LOOK_EVERY);
   else
     lua_sethook(L, NULL, 0, 0);
+}
+
+/* The first time what it has open may close; after that it is told at each instruction. */
+static void told(lua_State *L, lmp_run *run) {
+  if (run->raised++ == 0) run->raised_ns = mp_now();
+  arm(L, run->raised == 1 ? CLEANUP_INSTRUCTIONS : 1);
+}
+
+/* A wait may have told the task: what it has open has as long to close as after the hook. */
+int lmp_raise_stop(lua_State *L) {
+  lmp_run *run = lmp_vm_of(L)->run;
+  if (run->stop == LMP_GOES_ON) run->stop = LMP_STOPS_CANCELLED;
+  if (run->raised == 0) told(L, run);
+  return raise(L, run->stop);
 }
 
 static void on_hook(lua_State *L, lua_Debug *ar) {
@@ -81,7 +88,7 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
     if (vm->host->cancel_mode != LMP_CANCEL_HOOK) lmp_interrupt_disarm(vm, L);
     return;
   }
-  arm(L, ++vm->run->raised == 1 ? CLEANUP_INSTRUCTIONS : 1);
+  told(L, vm->run);
   lmp_raise_stop(L);
 }
 
@@ -95,7 +102,7 @@ void lmp_interrupt(mp_worker *worker, void *local, void *ud) {
     return;
   }
   lmp_run *run = vm->run;
-  if (run != NULL && run->raised == 1 && ++run->interrupts < CLEANUP_INTERRUPTS) return;
+  if (run != NULL && run->raised == 1 && mp_now() - run->raised_ns < CLEANUP_NS) return;
   arm(L, 1);
 }
 
@@ -322,5 +329,5 @@ void lmp_interrupt_open(lua_State *L, lmp_vm *vm) {
     replace(L, guards[i].library, guards[i].field, guards[i].function);
     lua_settop(L, top);
   }
-  if (vm->host->cancel_mode == LMP_CANCEL_HOOK || MP_BUGGY(HOOK_FROM_START)) arm(L, LOOK_EVERY);
+  if (vm->host->cancel_mode == LMP_CANCEL_HOOK) arm(L, LOOK_EVERY);
 }

@@ -52,8 +52,8 @@ void lmp_interrupt_leave(lmp_vm *vm, lua_State *L, lua_State *before);
 
 /*
 ** In a worker's state: resumes co with the n values on top of L, for which co becomes the coroutine
-** that runs. Returns how many values came back, or -1 with the error on top of L. Raises if the task
-** must go.
+** that runs. Returns how many values came back, or -1 with the error on top of L. Raises if the
+** task must go.
 */
 int lmp_resume(lua_State *L, lua_State *co, int n);
 

@@ -66,9 +66,10 @@ struct lmp_run {
   mp_status status;
   bool saw_cancel; /* mp.cancelled() said true: its end counts as cancelled */
   lmp_stop stop;
-  int raised, interrupts; /* how often it was told to go; interrupts since the first time */
-  const char *name;       /* the task's, on the Lua stack; NULL: it has none */
-  lmp_span *span;         /* NULL: nothing is traced */
+  int raised;         /* how often it was told to go */
+  uint64_t raised_ns; /* when, the first time */
+  const char *name;   /* the task's, on the Lua stack; NULL: it has none */
+  lmp_span *span;     /* NULL: nothing is traced */
 };
 
 /* A worker's state, in its pool's host: zeroed before, and again NULL after it was closed. */

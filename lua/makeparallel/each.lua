@@ -1,5 +1,6 @@
 -- mp.each: a function for each number of a range, in chunks, for what it does rather than for what it returns.
 local check = require "makeparallel.check"
+local errors = require "makeparallel.errors"
 local inworker = require "makeparallel.inworker"
 local pace = require "makeparallel.pace"
 local progress = require "makeparallel.progress"
@@ -98,14 +99,11 @@ local function start(pool, first, last, ...)
     done = done + chunk.count
     if report then report(done, total) end
   end
-  table.sort(failures, function(a, b)
-    return a.index < b.index
-  end)
-  return total, failures
+  return total, errors.list(failures, options.name)
 end
 
 --- Calls fn(i) for i = first, last, step on all workers and waits. With `ranges` fn(from, to, step) once a task instead. Returns how many
--- numbers there were, and a list of {index, message} of those that failed (for on_error "skip"; "raise", the default, raises).
+-- numbers there were, and a list of {index, message, error} of those that failed (for on_error "skip"; "raise", the default, raises).
 function each.each(first, last, ...)
   return start(nil, first, last, ...)
 end

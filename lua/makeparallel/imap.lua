@@ -123,13 +123,6 @@ end
 local loop_methods = {}
 local loop_mt = { __index = loop_methods }
 
--- The error of an item, as from handle:get(), where its results stand.
-local function item_error(failure)
-  local err = errors.new("error", failure.message)
-  err.value, err.traceback, err.index = failure.value, failure.traceback, failure.index
-  return err
-end
-
 function loop_methods:fail(err)
   self.stream:cancel()
   self.over = true
@@ -157,7 +150,7 @@ function loop_methods:advance()
   end
   self.results = results
   if #failures > 0 and self.on_error == "raise" then
-    self.n, self.failure = got - 1, item_error(failures[1])
+    self.n, self.failure = got - 1, errors.item(failures[1], self.name)
   elseif #failures > 0 then
     self.failed = {}
     for _, failure in ipairs(failures) do
@@ -217,7 +210,17 @@ local function start(pool, fn, source, ...)
   local run = stream.new("imap", fn, from, on_error == "raise" and "keep" or on_error, not options.unordered, deadline, how)
   local total = from:left()
   local report, bar = progress.reporter(options.progress, total)
-  local loop = setmetatable({ stream = run, on_error = on_error, at = 0, n = 0, done = 0, total = total, report = report }, loop_mt)
+  local loop = {
+    stream = run,
+    on_error = on_error,
+    name = options.name,
+    at = 0,
+    n = 0,
+    done = 0,
+    total = total,
+    report = report,
+  }
+  setmetatable(loop, loop_mt)
   local closing = setmetatable({}, {
     __close = function()
       loop.over = true

@@ -3,6 +3,9 @@ local core = require "makeparallel.core"
 
 local inworker = {}
 
+-- Types of error values that always can be sent back.
+local TRAVELS <const> = { string = true, number = true, boolean = true }
+
 --- From function(value, ...) a function of one packed table of those.
 function inworker.spread(fn)
   return function(packed)
@@ -11,8 +14,8 @@ function inworker.spread(fn)
   end
 end
 
---- From function(i) one of {from, count}, which calls it for from, from + step, ... and returns {index, message} of those that failed if
--- `go_on` is set, else raises their error.
+--- From function(i) one of {from, count}, which calls it for from, from + step, ... and returns {index, message, value} of
+-- those that failed if `go_on` is set, else raises their error.
 function inworker.range(fn, step, seed, go_on)
   return function(range)
     local call = type(fn) == "string" and core.named(fn) or fn
@@ -25,7 +28,8 @@ function inworker.range(fn, step, seed, go_on)
         local ok, err = pcall(call, i)
         if not ok then
           local is_text, text = pcall(tostring, err)
-          failures[#failures + 1] = { index = i, message = is_text and text or "(error object without a text)" }
+          if not is_text then text = "(error object without a text)" end
+          failures[#failures + 1] = { index = i, message = text, value = TRAVELS[type(err)] and err or nil }
         end
       end
       i = i + step

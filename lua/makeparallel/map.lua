@@ -17,7 +17,7 @@ function run_methods:submit()
   local first, count = self.sent + 1, self.pace:next_size(self.n - self.sent)
   local options = self.options
   local handle, refusal =
-    core.map_chunk(self.fn, self.list, first, count, options.seed, self.on_error, options.name, options.priority or 0, options.pool)
+    core.map_chunk(self.fn, self.list, first, count, options.seed, self.wire, options.name, options.priority or 0, options.pool)
   if not handle then error(refusal, 4) end
   self.sent = first + count - 1
   local slot = #self.handles + 1
@@ -40,15 +40,18 @@ function run_methods:collect(slot)
   local last = #handles
   handles[slot], firsts[slot], counts[slot] = handles[last], firsts[last], counts[last]
   handles[last], firsts[last], counts[last] = nil, nil, nil
-  local ok, failure = core.collect_chunk(handle, self.results, first, self.errors)
+  local failures = self.failures
+  local ok, failure = core.collect_chunk(handle, self.results, first, failures)
   if not ok then
     if self.on_error ~= "raise" and failure.kind == "error" then -- the chunk as a whole failed: its function could not be made
       for i = first, first + count - 1 do
-        self.errors[#self.errors + 1] = { index = i, message = failure.message }
+        failures[#failures + 1] = { index = i, message = failure.message, value = failure.value, traceback = failure.traceback }
       end
     else
       error(failure, 0)
     end
+  elseif self.on_error == "raise" and failures[1] then
+    error(errors.item(failures[1], self.options.name), 0)
   end
   self.pace:learn(handle, count)
   self.done = self.done + count
@@ -79,7 +82,7 @@ local function drop_failed(results, failed)
   return kept
 end
 
---- Calls fn(item) for each item of the list, on all workers. Returns the results in order, with `n`, and a list of {index, message}
+--- Calls fn(item) for each item of the list, on all workers. Returns the results in order, with `n`, and a list of {index, message, error}
 -- of those that failed (for on_error "skip", which leaves them out, and "none", which leaves nil; "raise" is the default).
 function map.map(fn, list, options)
   check.list(list, "map", 2)
@@ -100,6 +103,7 @@ function map.map(fn, list, options)
     n = n,
     options = options,
     on_error = on_error,
+    wire = on_error == "raise" and "keep" or on_error, -- which tells the index; "raise" does not
     pace = pace.new(chunk, workers),
     deadline = check.deadline(options.timeout),
     workers = workers,
@@ -109,7 +113,7 @@ function map.map(fn, list, options)
     firsts = {},
     counts = {},
     results = { n = n },
-    errors = {},
+    failures = {},
   }, run_mt)
   local stop <close> = run -- luacheck: ignore
   local report, bar = progress.reporter(options.progress, n)
@@ -118,11 +122,9 @@ function map.map(fn, list, options)
     run:advance()
     if report then report(run.done, n) end
   end
-  table.sort(run.errors, function(a, b)
-    return a.index < b.index
-  end)
-  if on_error == "skip" then return drop_failed(run.results, run.errors), run.errors end
-  return run.results, run.errors
+  local failed = errors.list(run.failures, options.name)
+  if on_error == "skip" then return drop_failed(run.results, failed), failed end
+  return run.results, failed
 end
 
 return map

@@ -51,6 +51,7 @@ function task:call(...) end
 ---@field task_id? integer
 ---@field elapsed? number
 ---@field cause? makeparallel.Error the error of the dependency, or the one passed on
+---@field index? integer of the item that failed, in map, imap and each
 
 ---@class makeparallel.Handle
 local handle = {}
@@ -219,6 +220,7 @@ function mp.class(name, metatable) end
 ---@class makeparallel.ItemError
 ---@field index integer
 ---@field message string
+---@field error makeparallel.Error with `index`, and as `value` what the item raised
 
 ---fn(item) for each item; the results in order, with `n`.
 ---@param fn makeparallel.Runnable|makeparallel.Task

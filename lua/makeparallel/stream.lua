@@ -98,8 +98,8 @@ function stream_methods:fill()
   end
 end
 
---- The next chunk {first, count, ...}, its results (indices from 1), how many, and {index, message} of those that failed; or the chunk, nil
--- and the error with which it failed as a whole. Nil at the end. level: as for error, of who is told what cannot be sent.
+--- The next chunk {first, count, ...}, its results (indices from 1), how many, and {index, message, value, traceback} of those that failed;
+-- or the chunk, nil and the error with which it failed as a whole. Nil at the end. level: as for error, of who is told what cannot be sent.
 function stream_methods:next(level)
   self:fill()
   local handles = self.handles

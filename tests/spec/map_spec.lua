@@ -89,6 +89,7 @@ describe("mp.map", function()
     assert.is_false(ok)
     assert.equal("error", err.kind)
     assert.equal("4 is even", err.message)
+    assert.equal(3, err.index)
     assert.matches("traceback", err.traceback, 1, true)
     mp.run()
     support.wait_until(function() return mp.get_active_task_count() == 0 end)
@@ -97,7 +98,13 @@ describe("mp.map", function()
   it("leaves failed ones out with skip, and tells which", function()
     local results, errors = mp.map(odd_only, numbers(6), { on_error = "skip" })
     assert.same({ 1, 3, 5, n = 3 }, results)
-    for i, failure in ipairs(errors) do assert.same({ index = 2 * i, message = 2 * i .. " is even" }, failure) end
+    for i, failure in ipairs(errors) do
+      local message <const> = 2 * i .. " is even"
+      assert.same({ 2 * i, message }, { failure.index, failure.message })
+      local err = failure.error
+      assert.same({ "error", message, 2 * i }, { err.kind, err.message, err.index })
+      assert.matches("traceback", err.traceback, 1, true)
+    end
     assert.equal(3, #errors)
   end)
 
@@ -129,6 +136,11 @@ describe("mp.map", function()
     assert.equal(3, results.n)
     assert.is_nil(results[1])
     assert.equal("three", results[2])
+  end)
+
+  it("keeps what an item raised, whatever became of the others", function()
+    local _, errors = mp.map(function(i) error { code = i } end, numbers(3), { on_error = "none", name = "codes" })
+    for i, failure in ipairs(errors) do assert.same({ { code = i }, "codes" }, { failure.error.value, failure.error.task }) end
   end)
 
   it("tells an error of any type as text", function()
