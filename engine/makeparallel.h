@@ -203,8 +203,8 @@ typedef struct mp_pool_config {
   ** task was asked to stop, or one that waits below it, and again every few milliseconds until the
   ** task has returned. Only what is async-signal-safe. Blocking system calls return with EINTR.
   ** NULL: no signal is used. Else interrupt_signal (0: SIGURG) is caught; whoever caught it before
-  ** still receives what we did not send. An owner that works is interrupted too, if its thread does not block the signal: for it
-  ** nobody can be let in instead.
+  ** still receives what we did not send. An owner that works is interrupted too, if its thread does
+  ** not block the signal: for it nobody can be let in instead.
   */
   void (*worker_interrupt)(mp_worker *worker, void *local, void *ud);
   int interrupt_signal;
