@@ -99,9 +99,7 @@ static int submit(lua_State *L, lmp_context *context, call *c, int first, int la
   lmp_new_handle(L, context, first);
   int handle = lua_gettop(L);
   bool listens = kept != 0 && apply_kept(L, kept, handle);
-  mp_status status = lmp_submit(L, c->pool, buffer, &c->payload, &c->desc, handle, listens);
-  int n = lmp_push_full(L, c->pool, status);
-  return n == 0 ? 1 : n;
+  return lmp_submit(L, context, buffer, &c->payload, &c->desc, handle, listens);
 }
 
 /* }====================================================== */

@@ -25,6 +25,13 @@
 
 #define LMP_STACK_MAX 1000000 /* values a state's stack can hold */
 
+/* An address on the C stack, in the caller's frame, which it grows away from towards lower ones. */
+#if defined(__GNUC__)
+#define LMP_C_STACK() ((const char *)__builtin_frame_address(0))
+#else
+#define LMP_C_STACK() ((const char *)&(volatile char){0})
+#endif
+
 /* A new state, or NULL without the memory for it. Never raises. */
 static inline lua_State *lmp_newstate(lua_Alloc alloc, void *ud) {
 #if LUA_VERSION_NUM >= 505

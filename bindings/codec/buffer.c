@@ -95,6 +95,7 @@ void lmp_encode_rewind(lmp_buffer *buffer, uint32_t size, uint32_t objects, uint
   buffer->message.size = size;
   buffer->objects = objects;
   buffer->upvalues = upvalues;
+  buffer->packing = NULL; /* an error may have left it */
 }
 
 static void forget_identities(lmp_buffer *buffer) {
@@ -134,6 +135,7 @@ void lmp_encode_start(lmp_buffer *buffer) {
   static const char header[LMP_HEADER_SIZE] = {LMP_FORMAT_VERSION};
   lmp_buffer_reset(buffer); /* an error may have left something behind */
   buffer->shared = buffer->memory = false;
+  buffer->packing = NULL;
   (void)!lmp_put(buffer, header, sizeof header);
 }
 

@@ -26,6 +26,10 @@ typedef struct lmp_buffer {
   char path[512];             /* where, built from the inside out */
   uint32_t path_at;
   const char *root; /* what the path starts from */
+  /* what __mp_pack returned for this message: a list in the registry, if there are any */
+  int packed;
+  lua_Integer packed_count;
+  const struct lmp_packing *packing; /* the objects whose packed value is being written */
 } lmp_buffer;
 
 /*

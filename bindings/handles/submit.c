@@ -45,17 +45,27 @@ static void add_dependencies(lua_State *L, const lmp_message *m, mp_task_desc *d
   desc->after_count = n;
 }
 
-mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp_payload *payload,
-                     mp_task_desc *desc, int handle, bool listens) {
+/* Code of the program's runs while a message is written, and may have closed its pool. */
+static lmp_pool *open_pool(lua_State *L, lmp_context *context, const mp_pool *pool) {
+  lmp_pool *object = lmp_pool_find(context, pool);
+  if (object == NULL) lmp_check(L, MP_SHUTDOWN);
+  return object;
+}
+
+int lmp_submit(lua_State *L, lmp_context *context, lmp_buffer *buffer, const lmp_payload *payload,
+               mp_task_desc *desc, int handle, bool listens) {
   union {
     lmp_payload payload;
     char space[LMP_INLINE_MAX];
   } local;
   mp_task *few[8];
+  const mp_pool *of = buffer->message.pool;
   local.payload = *payload;
   add_dependencies(L, &buffer->message, desc, few, sizeof few / sizeof few[0]);
+  if (listens) lmp_listen_begin(L, handle, open_pool(L, context, of), desc);
+  luaL_checkstack(L, 8, NULL);
   /* This is the last that may raise before the message is in the payload. */
-  if (listens) lmp_listen_begin(L, handle, pool, desc);
+  lmp_pool *pool = open_pool(L, context, of);
   assert(desc->arg == NULL && lua_touserdata(L, handle) != NULL);
   size_t size = pack_small(buffer, &local.payload, sizeof local);
   if (size == 0) {
@@ -71,10 +81,12 @@ mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp
   mp_task *task;
   bool raised;
   mp_status status = lmp_submit_waiting(L, pool, desc, &task, &raised);
-  if (status != MP_OK) lmp_drop_payload(&local.payload);
-  if (status != MP_OK && listens) lmp_listen_undo(L, handle);
-  if (raised) lua_error(L);
-  if (status == MP_OK) lmp_handle_set(lua_touserdata(L, handle), task);
-  lua_settop(L, handle);
-  return status;
+  if (status == MP_OK) {
+    lmp_handle_set(lua_touserdata(L, handle), task);
+    lua_settop(L, handle);
+    return 1;
+  }
+  lmp_drop_payload(&local.payload);
+  if (listens) lmp_listen_undo(L, handle);
+  return raised ? lua_error(L) : lmp_push_full(L, pool, status);
 }

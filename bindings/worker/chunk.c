@@ -23,6 +23,7 @@ typedef struct chunk {
 } chunk;
 
 static int buffer_gc(lua_State *L) {
+  lmp_forget_packed(L, lua_touserdata(L, 1));
   lmp_buffer_free(lua_touserdata(L, 1));
   return 0;
 }
@@ -69,7 +70,6 @@ static void encode_result(lua_State *L, chunk *c) { /* result on top */
 */
 static int run_items(lua_State *L) {
   chunk *c = lua_touserdata(L, 1);
-  lmp_context *context = c->run->vm->context;
   assert(lua_gettop(L) == 5);
   if (c->decoder->refs != 0) c->decoder->refs = 3;
   if (c->decoder->env != 0) c->decoder->env = 4;
@@ -84,7 +84,7 @@ static int run_items(lua_State *L) {
     lua_call(L, 1, 1);
     encode_result(L, c);
     lmp_encode_separate(c->buffer); /* results of different calls share nothing */
-    lmp_forget_packed(L, context);
+    lmp_forget_packed(L, c->buffer);
     lua_pop(L, 1);
     assert(lua_gettop(L) == 5);
     if (mp_worker_cancelled(c->run->worker)) { /* between items a chunk stops by itself */
@@ -115,6 +115,7 @@ static void keep_value(lua_State *L, chunk *c, int value) {
 static void keep_error(lua_State *L, chunk *c, int errors) {
   LMP_HEIGHT(base, L);
   lmp_encode_rewind(c->buffer, c->size, c->objects, c->upvalues);
+  lmp_forget_packed(L, c->buffer);
   if (!lmp_put_tag(c->buffer, LMP_NIL)) luaL_error(L, "not enough memory");
   lua_createtable(L, 0, 4);
   lua_pushinteger(L, c->first + (lua_Integer)c->at - 1);
