@@ -296,6 +296,12 @@ MP_API MP_CHECKED mp_status mp_wait_room(mp_pool *pool, size_t bytes, mp_mailbox
 MP_API void mp_pool_get_info(mp_pool *pool, mp_pool_info *info);
 
 /*
+** The `bytes` of that alone, for one load: how much a host's garbage collector does not see. Any
+** thread.
+*/
+MP_API size_t mp_pool_bytes(const mp_pool *pool);
+
+/*
 ** Waits until nothing submitted is unfinished, and no loop or graph runs. Any thread but a worker,
 ** any number of them. Blocks up to timeout_ns; an owner that works (owner_works) runs tasks of any
 ** priority meanwhile if that is MP_FOREVER.

@@ -10,6 +10,7 @@
 **   lmp_dump          lua_dump leaves to the writer what it puts  lua_dump restores the stack in
 **                     the end, and before that calls the on the stack
 **                     writer once more, with NULL, to move its result to a safe slot
+**   lmp_gc_press      LUA_GCSTEP is given KiB                     bytes
 **   LMP_STACK_MAX     LUAI_MAXSTACK in luaconf.h                  not public; the value is the same
 **
 ** What differs and needs nothing here: LUA_RIDX_MAINTHREAD has another value but its name,
@@ -20,6 +21,7 @@
 #define LMP_COMPAT_H
 
 #include <lauxlib.h>
+#include <limits.h>
 #include <lua.h>
 #include <stdbool.h>
 
@@ -38,6 +40,16 @@ static inline lua_State *lmp_newstate(lua_Alloc alloc, void *ud) {
   return lua_newstate(alloc, ud, luaL_makeseed(NULL));
 #else
   return lua_newstate(alloc, ud);
+#endif
+}
+
+/* Tells a collector that runs of so many bytes that it does not see. May run finalisers. */
+static inline void lmp_gc_press(lua_State *L, size_t bytes) {
+  if (!lua_gc(L, LUA_GCISRUNNING)) return;
+#if LUA_VERSION_NUM >= 505
+  (void)lua_gc(L, LUA_GCSTEP, bytes);
+#else
+  (void)lua_gc(L, LUA_GCSTEP, bytes >> 10 < INT_MAX ? (int)(bytes >> 10) : INT_MAX);
 #endif
 }
 

@@ -1,5 +1,7 @@
 #include "handles/events.h"
 
+#include <string.h>
+
 #include "bug.h"
 #include "handles/outcome.h"
 #include "worker/vm.h"
@@ -116,6 +118,29 @@ static int deliver_progress(lua_State *L) {
   return 0;
 }
 
+/* What was reported before anyone listened, for one function. */
+typedef struct late_progress {
+  lmp_handle *handle;
+  int function; /* registry reference */
+  double progress;
+} late_progress;
+
+/* stack: light userdata late_progress */
+static int deliver_late(lua_State *L) {
+  const late_progress *late = lua_touserdata(L, 1);
+  progress_news news = {late->handle, late->progress, NULL, 0};
+  luaL_checkstack(L, 12, NULL);
+  lua_createtable(L, 1, 0);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, late->function);
+  lua_rawseti(L, 2, 1);
+  luaL_unref(L, LUA_REGISTRYINDEX, late->function);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, lmp_context_get(L)->handles->watched);
+  if (lua_rawgetp(L, 3, late->handle) == LUA_TNIL) return 0; /* its pool was closed */
+  lua_pushlightuserdata(L, &news);
+  call_each(L, late->handle, 5, 2, call_progress, LMP_ON_PROGRESS);
+  return 0;
+}
+
 /* }====================================================== */
 
 /*
@@ -150,6 +175,23 @@ static void on_progress(mp_task *task, double progress, const char *note, size_t
   lmp_handle *handle = ud;
   progress_news news = {handle, progress, note, note_length};
   if (task != NULL) run_delivery(handle->context, deliver_progress, &news);
+}
+
+static void on_late(void *ud, const void *data, size_t size) {
+  late_progress late;
+  assert(size == sizeof late);
+  memcpy(&late, data, size);
+  (void)run_delivery(ud, deliver_late, &late);
+}
+
+/* The function at index will be called with what was reported last. A full mailbox drops it. */
+static void send_late(lua_State *L, lmp_handle *handle, mp_mailbox *mailbox, int function) {
+  late_progress late = {handle, 0, mp_task_progress(handle->task)};
+  if (!(late.progress > 0)) return;
+  lua_pushvalue(L, function);
+  late.function = luaL_ref(L, LUA_REGISTRYINDEX);
+  mp_status status = mp_mailbox_send(mailbox, on_late, handle->context, &late, sizeof late);
+  if (status != MP_OK) luaL_unref(L, LUA_REGISTRYINDEX, late.function);
 }
 
 static void watch(lua_State *L, int index, lmp_handle *handle, mp_mailbox *mailbox) {
@@ -210,6 +252,7 @@ void lmp_on(lua_State *L, lmp_context *context, int index, lmp_event event, int 
   mp_mailbox *mailbox = lmp_mailbox(L, pool);
   lmp_listen_add(L, index, event, function);
   keep_pool(L, index, pool);
+  if (event == LMP_ON_PROGRESS) send_late(L, handle, mailbox, function);
   if (event == LMP_ON_PROGRESS && !handle->follows &&
       !mp_state_is_terminal(mp_task_state(handle->task))) {
     watch(L, index, handle, mailbox);

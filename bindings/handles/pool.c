@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/compat.h"
 #include "codec/encode.h"
 #include "codec/reader.h"
 #include "codec/value.h"
@@ -196,6 +197,16 @@ void lmp_check_own_pool(lua_State *L, lmp_context *context) {
 }
 
 /* }====================================================== */
+
+/* growth that is not worth a step of the collector */
+#define FELT_FROM ((size_t)256 << 10)
+
+void lmp_feel_memory(lua_State *L, lmp_pool *object) {
+  size_t bytes = mp_pool_bytes(object->pool), felt = object->bytes_felt;
+  if (bytes >= felt && bytes - felt < FELT_FROM) return;
+  object->bytes_felt = bytes;
+  if (bytes > felt) lmp_gc_press(L, bytes - felt);
+}
 
 /*
 ** {======================================================

@@ -61,6 +61,7 @@ int lmp_submit(lua_State *L, lmp_context *context, lmp_buffer *buffer, const lmp
   mp_task *few[8];
   const mp_pool *of = buffer->message.pool;
   local.payload = *payload;
+  lmp_feel_memory(L, open_pool(L, context, of));
   add_dependencies(L, &buffer->message, desc, few, sizeof few / sizeof few[0]);
   if (listens) lmp_listen_begin(L, handle, open_pool(L, context, of), desc);
   luaL_checkstack(L, 8, NULL);
