@@ -64,6 +64,7 @@ build = {
         "bindings/worker/interrupt.c",
         "bindings/worker/log_sink.c",
         "bindings/worker/payload.c",
+        "bindings/worker/random.c",
         "bindings/worker/run.c",
         "bindings/worker/trace.c",
         "bindings/worker/vm.c",

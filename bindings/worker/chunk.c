@@ -10,6 +10,7 @@
 #include "codec/value.h"
 #include "worker/call.h"
 #include "worker/fail.h"
+#include "worker/random.h"
 
 typedef struct chunk {
   lmp_run *run;
@@ -44,6 +45,7 @@ static lmp_buffer *push_buffer(lua_State *L, mp_pool *pool) {
 
 static void seed_item(lua_State *L, const chunk *c, int randomseed) {
   if (!c->seeded) return;
+  if (lua_isnil(L, randomseed)) luaL_error(L, "this worker has no math.randomseed");
   lua_pushvalue(L, randomseed);
   lua_pushinteger(L, c->seed);
   lua_pushinteger(L, c->first + (lua_Integer)c->at - 1);
@@ -66,7 +68,7 @@ static void encode_result(lua_State *L, chunk *c) { /* result on top */
 }
 
 /*
-** Runs the items from `at` on until one raises. Stack: chunk, function, refs, env, math.randomseed.
+** Runs the items from `at` on until one raises. Stack: chunk, function, refs, env, what seeds.
 */
 static int run_items(lua_State *L) {
   chunk *c = lua_touserdata(L, 1);
@@ -172,9 +174,7 @@ void lmp_run_chunk(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t co
       lua_pushvalue(L, env);
     else
       lua_pushnil(L);
-    lua_getglobal(L, "math");
-    lua_getfield(L, -1, "randomseed");
-    lua_remove(L, -2);
+    lmp_push_randomseed(L, run->vm);
     int status = lua_pcall(L, 5, 0, handler);
     if (status == LUA_OK) continue;
     if (status == LUA_ERRMEM || stop || run->stop != LMP_GOES_ON) {

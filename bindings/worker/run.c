@@ -12,6 +12,7 @@
 #include "worker/fail.h"
 #include "worker/interrupt.h"
 #include "worker/payload.h"
+#include "worker/random.h"
 
 /* A fresh environment that reads through to the globals. */
 static void push_environment(lua_State *L) {
@@ -75,11 +76,14 @@ static void run_on(lua_State *L, lmp_run *run) {
   vm->ceiling = ceiling_for(vm, run->payload);
   int status = LUA_ERRMEM;
   if (lua_checkstack(L, 8)) {
+    lmp_random random;
+    lmp_random_begin(L, vm, &random, run->outer != NULL);
     lua_State *before = lmp_interrupt_enter(vm, L);
     lua_pushcfunction(L, run_protected);
     lua_pushlightuserdata(L, run);
     status = lua_pcall(L, 1, 0, 0);
     lmp_interrupt_leave(vm, L, before);
+    lmp_random_end(L, vm, &random);
   }
   vm->ceiling = SIZE_MAX;
   /* An interrupt may have come outside of the function's own call, too. */

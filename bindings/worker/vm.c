@@ -11,6 +11,7 @@
 #include "base/compat.h"
 #include "codec/decode.h"
 #include "worker/interrupt.h"
+#include "worker/random.h"
 
 /*
 ** {======================================================
@@ -313,6 +314,7 @@ static int open_protected(lua_State *L) {
   if (lua->worker_state != NULL) lua->worker_state(L, vm->worker, lua->ud);
   lua_settop(L, 1);
   guard_libraries(L, vm);
+  lmp_random_open(L, vm);
   inherit_preloads(L, vm->host);
   assert(lua_gettop(L) == 1);
   vm->context = vm->host->open_state(L, vm);
@@ -329,7 +331,7 @@ bool lmp_vm_open(lmp_vm *vm, char *why, size_t size) {
   if (vm->L != NULL) return true;
   vm->bytes = vm->peak = vm->refused = 0;
   vm->depth = vm->thread_count = 0;
-  vm->damaged = false;
+  vm->damaged = vm->seeded = false;
   vm->ceiling = vm->host->memory_limit;
   vm->L = lmp_newstate(vm_alloc, vm);
   if (vm->L == NULL) {

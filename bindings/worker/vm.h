@@ -88,6 +88,12 @@ struct lmp_vm {
   size_t peak; /* the most `bytes` was since the worker last gave memory back */
   /* the state is replaced before the next task: one was made to go, or ran out of memory */
   bool damaged;
+  /* random numbers */
+  int randomseed;      /* registry reference: the function that seeds, or nil */
+  void *generator;     /* what it seeds: so many bytes, the state's; NULL: unknown */
+  size_t generator_size;
+  bool seeded;         /* the task that runs, or ran last, has set a seed of its own */
+  uint64_t streams;    /* begun on this worker */
   /* what runs on the state */
   lmp_run *run;     /* the innermost task, or NULL */
   int depth;        /* how many there are */
