@@ -225,6 +225,14 @@ typedef struct mp_pool_config {
   int (*worker_idle)(mp_worker *worker, void *local, void *ud);
   uint64_t idle_after_ns;
   /*
+  ** The last reference to a task that failed or timed out goes, and nobody has asked why: no
+  ** mp_task_status, mp_task_result or mp_task_cause since its end, no mp_cancel at any time, no task
+  ** that failed with it. It may be read, its argument too if that was copied (though it was
+  ** dropped), but not be kept. Any thread. May be NULL
+  */
+  void (*task_unseen)(mp_task *task, void *ud);
+  void *task_unseen_ud;
+  /*
   ** no thread and no task is left, and but for the allocator no hook is called any more. Any
   ** thread. May be NULL
   */

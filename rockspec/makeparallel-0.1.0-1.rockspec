@@ -67,6 +67,7 @@ build = {
         "bindings/worker/random.c",
         "bindings/worker/run.c",
         "bindings/worker/trace.c",
+        "bindings/worker/unseen.c",
         "bindings/worker/vm.c",
         "engine/admit.c",
         "engine/alloc.c",

@@ -17,14 +17,24 @@ static int keep_traceback_text(lua_State *L) { /* message handler: the text, for
   return 1;
 }
 
-/* The error of a callback is on top: it is logged, counted, and stops nothing. */
-static void count_error(lua_State *L, lmp_context *context, mp_pool *pool) {
+/*
+** The error of a callback of the handle at `object` is on top: it is logged in one line, counted, and
+** stops nothing.
+*/
+static void count_error(lua_State *L, const lmp_handle *handle, int object) {
   const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "(no error text)";
-  context->events->callback_errors++;
-  mp_pool_log(pool, MP_LOG_ERROR, "callback", "error in a callback: %s", text);
-  lua_warning(L, "makeparallel: error in a callback: ", 1);
-  lua_warning(L, text, 0);
-  lua_pop(L, 1);
+  const char *traceback = strstr(text, "\nstack traceback:");
+  size_t size = traceback == NULL ? strlen(text) : (size_t)(traceback - text);
+  mp_pool *pool = mp_task_pool(handle->task);
+  handle->context->events->callback_errors++;
+  if (lua_getiuservalue(L, object, LMP_HANDLE_NAME) == LUA_TSTRING)
+    lua_pushfstring(L, "task '%s'", lua_tostring(L, -1));
+  else
+    lua_pushfstring(L, "task #%I", (LUAI_UACINT)mp_task_id(handle->task));
+  mp_pool_log(pool, MP_LOG_ERROR, "callback", "error in a callback of %s: %.*s",
+              lua_tostring(L, -1), (int)size, text);
+  if (traceback != NULL) mp_pool_log(pool, MP_LOG_DEBUG, "callback", "%s", traceback + 1);
+  lua_pop(L, 3);
 }
 
 /* stack: handle, function, event */
@@ -45,20 +55,19 @@ static int call_end(lua_State *L) {
 }
 
 /*
-** Calls each function of the list at `list` through `call` with (handle, function, extra arguments
-** pushed by the caller of this).
+** Calls each function of the list at `list` through `call` with (what lies at `first`, function,
+** event). `object`: the handle's.
 */
-static void call_each(lua_State *L, lmp_handle *handle, int object, int list, lua_CFunction call,
-                      int event) {
+static void call_each(lua_State *L, const lmp_handle *handle, int first, int object, int list,
+                      lua_CFunction call, int event) {
   lua_Integer n = (lua_Integer)lua_rawlen(L, list);
-  mp_pool *pool = mp_task_pool(handle->task);
   for (lua_Integer i = 1; i <= n; i++) {
     lua_pushcfunction(L, keep_traceback_text);
     lua_pushcfunction(L, call);
-    lua_pushvalue(L, object);
+    lua_pushvalue(L, first);
     lua_rawgeti(L, list, i);
     lua_pushinteger(L, event);
-    if (lua_pcall(L, 3, 0, -5) != LUA_OK) count_error(L, handle->context, pool);
+    if (lua_pcall(L, 3, 0, -5) != LUA_OK) count_error(L, handle, object);
     lua_pop(L, 1);
   }
 }
@@ -84,8 +93,8 @@ static int deliver_end(lua_State *L) {
     lua_pushnil(L);
     lua_rawseti(L, 4, event);
   }
-  if (lua_istable(L, 5)) call_each(L, handle, 3, 5, call_end, ended);
-  if (lua_istable(L, 6)) call_each(L, handle, 3, 6, call_end, LMP_ON_END);
+  if (lua_istable(L, 5)) call_each(L, handle, 3, 3, 5, call_end, ended);
+  if (lua_istable(L, 6)) call_each(L, handle, 3, 3, 6, call_end, LMP_ON_END);
   return 0;
 }
 
@@ -114,7 +123,7 @@ static int deliver_progress(lua_State *L) {
   if (lua_rawgetp(L, 2, news->handle) == LUA_TNIL) return 0;
   lua_getiuservalue(L, 3, LMP_HANDLE_EXTRA);
   if (lua_rawgeti(L, 4, LMP_ON_PROGRESS) == LUA_TTABLE)
-    call_each(L, news->handle, 1, 5, call_progress, LMP_ON_PROGRESS);
+    call_each(L, news->handle, 1, 3, 5, call_progress, LMP_ON_PROGRESS);
   return 0;
 }
 
@@ -137,7 +146,7 @@ static int deliver_late(lua_State *L) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, lmp_context_get(L)->handles->watched);
   if (lua_rawgetp(L, 3, late->handle) == LUA_TNIL) return 0; /* its pool was closed */
   lua_pushlightuserdata(L, &news);
-  call_each(L, late->handle, 5, 2, call_progress, LMP_ON_PROGRESS);
+  call_each(L, late->handle, 5, 4, 2, call_progress, LMP_ON_PROGRESS);
   return 0;
 }
 

@@ -109,8 +109,8 @@ static lmp_message *plain_failure(mp_pool *pool, const char *kind, const char *t
   lmp_message *result = NULL;
   if (!buffer.memory && lmp_put_tag(&buffer, LMP_STR8) && lmp_put_short(&buffer, kind, kind_size) &&
       lmp_put_tag(&buffer, LMP_STR8) && lmp_put_short(&buffer, text, text_size) &&
-      lmp_put_tag(&buffer, LMP_NIL) && lmp_put_tag(&buffer, LMP_FALSE) &&
-      lmp_put_tag(&buffer, LMP_NIL) && lmp_put_tag(&buffer, LMP_NIL)) {
+      lmp_put_tag(&buffer, LMP_NIL) && lmp_put_tag(&buffer, LMP_NIL) &&
+      lmp_put_tag(&buffer, LMP_FALSE) && lmp_put_tag(&buffer, LMP_NIL)) {
     lmp_encode_finish(&buffer, LMP_FAILURE_VALUES);
     result = lmp_encode_take(&buffer);
   }

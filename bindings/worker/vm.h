@@ -44,6 +44,8 @@ struct lmp_host {
   lmp_preload *preload; /* C functions of package.preload */
   size_t preload_count;
   lmp_vm *vms; /* by worker index: a worker cannot lack one. Each is its worker's own */
+  size_t vm_count;
+  struct lmp_book *book; /* of the state that owns the pool (unseen.h) */
   lmp_log log;
   lmp_trace *trace; /* NULL: none */
   /* makes the context of a worker's new state, and returns it; may raise */
@@ -88,6 +90,7 @@ struct lmp_vm {
   size_t peak; /* the most `bytes` was since the worker last gave memory back */
   /* the state is replaced before the next task: one was made to go, or ran out of memory */
   bool damaged;
+  struct lmp_book *book; /* the places where its tasks start others (unseen.h) */
   /* random numbers */
   int randomseed;      /* registry reference: the function that seeds, or nil */
   void *generator;     /* what it seeds: so many bytes, the state's; NULL: unknown */
