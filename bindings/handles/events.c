@@ -31,10 +31,12 @@ static void count_error(lua_State *L, const lmp_handle *handle, int object) {
     lua_pushfstring(L, "task '%s'", lua_tostring(L, -1));
   else
     lua_pushfstring(L, "task #%I", (LUAI_UACINT)mp_task_id(handle->task));
-  mp_pool_log(pool, MP_LOG_ERROR, "callback", "error in a callback of %s: %.*s",
-              lua_tostring(L, -1), (int)size, text);
+  lua_pushlstring(L, text, size);
+  luaL_gsub(L, lua_tostring(L, -1), "\n", " ");
+  mp_pool_log(pool, MP_LOG_ERROR, "callback", "error in a callback of %s: %s", lua_tostring(L, -3),
+              lua_tostring(L, -1));
   if (traceback != NULL) mp_pool_log(pool, MP_LOG_DEBUG, "callback", "%s", traceback + 1);
-  lua_pop(L, 3);
+  lua_pop(L, 5);
 }
 
 /* stack: handle, function, event */

@@ -143,7 +143,8 @@ static void after_task(lmp_vm *vm, lua_State *L, lmp_run *run) {
     return;
   }
   /* Finalisers may take long, or wait for a child process: the task ends before they run. */
-  if (run->status == MP_CANCELLED) mp_cancel_now(run->task);
+  if (run->status == MP_CANCELLED && !mp_state_is_terminal(mp_task_state(run->task)))
+    mp_cancel_now(run->task);
   lmp_vm_close(vm);
 }
 
