@@ -21,6 +21,7 @@
 typedef struct place {
   const char *source; /* identity only: it may be gone */
   int line;
+  uint32_t size; /* of the text before ":" */
   bool passed_over; /* in C, or in our own modules: their caller is the one to name */
   char text[TEXT_MAX];
 } place;
@@ -30,7 +31,7 @@ typedef struct place {
 ** the task's references order.
 */
 struct lmp_book {
-  uint16_t count;
+  uint16_t count, last; /* last: the one found last, or 0 */
   uint16_t slots[SLOTS]; /* number of a place, from 1 on; 0: free */
   place places[PLACES];
 };
@@ -52,23 +53,24 @@ static uint16_t add_place(struct lmp_book *book, const lua_Debug *ar) {
   p->source = ar->source;
   p->line = ar->currentline;
   p->passed_over = ar->currentline < 0 || is_of_module(ar->source);
+  p->size = (uint32_t)strlen(ar->short_src);
   snprintf(p->text, sizeof p->text, "%s:%d", ar->short_src, ar->currentline);
   return book->count;
 }
 
 static bool is_place(const place *p, const lua_Debug *ar) {
-  if (p->source != ar->source || p->line != ar->currentline) return false;
-  size_t size = strlen(ar->short_src); /* another file's name may lie at that address now */
-  return memcmp(p->text, ar->short_src, size) == 0 && p->text[size] == ':';
+  return p->source == ar->source && p->line == ar->currentline &&
+         memcmp(p->text, ar->short_src, p->size) == 0; /* another name may lie there now */
 }
 
 /* The number of the place, from 1 on; 0: there are too many. */
 static uint16_t find_place(struct lmp_book *book, const lua_Debug *ar) {
+  if (book->last != 0 && is_place(&book->places[book->last - 1], ar)) return book->last;
   uint64_t key = (uint64_t)(uintptr_t)ar->source * 31 + (uint64_t)(unsigned)ar->currentline;
   size_t i = (size_t)((key * 0x9e3779b97f4a7c15ULL) >> 40) % SLOTS; /* Fibonacci hashing */
   for (; book->slots[i] != 0; i = (i + 1) % SLOTS)
-    if (is_place(&book->places[book->slots[i] - 1], ar)) return book->slots[i];
-  return book->slots[i] = add_place(book, ar);
+    if (is_place(&book->places[book->slots[i] - 1], ar)) return book->last = book->slots[i];
+  return book->last = book->slots[i] = add_place(book, ar);
 }
 
 uint32_t lmp_place_here(lua_State *L, lmp_host *host, lmp_vm *vm) {
