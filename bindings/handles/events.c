@@ -4,7 +4,7 @@
 
 #include "bug.h"
 #include "handles/outcome.h"
-#include "worker/vm.h"
+#include "worker/interrupt.h"
 
 /*
 ** {======================================================
@@ -39,6 +39,14 @@ static void count_error(lua_State *L, const lmp_handle *handle, int object) {
   lua_pop(L, 5);
 }
 
+/*
+** The task that waits here ends, and its callbacks with it: that is no error of theirs. The wait will
+** raise.
+*/
+static bool is_told_to_go(const lmp_context *context) {
+  return context->vm != NULL && lmp_must_stop(context->vm);
+}
+
 /* stack: handle, function, event */
 static int call_end(lua_State *L) {
   lmp_handle *handle = lua_touserdata(L, 1);
@@ -69,7 +77,12 @@ static void call_each(lua_State *L, const lmp_handle *handle, int first, int obj
     lua_pushvalue(L, first);
     lua_rawgeti(L, list, i);
     lua_pushinteger(L, event);
-    if (lua_pcall(L, 3, 0, -5) != LUA_OK) count_error(L, handle, object);
+    int status = lua_pcall(L, 3, 0, -5);
+    if (status != LUA_OK && is_told_to_go(handle->context)) {
+      lua_pop(L, 2);
+      return;
+    }
+    if (status != LUA_OK) count_error(L, handle, object);
     lua_pop(L, 1);
   }
 }
@@ -167,7 +180,7 @@ static bool run_delivery(lmp_context *context, lua_CFunction deliver, void *ud) 
   lua_pushcfunction(L, deliver);
   lua_pushlightuserdata(L, ud);
   if (lua_pcall(L, 1, 0, 0) == LUA_OK) return true;
-  context->events->callback_errors++;
+  if (!is_told_to_go(context)) context->events->callback_errors++;
   lua_pop(L, 1);
   return false;
 }

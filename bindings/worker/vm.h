@@ -71,6 +71,7 @@ struct lmp_run {
   int raised;         /* how often it was told to go */
   uint64_t raised_ns; /* when, the first time */
   const char *name;   /* the task's, on the Lua stack; NULL: it has none */
+  int world;          /* registry reference: what the Lua modules keep for this task, or LUA_NOREF */
   lmp_span *span;     /* NULL: nothing is traced */
 };
 
@@ -85,6 +86,7 @@ struct lmp_vm {
   /* memory: written by the allocator */
   size_t bytes;   /* that the state holds */
   size_t ceiling; /* the most `bytes` may be now */
+  size_t room;    /* what a state that waits leaves to this one; SIZE_MAX: none waits */
   /* size of the allocation that the ceiling refused last, if Lua has not got it since; or 0 */
   size_t refused;
   size_t peak; /* the most `bytes` was since the worker last gave memory back */
@@ -136,5 +138,12 @@ void lmp_vm_prepare_deeper(lua_State *L, lmp_vm *vm);
 */
 bool lmp_vm_open(lmp_vm *vm, char *why, size_t size);
 void lmp_vm_close(lmp_vm *vm);
+/*
+** The state on which a task waits goes into `waiting`, so that another can be made for a task that
+** runs meanwhile, within the memory that the first may still use; and comes back when that was
+** closed. Never raise.
+*/
+void lmp_vm_set_aside(lmp_vm *vm, lmp_vm *waiting);
+void lmp_vm_put_back(lmp_vm *vm, const lmp_vm *waiting);
 
 #endif

@@ -3,7 +3,7 @@ local mp = require "makeparallel"
 
 local support = {}
 
-mp.configure { log = "off" } -- of failures that tests do not look at
+if not mp.get_current_task_id() then mp.configure { log = "off" } end -- of failures that tests do not look at
 
 local LUA <const> = os.getenv "TEST_LUA" or "lua5.4"
 local HANG_SECONDS <const> = 60 -- no wait of a test takes that long unless something hangs, sanitizers included
