@@ -22,8 +22,8 @@
 **     ends. In C++ write it so that it could be noexcept.
 **
 ** What runs where
-**   - On a worker: bodies, pieces, worker_start, worker_stop, worker_idle, worker_interrupt. Its
-**     signals that tell of a fault (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT) and
+**   - On a worker: bodies, pieces, worker_start, worker_stop, worker_idle, worker_mail and
+**     worker_interrupt. Its signals that tell of a fault (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT) and
 **     SIGPROF are open, so the host's crash handler and profiler see it; all others are blocked,
 **     but for interrupt_signal. A process that is started there (system, popen, fork) inherits
 **     that, and no SIGTERM ends it: see mp_worker_open_signals.
@@ -224,6 +224,11 @@ typedef struct mp_pool_config {
   */
   int (*worker_idle)(mp_worker *worker, void *local, void *ud);
   uint64_t idle_after_ns;
+  /*
+  ** On a worker between two tasks, or while it has none: messages have come to a mailbox that was
+  ** created on it, which it may poll now. Within 300 ms if it is one too many just then. May be NULL
+  */
+  void (*worker_mail)(mp_worker *worker, void *local, void *ud);
   /*
   ** The last reference to a task that failed or timed out goes, and nobody has asked why: no
   ** mp_task_status, mp_task_result or mp_task_cause since its end, no mp_cancel at any time, no task

@@ -101,6 +101,7 @@ static mp_scheduler_config scheduler_config(mp_pool *pool) {
                                .worker_stop = c->worker_stop,
                                .worker_ud = c->worker_ud,
                                .worker_idle = c->worker_idle,
+                               .worker_mail = c->worker_mail,
                                .tidied = on_tidied,
                                .idle_after_ns = c->idle_after_ns,
                                .fork_guard = &pool->fork_guard,
@@ -164,6 +165,7 @@ static mp_status open_mailbox(mp_pool *pool) {
   mailboxes->waitlist = &pool->waitlist;
   mailboxes->wake = pool->config.wake;
   mailboxes->wake_ud = pool->config.wake_ud;
+  mailboxes->tell_home = mp_scheduler_tell_mail;
   mailboxes->limit = pool->config.mailbox_max;
   mailboxes->last_gone = release_ud;
   mailboxes->last_gone_ud = pool;
@@ -265,7 +267,9 @@ static void free_pool(mp_pool *pool) {
 }
 
 mp_status mp_mailbox_create(mp_pool *pool, mp_mailbox **mailbox) {
-  mp_status status = mp_mailbox_open(&pool->mailboxes, mailbox);
+  mp_worker *self = mp_pool_self(pool);
+  mp_worker *home = self != pool->scheduler.owner ? self : NULL;
+  mp_status status = mp_mailbox_open(&pool->mailboxes, home, mailbox);
   if (status == MP_OK) mp_pool_retain(pool); /* given back by last_gone */
   return status;
 }

@@ -5,6 +5,7 @@
 #include "bug.h"
 #include "worker/payload.h"
 
+#define LIMIT_LOOK_EVERY 100000 /* between two looks at the clock, between two tasks */
 #define LOOK_EVERY 1000 /* instructions between two looks of the permanent hook */
 /* how many a task that is told to go may spend in __close before it is told again, and again */
 #define CLEANUP_INSTRUCTIONS 20000
@@ -30,7 +31,7 @@ static bool is_piece_of(const lmp_run *run, const lmp_run *outer) {
 
 bool lmp_must_stop(const lmp_vm *vm) {
   const lmp_run *run = vm->run;
-  if (run == NULL) return false;
+  if (run == NULL) return vm->overran;
   if (run->stop != LMP_GOES_ON) return true;
   if (vm->host->cancel_mode == LMP_CANCEL_COOPERATIVE) return false;
   if (mp_worker_cancelled(run->worker)) return true;
@@ -76,6 +77,10 @@ static void told(lua_State *L, lmp_run *run) {
 /* A wait may have told the task: what it has open has as long to close as after the hook. */
 int lmp_raise_stop(lua_State *L) {
   lmp_run *run = lmp_vm_of(L)->run;
+  if (run == NULL) { /* between two tasks */
+    arm(L, 1);
+    return raise(L, LMP_STOPS_CANCELLED);
+  }
   if (run->stop == LMP_GOES_ON) run->stop = LMP_STOPS_CANCELLED;
   if (run->raised == 0) told(L, run);
   return raise(L, run->stop);
@@ -84,12 +89,23 @@ int lmp_raise_stop(lua_State *L) {
 static void on_hook(lua_State *L, lua_Debug *ar) {
   lmp_vm *vm = lmp_vm_of(L);
   (void)ar;
+  if (vm->run == NULL && vm->between_until != 0) {
+    vm->overran = vm->overran || mp_now() > vm->between_until;
+    if (vm->overran) lmp_raise_stop(L);
+    return;
+  }
   if (!lmp_must_stop(vm)) { /* the permanent hook, or one for a task that is out already */
     if (vm->host->cancel_mode != LMP_CANCEL_HOOK) lmp_interrupt_disarm(vm, L);
     return;
   }
   told(L, vm->run);
   lmp_raise_stop(L);
+}
+
+void lmp_interrupt_limit(lmp_vm *vm, lua_State *L) {
+  vm->current = L;
+  if (vm->host->cancel_mode != LMP_CANCEL_COOPERATIVE && lua_gethook(L) == NULL)
+    arm(L, LIMIT_LOOK_EVERY);
 }
 
 void lmp_interrupt(mp_worker *worker, void *local, void *ud) {

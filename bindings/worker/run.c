@@ -133,16 +133,10 @@ static void borrow_own_task(lmp_message *result, mp_task *task) {
   }
 }
 
-/*
-** No task is on the state now: callbacks that wait are called, and a state that may be damaged
-** goes.
-*/
-static void after_task(lmp_vm *vm, lua_State *L, lmp_run *run) {
+/* No task is on the state now: one that may be damaged goes. */
+static void after_task(lmp_vm *vm, const lmp_run *run) {
   assert(vm->depth == 0 && vm->run == run->outer);
-  if (!vm->damaged && vm->host->isolate != LMP_ISOLATE_STATE) {
-    vm->between_tasks(L, vm->context);
-    return;
-  }
+  if (!vm->damaged && vm->host->isolate != LMP_ISOLATE_STATE) return;
   /* Finalisers may take long, or wait for a child process: the task ends before they run. */
   if (run->status == MP_CANCELLED && !mp_state_is_terminal(mp_task_state(run->task)))
     mp_cancel_now(run->task);
@@ -180,7 +174,7 @@ static mp_status run_task(lmp_vm *vm, mp_worker *worker, lmp_payload *payload, l
     mp_worker_set_result(worker, run.result,
                          run.result == &run.payload->message ? NULL : lmp_message_free);
   }
-  if (vm->depth == 0 && L != NULL) after_task(vm, L, &run);
+  if (vm->depth == 0 && L != NULL) after_task(vm, &run);
   return run.status;
 }
 
