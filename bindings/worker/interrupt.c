@@ -7,10 +7,9 @@
 
 #define LIMIT_LOOK_EVERY 100000 /* between two looks at the clock, between two tasks */
 #define LOOK_EVERY 1000 /* instructions between two looks of the permanent hook */
-/* how many a task that is told to go may spend in __close before it is told again, and again */
-#define CLEANUP_INSTRUCTIONS 20000
-/* and how long, should its instructions be slow */
+/* how long a task that is told to go may spend in __close before it is told again, and again */
 #define CLEANUP_NS ((uint64_t)20 * 1000000)
+#define CLEANUP_LOOK_EVERY 20000 /* instructions between two looks whether that is over */
 /* beyond its memory limit a task that is told to go may still need this much to do so */
 #define LIMIT_SLACK ((size_t)64 << 10)
 
@@ -71,7 +70,7 @@ void lmp_interrupt_disarm(lmp_vm *vm, lua_State *L) {
 /* The first time what it has open may close; after that it is told at each instruction. */
 static void told(lua_State *L, lmp_run *run) {
   if (run->raised++ == 0) run->raised_ns = mp_now();
-  arm(L, run->raised == 1 ? CLEANUP_INSTRUCTIONS : 1);
+  arm(L, run->raised == 1 ? CLEANUP_LOOK_EVERY : 1);
 }
 
 /* A wait may have told the task: what it has open has as long to close as after the hook. */
@@ -86,6 +85,10 @@ int lmp_raise_stop(lua_State *L) {
   return raise(L, run->stop);
 }
 
+static bool is_cleaning_up(const lmp_run *run) {
+  return run != NULL && run->raised == 1 && mp_now() - run->raised_ns < CLEANUP_NS;
+}
+
 static void on_hook(lua_State *L, lua_Debug *ar) {
   lmp_vm *vm = lmp_vm_of(L);
   (void)ar;
@@ -98,6 +101,7 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
     if (vm->host->cancel_mode != LMP_CANCEL_HOOK) lmp_interrupt_disarm(vm, L);
     return;
   }
+  if (is_cleaning_up(vm->run)) return;
   told(L, vm->run);
   lmp_raise_stop(L);
 }
@@ -117,9 +121,7 @@ void lmp_interrupt(mp_worker *worker, void *local, void *ud) {
       host->outer.worker_interrupt(worker, local, host->outer.worker_ud);
     return;
   }
-  lmp_run *run = vm->run;
-  if (run != NULL && run->raised == 1 && mp_now() - run->raised_ns < CLEANUP_NS) return;
-  arm(L, 1);
+  if (!is_cleaning_up(vm->run)) arm(L, 1);
 }
 
 void lmp_interrupt_for_memory(lmp_vm *vm) {
@@ -205,6 +207,14 @@ static int guarded_load(lua_State *L) {
   return lua_gettop(L);
 }
 
+void lmp_close_coroutine(lua_State *L, lua_State *co) {
+  lmp_vm *vm = lmp_vm_of(L);
+  lua_State *before = lmp_interrupt_enter(vm, co);
+  if (lmp_must_stop(vm)) arm(co, is_cleaning_up(vm->run) ? CLEANUP_LOOK_EVERY : 1);
+  (void)lmp_closethread(co, L);
+  lmp_interrupt_leave(vm, co, before);
+}
+
 /*
 ** Resumes co with the n values on top of L, which co becomes the running coroutine for. Returns how
 ** many values came back, or -1 with the error on top of L.
@@ -222,7 +232,10 @@ int lmp_resume(lua_State *L, lua_State *co, int n) {
   int status = lua_resume(co, L, n, &results);
   lmp_interrupt_leave(vm, co, before);
   if (status != LUA_OK && status != LUA_YIELD) {
-    if (lmp_vm_caught(vm)) lmp_raise_stop(L);
+    if (lmp_vm_caught(vm)) {
+      lmp_close_coroutine(L, co); /* nobody else will */
+      lmp_raise_stop(L);
+    }
     lua_xmove(co, L, 1);
     return -1;
   }

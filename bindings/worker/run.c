@@ -25,6 +25,32 @@ static void push_environment(lua_State *L) {
   lua_setfield(L, -2, "_G");
 }
 
+/* Pushes a list of the coroutines that the task has started with mp.go and that have not ended. */
+static void push_routines(lua_State *L, const lmp_run *run) {
+  lua_newtable(L);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, run->world);
+  if (lua_getfield(L, -1, "routines") == LUA_TTABLE) {
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+      lua_pushvalue(L, -2);
+      lua_rawseti(L, -6, (lua_Integer)lua_rawlen(L, -6) + 1);
+    }
+  }
+  lua_pop(L, 2);
+}
+
+/* What the task has started ends with it, and closes its variables. */
+static void close_routines(lua_State *L, const lmp_run *run) {
+  luaL_checkstack(L, 8, NULL);
+  push_routines(L, run);
+  for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, -1); i++) {
+    lua_rawgeti(L, -1, i);
+    lua_State *co = lua_tothread(L, -1);
+    if (lua_status(co) == LUA_YIELD) lmp_close_coroutine(L, co);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}
+
 static int run_protected(lua_State *L) {
   lmp_run *run = lua_touserdata(L, 1);
   lmp_vm *vm = run->vm;
@@ -42,6 +68,7 @@ static int run_protected(lua_State *L) {
     lmp_run_chunk(L, run, &decoder, count, handler);
   else
     lmp_run_call(L, run, &decoder, count, handler);
+  if (run->world != LUA_NOREF) close_routines(L, run);
   return 0;
 }
 
