@@ -88,6 +88,9 @@ static void close_object(lua_State *L, lmp_pool *object) {
   luaL_unref(L, LUA_REGISTRYINDEX, log_function);
 }
 
+/* a worker's stack, as far as it is used, its Lua state and what hangs on it, about */
+#define WORKER_BYTES ((size_t)1 << 20)
+
 /* stack: pool object, options */
 static int inherit_protected(lua_State *L) {
   const lmp_pool *object = lua_touserdata(L, 1);
@@ -103,6 +106,8 @@ lmp_pool *lmp_start_pool(lua_State *L, lmp_context *context, int options) {
   if (host == NULL) lmp_check(L, MP_NOMEM);
   host->open_state = context->pools->open_state;
   mp_pool_config config = lmp_host_prepare(L, host, options);
+  /* The collector does not see what the threads of dropped pools weigh. */
+  lmp_gc_press(L, (config.workers != 0 ? config.workers : mp_cores()) * WORKER_BYTES);
   lmp_check(L, mp_pool_create(&config, &object->pool));
   object->mailbox = mp_pool_mailbox(object->pool);
   host->log.pool = object->pool;
