@@ -345,7 +345,8 @@ typedef enum mp_shutdown_mode {
 ** raises what the others began, if its mode or its time wants more, and waits for no more than its
 ** own time. `report` may be NULL. Inside a `drop` it is the wrong thing to do without a timeout:
 ** the task whose drop that is has not ended before. Errors: INVALID (on a worker, no such mode),
-** FORKED.
+** INTERRUPTED (a signal handler has run while it waited for tasks: what it has begun goes on, call it
+** again), FORKED.
 */
 MP_API MP_CHECKED mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns,
                                              mp_shutdown_mode mode, mp_shutdown_report *report);

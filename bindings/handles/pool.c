@@ -83,7 +83,10 @@ static void close_object(lua_State *L, lmp_pool *object) {
     return;
   }
   object->host = NULL;
-  (void)!mp_pool_shutdown(pool, LMP_CLOSE_NS, MP_SHUTDOWN_CANCEL_ALL, NULL);
+  uint64_t deadline = mp_now() + LMP_CLOSE_NS, now;
+  while ((now = mp_now()) < deadline &&
+         mp_pool_shutdown(pool, deadline - now, MP_SHUTDOWN_CANCEL_ALL, NULL) == MP_INTERRUPTED)
+    continue;
   if (free) mp_pool_destroy(pool);
   luaL_unref(L, LUA_REGISTRYINDEX, log_function);
 }
