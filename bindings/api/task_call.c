@@ -93,7 +93,7 @@ static void insert_dependencies(lua_State *L, call *c, int after, int at) {
 */
 static int submit(lua_State *L, lmp_context *context, call *c, int first, int last, int kept) {
   assert(first > 0 && last <= lua_gettop(L) && last - first + 1 >= c->how.unnumbered);
-  lmp_buffer *buffer = lmp_encode_begin(L, context, c->pool->pool);
+  lmp_buffer *buffer = lmp_submit_begin(L, c->pool);
   if (!lmp_encode_values(L, context, buffer, &c->how, first, last - first + 1))
     lmp_raise_refusal(L, buffer, c->how.direction);
   lmp_new_handle(L, context, first);

@@ -134,6 +134,7 @@ void lmp_encode_start(lmp_buffer *buffer) {
   static const char header[LMP_HEADER_SIZE] = {LMP_FORMAT_VERSION};
   lmp_buffer_reset(buffer); /* an error may have left something behind */
   buffer->shared = buffer->memory = false;
+  buffer->imports = 0;
   buffer->refused = NULL;
   buffer->trusted_count = 0;
   (void)!lmp_put(buffer, header, sizeof header);

@@ -22,6 +22,7 @@ typedef struct lmp_buffer {
   uint32_t *identity_index;
   uint32_t identity_index_size;
   uint32_t objects, upvalues; /* numbered so far */
+  uint32_t imports;           /* names written that may make the reader load a module */
   bool shared;                /* an object was written that is referred to again */
   bool memory;                /* failed for lack of memory */
   char reason[384];           /* why a value was refused */

@@ -4,6 +4,7 @@
 
 #include "codec/names.h"
 #include "codec/refusal.h"
+#include "codec/search.h"
 #include "codec/value.h"
 
 /*
@@ -17,6 +18,7 @@ static bool put_name(lua_State *L, lmp_buffer *buffer, int n, int32_t line) {
   assert((n == 1 || n == 2) && lua_isstring(L, -1) && lua_isstring(L, -n));
   bool ok = lmp_put_tag(buffer, n == 1 ? LMP_CLASS : LMP_IMPORT);
   if (ok && n == 2) ok = lmp_put(buffer, &line, sizeof line);
+  if (n == 1 || !lmp_is_standard(lua_tostring(L, -2))) buffer->imports++;
   for (int i = -n; i < 0 && ok; i++) {
     size_t size;
     const char *name = lua_tolstring(L, i, &size);
@@ -181,7 +183,7 @@ void lmp_push_named(lua_State *L, lmp_context *context, const char *name, size_t
     remember_module(L, context, name, cut, size);
   }
 found:
-  lua_replace(L, top + 1);
+  lua_copy(L, -1, top + 1);
   lua_settop(L, top + 1);
 }
 

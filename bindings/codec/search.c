@@ -173,7 +173,7 @@ static bool find_file(lua_State *L, const char *name, const char *path) {
   return false;
 }
 
-static bool is_standard(const char *module) {
+bool lmp_is_standard(const char *module) {
   static const char *const standard[] = {"_G", "coroutine", "debug",  "io",    "math",
                                          "os", "package",   "string", "table", "utf8"};
   for (size_t i = 0; i < sizeof standard / sizeof standard[0]; i++)
@@ -253,7 +253,7 @@ lmp_origin lmp_find_module(lua_State *L, lmp_context *context, const char *name)
   if (lua_rawget(L, -2) == LUA_TFUNCTION) origin = origin_of_loader(L, context);
   lua_replace(L, -2);
   assert(lua_gettop(L) == base + 1);
-  if (is_standard(name)) return (lmp_origin){.kind = LMP_STANDARD};
+  if (lmp_is_standard(name)) return (lmp_origin){.kind = LMP_STANDARD};
   if (origin.kind != LMP_NOT_FOUND) return origin;
   if (find_lua_file(L, context, name)) {
     lua_replace(L, -2);

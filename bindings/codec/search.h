@@ -45,6 +45,8 @@ bool lmp_search_look(lua_State *L, lmp_context *context);
 lua_Unsigned lmp_search_mark(lua_State *L, const char *path, const char *cpath, int preload);
 /* Where the module would come from now; pushes one value, which keeps `source`. */
 lmp_origin lmp_find_module(lua_State *L, lmp_context *context, const char *name);
+/* Is it one of Lua's own libraries, which every state has? */
+bool lmp_is_standard(const char *module);
 /* Pushes why a module is not found, as `require` says it. */
 void lmp_push_not_found(lua_State *L, lmp_context *context, const char *name);
 /* Pushes path or cpath ("" if it is no string), or package.preload (or a table in its place). */

@@ -2,9 +2,11 @@
 
 #include <string.h>
 
+#include "codec/encode.h"
 #include "codec/value.h"
 #include "handles/events.h"
 #include "handles/room.h"
+#include "worker/inherit.h"
 #include "worker/run.h"
 
 /*
@@ -45,6 +47,13 @@ static void add_dependencies(lua_State *L, const lmp_message *m, mp_task_desc *d
   desc->after_count = n;
 }
 
+lmp_buffer *lmp_submit_begin(lua_State *L, lmp_pool *pool) {
+  lmp_context *context = pool->context;
+  lmp_buffer *buffer = lmp_encode_begin(L, context, pool->pool);
+  if (!lmp_inherit_look(L, context, pool->host, pool->pool)) return buffer;
+  return lmp_encode_begin(L, context, pool->pool);
+}
+
 mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp_payload *payload,
                      mp_task_desc *desc, int handle, bool listens) {
   union {
@@ -53,6 +62,7 @@ mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp
   } local;
   mp_task *few[8];
   local.payload = *payload;
+  lmp_inherit_attach(L, pool->context, pool->host, buffer);
   add_dependencies(L, &buffer->message, desc, few, sizeof few / sizeof few[0]);
   /* This is the last that may raise before the message is in the payload. */
   if (listens) lmp_listen_begin(L, handle, pool, desc);

@@ -23,11 +23,6 @@ typedef enum lmp_when_full { LMP_FULL_BLOCK, LMP_FULL_ERROR, LMP_FULL_CALLER } l
 /* Why a task must go, whatever catches the error. */
 typedef enum lmp_stop { LMP_GOES_ON, LMP_STOPS_CANCELLED, LMP_STOPS_MEMORY } lmp_stop;
 
-typedef struct lmp_preload {
-  char name[64];
-  lua_CFunction function;
-} lmp_preload;
-
 /*
 ** What every worker's state of a pool is made from. Constant while workers may look; freed when the
 ** engine's pool is.
@@ -40,9 +35,9 @@ struct lmp_host {
   lmp_when_full when_full;
   double full_timeout;  /* seconds; below 0: not given */
   size_t memory_limit;  /* bytes a worker's state may hold; SIZE_MAX: any number */
-  lmp_message *inherit; /* package.path, package.cpath, names to preload, setup function or nil */
-  lmp_preload *preload; /* C functions of package.preload */
-  size_t preload_count;
+  lmp_message *search;  /* what modules are found by (inherit.h); NULL until it is written */
+  lua_Unsigned search_mark;
+  lmp_message *inherit; /* names of modules to require, setup function or nil */
   lmp_vm *vms; /* by worker index: a worker cannot lack one. Each is its worker's own */
   lmp_log log;
   lmp_trace *trace; /* NULL: none */
