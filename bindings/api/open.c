@@ -94,11 +94,12 @@ lmp_context *lmp_context_create(lua_State *L, lmp_vm *vm) {
   lua_pushliteral(L, MP_VERSION);
   lua_setfield(L, -2, "version");
   lua_rawsetp(L, LUA_REGISTRYINDEX, &core_key);
-  /* a worker needs no path to the core */
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-  lua_pushcfunction(L, luaopen_makeparallel_core);
-  lua_setfield(L, -2, "makeparallel.core");
-  lua_pop(L, 1);
+  if (vm != NULL) { /* a worker needs no path to the core */
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+    lua_pushcfunction(L, luaopen_makeparallel_core);
+    lua_setfield(L, -2, LMP_CORE);
+    lua_pop(L, 1);
+  }
   return context;
 }
 

@@ -4,7 +4,6 @@
 
 #include "codec/names.h"
 #include "codec/refusal.h"
-#include "codec/search.h"
 #include "codec/value.h"
 
 /*
@@ -18,7 +17,6 @@ static bool put_name(lua_State *L, lmp_buffer *buffer, int n, int32_t line) {
   assert((n == 1 || n == 2) && lua_isstring(L, -1) && lua_isstring(L, -n));
   bool ok = lmp_put_tag(buffer, n == 1 ? LMP_CLASS : LMP_IMPORT);
   if (ok && n == 2) ok = lmp_put(buffer, &line, sizeof line);
-  if (n == 1 || !lmp_is_standard(lua_tostring(L, -2))) buffer->imports++;
   for (int i = -n; i < 0 && ok; i++) {
     size_t size;
     const char *name = lua_tolstring(L, i, &size);
@@ -35,6 +33,7 @@ int lmp_encode_import(lua_State *L, lmp_context *context, lmp_buffer *buffer, in
     lua_pop(L, 2);
     return 0;
   }
+  if (!name.standard) buffer->imports++;
   return put_name(L, buffer, 2, name.line) ? 1 : -1;
 }
 
@@ -48,6 +47,7 @@ void lmp_note_refused(lua_State *L, lmp_context *context, lmp_buffer *buffer, in
 
 bool lmp_encode_metatable(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index) {
   int n = lmp_push_metatable_name(L, context, index);
+  if (n > 0) buffer->imports++;
   if (n > 0) return put_name(L, buffer, n, -1);
   if (lmp_push_holder(L, context, index)) {
     lmp_refuse(buffer,
@@ -139,7 +139,7 @@ static bool push_remembered(lua_State *L, lmp_context *context, const char *name
   lua_pushlstring(L, name, size);
   if (lua_rawget(L, -2) == LUA_TSTRING) {
     size_t cut = lua_rawlen(L, -1);
-    lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, context->names->loaded);
     lua_insert(L, -2);
     lua_rawget(L, -2);
     push_path(L, name, cut + 1, size);

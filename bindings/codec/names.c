@@ -227,9 +227,9 @@ static void add_module(lua_State *L, learning *l, const module *m) {
 }
 
 /* A number, not 0, that changes when a module comes, goes or is replaced. */
-static lua_Integer mark_loaded(lua_State *L) {
+static lua_Integer mark_loaded(lua_State *L, const lmp_context *context) {
   lua_Unsigned mark = 0;
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->names->loaded);
   lua_pushnil(L);
   while (lua_next(L, -2)) {
     mark += (lua_Unsigned)(uintptr_t)lua_topointer(L, -1) * 0x9e3779b97f4a7c15ULL;
@@ -303,7 +303,7 @@ static void learn_names(lua_State *L, lmp_context *context, lua_Integer loaded_m
   lua_newtable(L);
   lua_newtable(L);
   grow_known(L, &l);
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, names->loaded);
   find_modules(L, context, &l, lua_gettop(L));
   add_modules(L, context, &l);
   lua_pushvalue(L, l.list);
@@ -318,7 +318,7 @@ static void learn_names(lua_State *L, lmp_context *context, lua_Integer loaded_m
 }
 
 bool lmp_refresh_names(lua_State *L, lmp_context *context) {
-  lua_Integer mark = mark_loaded(L);
+  lua_Integer mark = mark_loaded(L, context);
   if (mark == context->names->loaded_mark) return false;
   learn_names(L, context, mark);
   return true;
@@ -343,7 +343,7 @@ static bool push_valid_name(lua_State *L, lmp_context *context, const struct lmp
   lua_getiuservalue(L, -1, 1);
   lua_rawgeti(L, -1, entry->name);
   lua_rawgeti(L, -2, entry->name + 1); /* stack: keeper, list, module, field */
-  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->names->loaded);
   lua_pushvalue(L, -3);
   lua_rawget(L, -2);
   if (lua_rawlen(L, top + 4) > 0 && lua_istable(L, -1)) {
@@ -364,8 +364,10 @@ static bool push_valid_name(lua_State *L, lmp_context *context, const struct lmp
 
 static lmp_name push_name(lua_State *L, lmp_context *context, int index) {
   const struct lmp_known *entry = find_known(context->names, lua_topointer(L, index));
-  if (entry == NULL) return (lmp_name){LMP_NO_NAME, -1};
-  lmp_name name = {(lmp_name_kind)entry->kind, entry->line}; /* a finaliser may learn anew */
+  if (entry == NULL) return (lmp_name){.kind = LMP_NO_NAME};
+  lmp_name name = {.kind = (lmp_name_kind)entry->kind,
+                   .line = entry->line,
+                   .standard = entry->rank == RANK_STANDARD || entry->rank == RANK_GLOBALS};
   if (!push_valid_name(L, context, entry, index)) name.kind = LMP_NO_NAME;
   return name;
 }
@@ -429,7 +431,7 @@ static void push_why(lua_State *L, lmp_context *context) {
 bool lmp_push_holder(lua_State *L, lmp_context *context, int index) {
   LMP_HEIGHT(base, L);
   luaL_checkstack(L, 20, NULL);
-  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->names->loaded);
   int loaded = lua_gettop(L);
   lua_pushnil(L);
   while (lua_next(L, loaded)) { /* stack: loaded, name, module */
@@ -452,4 +454,6 @@ void lmp_names_begin(lua_State *L, lmp_context *context) {
   lua_newuserdatauv(L, 0, 1);
   context->names->keeper = luaL_ref(L, LUA_REGISTRYINDEX);
   context->names->modules = lmp_new_table(L, NULL);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  context->names->loaded = luaL_ref(L, LUA_REGISTRYINDEX);
 }

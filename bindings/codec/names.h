@@ -24,6 +24,7 @@ struct lmp_names {
   size_t capacity;
   /* registry reference: the userdata, whose value is a list of module, field, module, field ... */
   int keeper;
+  int loaded;  /* registry reference: package.loaded */
   int modules; /* registry reference: ["module.fn"] = the module that it meant */
   /* of what package.loaded held when `known` was made; 0: it is not, or counts no more */
   lua_Integer loaded_mark;
@@ -39,7 +40,8 @@ typedef enum lmp_name_kind {
 /* A name that was found. Unless it is LMP_NO_NAME, module and field were pushed. */
 typedef struct lmp_name {
   lmp_name_kind kind;
-  int line; /* where the Lua function begins; -1: it is something else */
+  int line;      /* where the Lua function begins; -1: it is something else */
+  bool standard; /* of Lua's own: to find it no module is loaded */
 } lmp_name;
 
 /* Learns the names of package.loaded anew if modules have come or gone; true if it did. */

@@ -3,8 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The stack of search->seen. */
+enum { PACKAGE = 1, PRELOAD, PATH_NAME, CPATH_NAME, PATH, CPATH, SEEN_TOP = CPATH };
 /* What search->kept holds; worker/inherit.c has places of its own from 10 on. */
-enum { PATH = 1, CPATH, HOME, STAYS };
+enum { SEEN = 1, HOME, STAYS };
 
 /*
 ** {======================================================
@@ -12,9 +14,16 @@ enum { PATH = 1, CPATH, HOME, STAYS };
 ** =======================================================
 */
 
+/* Pushes what stands there on the stack of search->seen. */
+static void push_seen(lua_State *L, const lmp_context *context, int place) {
+  lua_pushvalue(context->search->seen, place);
+  lua_xmove(context->search->seen, L, 1);
+}
+
 void lmp_push_path(lua_State *L, lmp_context *context, const char *which) {
   LMP_HEIGHT(base, L);
-  if (lua_rawgeti(L, LUA_REGISTRYINDEX, context->search->package) == LUA_TTABLE) {
+  push_seen(L, context, PACKAGE);
+  if (lua_istable(L, -1)) {
     lua_pushstring(L, which);
     lua_rawget(L, -2);
     lua_remove(L, -2);
@@ -26,11 +35,19 @@ void lmp_push_path(lua_State *L, lmp_context *context, const char *which) {
   assert(lua_gettop(L) == base + 1);
 }
 
-void lmp_push_preload(lua_State *L, lmp_context *context) {
-  if (lua_rawgeti(L, LUA_REGISTRYINDEX, context->search->preload) == LUA_TTABLE) return;
-  lua_pop(L, 1);
-  lua_newtable(L);
+void lmp_set_path(lua_State *L, lmp_context *context, const char *which) {
+  LMP_HEIGHT(base, L);
+  push_seen(L, context, PACKAGE);
+  if (lua_istable(L, -1)) {
+    lua_pushstring(L, which);
+    lua_pushvalue(L, -3);
+    lua_rawset(L, -3);
+  }
+  lua_pop(L, 2);
+  assert(lua_gettop(L) == base - 1);
 }
+
+void lmp_push_preload(lua_State *L, lmp_context *context) { push_seen(L, context, PRELOAD); }
 
 static lua_Unsigned mix(lua_Unsigned mark, const void *data, size_t size) {
   const unsigned char *bytes = data;
@@ -67,75 +84,72 @@ lua_Unsigned lmp_search_mark(lua_State *L, const char *path, const char *cpath, 
   return mix(mark, &loaders, sizeof loaders);
 }
 
-/* A number that changes when a loader comes, goes or is replaced, in this state. Table on top. */
-static lua_Unsigned mark_preload(lua_State *L) {
+/*
+** A number that changes when a loader comes, goes or is replaced, in this state. On search->seen
+** nothing raises: no key is made up, and nothing is allocated.
+*/
+static lua_Unsigned mark_preload(lua_State *seen) {
   lua_Unsigned mark = 0;
-  int table = lua_gettop(L);
-  lua_pushnil(L);
-  while (lua_next(L, table)) {
-    lua_Unsigned entry = (lua_Unsigned)(uintptr_t)lua_topointer(L, -1);
-    if (lua_type(L, -2) == LUA_TSTRING) entry ^= (lua_Unsigned)(uintptr_t)lua_tostring(L, -2) << 7;
-    mark += entry * 0x9e3779b97f4a7c15ULL;
-    lua_pop(L, 1);
+  lua_pushnil(seen);
+  while (lua_next(seen, PRELOAD)) {
+    lua_Unsigned entry = (lua_Unsigned)(uintptr_t)lua_topointer(seen, -1);
+    if (lua_type(seen, -2) == LUA_TSTRING)
+      entry ^= (lua_Unsigned)(uintptr_t)lua_tostring(seen, -2) << 7;
+    mark += (entry | 1) * 0x9e3779b97f4a7c15ULL;
+    lua_pop(seen, 1);
   }
   return mark;
 }
 
-/* The string or nil on top is kept at that place; its bytes. */
-static const char *keep(lua_State *L, const lmp_context *context, lua_Integer place) {
-  const char *bytes = lua_tostring(L, -1);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, context->search->kept);
-  lua_pushvalue(L, -2);
-  lua_rawseti(L, -2, place);
-  lua_pop(L, 1);
-  return bytes;
+/* The bytes of a field of package, which are its own as long as it stays there; or NULL. */
+static const char *look_at(lua_State *seen, int name) {
+  lua_pushvalue(seen, name);
+  lua_rawget(seen, PACKAGE);
+  return lua_tostring(seen, -1);
 }
 
 /* What differs is looked at in full. */
 static void look_closely(lua_State *L, lmp_context *context, lua_Unsigned preload_mark) {
   struct lmp_search *search = context->search;
   int top = lua_gettop(L);
+  luaL_checkstack(L, 8, NULL);
   lmp_push_path(L, context, "path");
-  const char *path = keep(L, context, PATH);
   lmp_push_path(L, context, "cpath");
-  const char *cpath = keep(L, context, CPATH);
-  lmp_push_preload(L, context);
-  search->mark = lmp_search_mark(L, path, cpath, lua_gettop(L));
-  search->path = path;
-  search->cpath = cpath;
+  lmp_push_preload(L, context); /* stack: path, cpath, preload */
+  search->mark =
+      lmp_search_mark(L, lua_tostring(L, top + 1), lua_tostring(L, top + 2), lua_gettop(L));
   search->preload_mark = preload_mark;
   lua_settop(L, top);
-}
-
-/* The bytes of a field of the table on top, or NULL. The table keeps them. */
-static const char *bytes_of(lua_State *L, const char *field) {
-  lua_pushstring(L, field);
-  const char *bytes = lua_rawget(L, -2) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
-  lua_pop(L, 1);
-  return bytes;
+  search->path = look_at(search->seen, PATH_NAME);
+  lua_replace(search->seen, PATH);
+  search->cpath = look_at(search->seen, CPATH_NAME);
+  lua_replace(search->seen, CPATH);
 }
 
 bool lmp_search_look(lua_State *L, lmp_context *context) {
   struct lmp_search *search = context->search;
-  LMP_HEIGHT(base, L);
-  luaL_checkstack(L, 6, NULL);
-  if (lua_rawgeti(L, LUA_REGISTRYINDEX, search->package) != LUA_TTABLE) {
-    lua_pop(L, 1);
-    return false;
-  }
-  bool same = bytes_of(L, "path") == search->path && bytes_of(L, "cpath") == search->cpath;
-  lua_pop(L, 1);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, search->preload);
-  lua_Unsigned preload_mark = mark_preload(L);
-  lua_pop(L, 1);
-  assert(lua_gettop(L) == base);
-  if (same && preload_mark == search->preload_mark) return false;
+  lua_State *seen = search->seen;
+  assert(lua_gettop(seen) == SEEN_TOP);
+  if (!search->has_package) return false;
+  lua_Unsigned preload_mark = mark_preload(seen);
+  bool same = preload_mark == search->preload_mark && look_at(seen, PATH_NAME) == search->path &&
+              look_at(seen, CPATH_NAME) == search->cpath;
+  lua_settop(seen, SEEN_TOP);
+  if (same) return false;
   lua_Unsigned before = search->mark;
   look_closely(L, context, preload_mark);
   return search->mark != before;
 }
 
 /* }====================================================== */
+
+/* The value on top, popped, is kept at that place. */
+static void keep(lua_State *L, const lmp_context *context, lua_Integer place) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->search->kept);
+  lua_insert(L, -2);
+  lua_rawseti(L, -2, place);
+  lua_pop(L, 1);
+}
 
 /*
 ** {======================================================
@@ -173,7 +187,7 @@ static bool find_file(lua_State *L, const char *name, const char *path) {
   return false;
 }
 
-bool lmp_is_standard(const char *module) {
+static bool is_standard(const char *module) {
   static const char *const standard[] = {"_G", "coroutine", "debug",  "io",    "math",
                                          "os", "package",   "string", "table", "utf8"};
   for (size_t i = 0; i < sizeof standard / sizeof standard[0]; i++)
@@ -253,7 +267,8 @@ lmp_origin lmp_find_module(lua_State *L, lmp_context *context, const char *name)
   if (lua_rawget(L, -2) == LUA_TFUNCTION) origin = origin_of_loader(L, context);
   lua_replace(L, -2);
   assert(lua_gettop(L) == base + 1);
-  if (lmp_is_standard(name)) return (lmp_origin){.kind = LMP_STANDARD};
+  if (is_standard(name)) return (lmp_origin){.kind = LMP_STANDARD};
+  if (strcmp(name, LMP_CORE) == 0) return (lmp_origin){.kind = LMP_C_LOADER};
   if (origin.kind != LMP_NOT_FOUND) return origin;
   if (find_lua_file(L, context, name)) {
     lua_replace(L, -2);
@@ -312,8 +327,7 @@ void lmp_push_home(lua_State *L, lmp_context *context) {
 }
 
 void lmp_search_home(lua_State *L, lmp_context *context) {
-  (void)keep(L, context, HOME);
-  lua_pop(L, 1);
+  keep(L, context, HOME);
 }
 
 /*
@@ -346,29 +360,41 @@ static void add_searcher(lua_State *L, lmp_context *context) { /* package on top
 
 /* }====================================================== */
 
-void lmp_open_search(lua_State *L, lmp_context *context) {
-  struct lmp_search *search = context->search;
-  LMP_HEIGHT(base, L);
-  search->kept = lmp_new_table(L, NULL);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, search->kept);
-  lua_createtable(L, 0, 1);
-  lua_createtable(L, 0, 1);
-  lua_pushliteral(L, "k");
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
-  lua_rawseti(L, -2, STAYS);
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+/* Fills the stack of search->seen. */
+static void begin_seeing(lua_State *L, lmp_context *context) {
+  lua_State *seen = context->search->seen;
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
   lua_pushliteral(L, "package");
-  if (lua_rawget(L, -2) == LUA_TTABLE) {
+  context->search->has_package = lua_rawget(L, -2) == LUA_TTABLE;
+  if (context->search->has_package) {
     add_searcher(L, context);
   } else {
     lua_pop(L, 1);
     lua_pushnil(L);
   }
-  search->package = luaL_ref(L, LUA_REGISTRYINDEX);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-  search->preload = luaL_ref(L, LUA_REGISTRYINDEX);
-  lua_pop(L, 2);
+  lua_pushliteral(L, "path");
+  lua_pushliteral(L, "cpath");
+  lua_pushnil(L);
+  lua_pushnil(L);
+  lua_xmove(L, seen, SEEN_TOP);
+  lua_pop(L, 1);
+}
+
+void lmp_open_search(lua_State *L, lmp_context *context) {
+  struct lmp_search *search = context->search;
+  LMP_HEIGHT(base, L);
+  luaL_checkstack(L, 12, NULL);
+  search->kept = lmp_new_table(L, NULL);
+  search->seen = lua_newthread(L);
+  keep(L, context, SEEN);
+  lua_createtable(L, 0, 1);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "k");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+  keep(L, context, STAYS);
+  begin_seeing(L, context);
   lmp_push_path(L, context, "path");
   lmp_search_home(L, context);
   assert(lua_gettop(L) == base);

@@ -10,15 +10,21 @@
 
 #include "base/context.h"
 
+#define LMP_CORE "makeparallel.core" /* the module that is in every worker, without a path */
+
 /* What this state has seen of its package table. Its context's own. */
 struct lmp_search {
-  int package, preload; /* registry references: these tables; LUA_REFNIL: there is none */
-  /* registry reference: [1], [2] = path, cpath at the last look; the rest is worker/inherit.c's */
-  int kept;
-  const char *path, *cpath;          /* their bytes: a string is known by its address */
-  lua_Unsigned preload_mark;         /* of what package.preload held then */
-  lua_Unsigned mark;                 /* of all three by content: the same in every state */
-  lua_Unsigned given, settled, sent; /* worker/inherit.h */
+  /*
+  ** A coroutine that never runs, for its stack: the two tables, the names of the fields, path and
+  ** cpath at the last look. So a look takes a few calls, at each submission.
+  */
+  lua_State *seen;
+  bool has_package;            /* a host's sandbox may have left it out */
+  const char *path, *cpath;    /* the bytes of these: a string is known by their address */
+  lua_Unsigned preload_mark;   /* of what package.preload held at the last look */
+  lua_Unsigned mark;           /* of path, cpath and preload by content: the same in every state */
+  lua_Unsigned given, settled; /* worker/inherit.c's */
+  int kept; /* registry reference: a list of what search.c keeps, from 10 on worker/inherit.c */
 };
 
 typedef enum lmp_origin_kind {
@@ -45,12 +51,12 @@ bool lmp_search_look(lua_State *L, lmp_context *context);
 lua_Unsigned lmp_search_mark(lua_State *L, const char *path, const char *cpath, int preload);
 /* Where the module would come from now; pushes one value, which keeps `source`. */
 lmp_origin lmp_find_module(lua_State *L, lmp_context *context, const char *name);
-/* Is it one of Lua's own libraries, which every state has? */
-bool lmp_is_standard(const char *module);
 /* Pushes why a module is not found, as `require` says it. */
 void lmp_push_not_found(lua_State *L, lmp_context *context, const char *name);
-/* Pushes path or cpath ("" if it is no string), or package.preload (or a table in its place). */
+/* Pushes path or cpath ("" if it is no string), or package.preload. */
 void lmp_push_path(lua_State *L, lmp_context *context, const char *which);
+/* Sets path or cpath to the value on top, popped. */
+void lmp_set_path(lua_State *L, lmp_context *context, const char *which);
 void lmp_push_preload(lua_State *L, lmp_context *context);
 /*
 ** Lua functions of package.preload that cannot travel are remembered, on top of the stack and

@@ -273,11 +273,7 @@ static void set_path(lua_State *L, lmp_context *context, const char *which, lua_
     lua_replace(L, value + 1);
   }
   lua_settop(L, value + 1);
-  if (known && lua_rawgeti(L, LUA_REGISTRYINDEX, context->search->package) == LUA_TTABLE) {
-    lua_pushstring(L, which);
-    lua_pushvalue(L, value + 1);
-    lua_rawset(L, -3);
-  }
+  if (known) lmp_set_path(L, context, which);
   lua_settop(L, value);
   keep(L, context, place);
 }
