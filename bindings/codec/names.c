@@ -240,8 +240,9 @@ static lua_Integer mark_loaded(lua_State *L, const lmp_context *context) {
 }
 
 /*
-** The files that modules come from are needed before the first function is judged. Stack: loaded;
-** pushes [name] = what lmp_find_module pushed for each module that can be required.
+** The files that modules come from are needed before the first function is judged. Pushes a table
+** of what was found: [name] = the file's source, or an lmp_origin_kind; of what package.preload
+** has, nothing.
 */
 static void find_modules(lua_State *L, lmp_context *context, learning *l, int loaded) {
   lua_newtable(L);
@@ -254,25 +255,31 @@ static void find_modules(lua_State *L, lmp_context *context, learning *l, int lo
         lua_pushboolean(L, 1);
         lua_setfield(L, l->files, origin.source);
       }
-      if (origin.kind == LMP_LUA_FILE) {
-        lua_pushvalue(L, -3);
-        lua_pushvalue(L, -2);
-        lua_rawset(L, found);
+      if (origin.kind != LMP_LUA_FILE) {
+        lua_pop(L, 1);
+        lua_pushinteger(L, origin.kind);
       }
-      lua_pop(L, 1);
+      lua_pushvalue(L, -3);
+      lua_insert(L, -2); /* stack: name, module, name, what was found */
+      if (origin.kind == LMP_LUA_LOADER)
+        lua_pop(L, 2);
+      else
+        lua_rawset(L, found);
     }
     lua_pop(L, 1);
   }
   assert(lua_gettop(L) == found);
 }
 
-/* The origin of the module whose name is at -2; its file, if it is one, was found before. */
+/* The origin of the module whose name is at -2; pushes a value that keeps its source. */
 static lmp_origin origin_of(lua_State *L, lmp_context *context, int found) {
   lua_pushvalue(L, -2);
-  if (lua_rawget(L, found) == LUA_TSTRING)
-    return (lmp_origin){.kind = LMP_LUA_FILE, .source = lua_tostring(L, -1)};
-  lua_pop(L, 1);
-  return lmp_find_module(L, context, lua_tostring(L, -2));
+  switch (lua_rawget(L, found)) {
+    case LUA_TSTRING:
+      return (lmp_origin){.kind = LMP_LUA_FILE, .source = lua_tostring(L, -1)};
+    case LUA_TNUMBER: return (lmp_origin){.kind = (lmp_origin_kind)lua_tointeger(L, -1)};
+    default: lua_pop(L, 1); return lmp_find_module(L, context, lua_tostring(L, -2));
+  }
 }
 
 /* Stack: loaded, found */

@@ -221,6 +221,16 @@ static const note *find_note(lua_State *L, const lmp_context *context, const mp_
   return n != NULL && head_of(n->bytes).mark == mark ? n : NULL;
 }
 
+void lmp_inherit_forget(lua_State *L, lmp_context *context, const mp_pool *pool) {
+  int top = lua_gettop(L);
+  push_kept(L, context, NOTES);
+  if (lua_istable(L, -1) && lua_rawgetp(L, -1, pool) != LUA_TNIL) { /* no new field: no memory */
+    lua_pushnil(L);
+    lua_rawsetp(L, top + 1, pool);
+  }
+  lua_settop(L, top);
+}
+
 bool lmp_inherit_look(lua_State *L, lmp_context *context, const lmp_host *host, mp_pool *pool) {
   if (lmp_search_look(L, context)) lmp_doubt_names(context);
   lua_Unsigned mark = passed_mark(context);

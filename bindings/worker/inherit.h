@@ -26,6 +26,8 @@ bool lmp_inherit_look(lua_State *L, lmp_context *context, const lmp_host *host, 
 /* When it is encoded: attaches the note, if there is one. */
 void lmp_inherit_attach(lua_State *L, lmp_context *context, const lmp_host *host,
                         lmp_buffer *buffer);
+/* The pool goes: what was written for it may, too. Never raises. */
+void lmp_inherit_forget(lua_State *L, lmp_context *context, const mp_pool *pool);
 
 /* A new worker's state: it is given what its host has. Later its own code, `setup`, has run. */
 void lmp_inherit_begin(lua_State *L, lmp_vm *vm);
