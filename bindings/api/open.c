@@ -81,9 +81,9 @@ static lmp_context *new_context(lua_State *L, lmp_vm *vm) {
 
 lmp_context *lmp_context_create(lua_State *L, lmp_vm *vm) {
   static void (*const parts[])(lua_State *, lmp_context *) = {
-      lmp_open_errors, lmp_open_scratch, lmp_open_search, lmp_open_imports, lmp_open_function, lmp_open_options,
-      lmp_open_pool,   lmp_open_handle,  lmp_open_loop,    lmp_open_task,     lmp_open_map,
-      lmp_open_intask, lmp_open_log,     lmp_open_key,     lmp_open_shared};
+      lmp_open_errors,  lmp_open_scratch, lmp_open_search, lmp_open_imports, lmp_open_function,
+      lmp_open_options, lmp_open_pool,    lmp_open_handle, lmp_open_loop,    lmp_open_task,
+      lmp_open_map,     lmp_open_intask,  lmp_open_log,    lmp_open_key,     lmp_open_shared};
   LMP_HEIGHT(base, L);
   lmp_context *context = new_context(L, vm);
   lua_newtable(L);

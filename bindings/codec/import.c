@@ -66,8 +66,7 @@ bool lmp_refuse_c_function(lua_State *L, lmp_context *context, lmp_buffer *buffe
   if (!lmp_push_holder(L, context, index))
     return lmp_refuse(buffer, "(a C function) cannot be sent $direction: only those that a loaded "
                               "module holds can, by name");
-  lmp_refuse(buffer,
-             "(a C function) cannot be sent $direction: module '%s' has it here only: %s",
+  lmp_refuse(buffer, "(a C function) cannot be sent $direction: module '%s' has it here only: %s",
              lua_tostring(L, -2), lua_tostring(L, -1));
   lua_pop(L, 2);
   return false;
@@ -95,7 +94,10 @@ static void push_path(lua_State *L, const char *name, size_t from, size_t size) 
   }
 }
 
-/* Is the error on top that `require` found no module of this name? Another one it lacks counts not. */
+/*
+** Is the error on top that `require` found no module of this name? That the module lacks another is
+** its own failure.
+*/
 static bool is_not_found(lua_State *L, const char *module) {
   const char *text = luaL_tolstring(L, -1, NULL);
   const char *words = lua_pushfstring(L, "module '%s' not found:", module);
@@ -176,8 +178,8 @@ void lmp_push_named(lua_State *L, lmp_context *context, const char *name, size_t
     if (push_remembered(L, context, name, size)) goto found;
     lua_pushnil(L);
     size_t cut = size;
-    while (cut > 0 && ((cut < size && name[cut] != '.') ||
-                       !push_from_module(L, name, cut, size, why)))
+    while (cut > 0 &&
+           ((cut < size && name[cut] != '.') || !push_from_module(L, name, cut, size, why)))
       cut--;
     if (cut == 0) no_function(L, name, size, why);
     remember_module(L, context, name, cut, size);

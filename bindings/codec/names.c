@@ -40,8 +40,7 @@ static size_t place_of(const struct lmp_known *known, size_t capacity, const voi
 
 static const struct lmp_known *find_known(const struct lmp_names *names, const void *address) {
   if (names->known == NULL) return NULL;
-  const struct lmp_known *entry =
-      &names->known[place_of(names->known, names->capacity, address)];
+  const struct lmp_known *entry = &names->known[place_of(names->known, names->capacity, address)];
   return entry->address == NULL ? NULL : entry;
 }
 
@@ -275,8 +274,7 @@ static void find_modules(lua_State *L, lmp_context *context, learning *l, int lo
 static lmp_origin origin_of(lua_State *L, lmp_context *context, int found) {
   lua_pushvalue(L, -2);
   switch (lua_rawget(L, found)) {
-    case LUA_TSTRING:
-      return (lmp_origin){.kind = LMP_LUA_FILE, .source = lua_tostring(L, -1)};
+    case LUA_TSTRING: return (lmp_origin){.kind = LMP_LUA_FILE, .source = lua_tostring(L, -1)};
     case LUA_TNUMBER: return (lmp_origin){.kind = (lmp_origin_kind)lua_tointeger(L, -1)};
     default: lua_pop(L, 1); return lmp_find_module(L, context, lua_tostring(L, -2));
   }

@@ -326,9 +326,7 @@ void lmp_push_home(lua_State *L, lmp_context *context) {
   assert(lua_type(L, -1) == LUA_TSTRING);
 }
 
-void lmp_search_home(lua_State *L, lmp_context *context) {
-  keep(L, context, HOME);
-}
+void lmp_search_home(lua_State *L, lmp_context *context) { keep(L, context, HOME); }
 
 /*
 ** A searcher, the last one: a part of makeparallel that is loaded late is found where the rest was,

@@ -29,10 +29,10 @@ struct lmp_search {
 
 typedef enum lmp_origin_kind {
   LMP_NOT_FOUND,
-  LMP_STANDARD,  /* a library of Lua's own */
-  LMP_LUA_FILE,  /* `source` is what debug.getinfo calls the file */
+  LMP_STANDARD, /* a library of Lua's own */
+  LMP_LUA_FILE, /* `source` is what debug.getinfo calls the file */
   LMP_LUA_LOADER /* a Lua function in package.preload: its source, from line `first` to `last` */,
-  LMP_C_LOADER   /* a C library, or a C function in package.preload */
+  LMP_C_LOADER /* a C library, or a C function in package.preload */
 } lmp_origin_kind;
 
 /* Where `require` would have a module from. */

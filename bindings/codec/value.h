@@ -61,7 +61,7 @@ enum {
   LMP_POOL_REF,
   LMP_SHARED_CACHE,
   LMP_SHARED_METER,
-  LMP_TAG_COUNT, /* how many tags there are */
+  LMP_TAG_COUNT,                 /* how many tags there are */
   LMP_UNNUMBERED = LMP_TAG_COUNT /* of an attachment that no byte refers to */
 };
 

@@ -111,7 +111,8 @@ static void push_values(lua_State *L, lmp_context *context, mp_pool *pool, int l
 /* The C function on top, whose name is below, if it is one that needs nothing of its state. */
 static void attach_loader(lua_State *L, mp_pool *pool, lmp_buffer *buffer) {
   lua_CFunction function = lua_tocfunction(L, -1);
-  if (function == NULL || lua_getupvalue(L, -1, 1) != NULL || lua_type(L, -2) != LUA_TSTRING) return;
+  if (function == NULL || lua_getupvalue(L, -1, 1) != NULL || lua_type(L, -2) != LUA_TSTRING)
+    return;
   size_t size;
   const char *name = lua_tolstring(L, -2, &size);
   luaL_Buffer text;
@@ -368,12 +369,12 @@ void lmp_inherit_follow(lua_State *L, lmp_vm *vm, const lmp_message *message) {
   assert(h.count < message->attachment_count);
   size_t size;
   char *data = (char *)(uintptr_t)mp_bytes_data(bytes, &size);
-  const lmp_message view = {
-      .pool = message->pool,
-      .bytes = data + sizeof h,
-      .size = (uint32_t)(size - sizeof h),
-      .attachments = message->attachments + message->attachment_count - 1 - h.count,
-      .attachment_count = (uint32_t)h.count};
+  const lmp_message view = {.pool = message->pool,
+                            .bytes = data + sizeof h,
+                            .size = (uint32_t)(size - sizeof h),
+                            .attachments =
+                                message->attachments + message->attachment_count - 1 - h.count,
+                            .attachment_count = (uint32_t)h.count};
   take(L, vm->context, &view, h.mark);
 }
 

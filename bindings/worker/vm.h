@@ -33,12 +33,12 @@ struct lmp_host {
   lmp_cancel_mode cancel_mode;
   mp_limits limits; /* as configured; the engine has those that hold */
   lmp_when_full when_full;
-  double full_timeout;  /* seconds; below 0: not given */
-  size_t memory_limit;  /* bytes a worker's state may hold; SIZE_MAX: any number */
-  lmp_message *search;  /* what modules are found by (inherit.h); NULL until it is written */
+  double full_timeout; /* seconds; below 0: not given */
+  size_t memory_limit; /* bytes a worker's state may hold; SIZE_MAX: any number */
+  lmp_message *search; /* what modules are found by (inherit.h); NULL until it is written */
   lua_Unsigned search_mark;
   lmp_message *inherit; /* names of modules to require, setup function or nil */
-  lmp_vm *vms; /* by worker index: a worker cannot lack one. Each is its worker's own */
+  lmp_vm *vms;          /* by worker index: a worker cannot lack one. Each is its worker's own */
   lmp_log log;
   lmp_trace *trace; /* NULL: none */
   /* makes the context of a worker's new state, and returns it; may raise */

@@ -124,7 +124,8 @@ describe("a function that another file made for a module", function()
     local original <const> = named.work
     named.work = require("fixtures.maker").make(io.stdout)
     learn_anew()
-    assert.matches("'work' of module 'fixtures.named' is another function in this state", support.failure(mp.spawn(named.work)).message, 1, true)
+    local message <const> = support.failure(mp.spawn(named.work)).message
+    assert.matches("'work' of module 'fixtures.named' is another function in this state", message, 1, true)
     named.work = original
   end)
 end)
@@ -134,8 +135,8 @@ describe("a C function", function()
     package.loaded["spec.unfindable"] = { next_of = string.gmatch("", "") }
     local text <const> = support.refusal(mp.spawn, package.loaded["spec.unfindable"].next_of)
     package.loaded["spec.unfindable"] = nil
-    assert.matches("(a C function) cannot be sent to a worker: module 'spec.unfindable' has it here only: module 'spec.unfindable' not found:",
-      text, 1, true)
+    assert.matches("(a C function) cannot be sent to a worker: module 'spec.unfindable' has it here only: ", text, 1, true)
+    assert.matches("module 'spec.unfindable' not found:", text, 1, true)
     assert.matches("no field package.preload['spec.unfindable']", text, 1, true)
   end)
 
