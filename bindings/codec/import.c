@@ -15,8 +15,8 @@
 /* Writes the n strings on top, the name of a class or module and field, and pops them. */
 static bool put_name(lua_State *L, lmp_buffer *buffer, int n, int32_t line) {
   assert((n == 1 || n == 2) && lua_isstring(L, -1) && lua_isstring(L, -n));
-  bool ok = lmp_put_tag(buffer, n == 1 ? LMP_CLASS : LMP_IMPORT);
-  if (ok && n == 2) ok = lmp_put(buffer, &line, sizeof line);
+  bool ok = n == 1 ? lmp_put_tag(buffer, LMP_CLASS)
+                   : lmp_put_tagged(buffer, LMP_IMPORT, &line, sizeof line);
   for (int i = -n; i < 0 && ok; i++) {
     size_t size;
     const char *name = lua_tolstring(L, i, &size);
