@@ -225,6 +225,14 @@ typedef struct mp_pool_config {
   int (*worker_idle)(mp_worker *worker, void *local, void *ud);
   uint64_t idle_after_ns;
   /*
+  ** The last reference to a task that failed or timed out goes, and nobody has asked why: no
+  ** mp_task_status, mp_task_result or mp_task_cause since its end, no mp_cancel at any time, no task
+  ** that failed with it. It may be read, its argument too if that was copied (though it was
+  ** dropped), but not be kept. Any thread. May be NULL
+  */
+  void (*task_unseen)(mp_task *task, void *ud);
+  void *task_unseen_ud;
+  /*
   ** no thread and no task is left, and but for the allocator no hook is called any more. Any
   ** thread. May be NULL
   */
@@ -294,6 +302,12 @@ MP_API MP_CHECKED mp_status mp_wait_room(mp_pool *pool, size_t bytes, mp_mailbox
 
 /* Fills `info`. Any thread; counters of other threads may be a moment old. */
 MP_API void mp_pool_get_info(mp_pool *pool, mp_pool_info *info);
+
+/*
+** The `bytes` of that alone, for one load: how much a host's garbage collector does not see. Any
+** thread.
+*/
+MP_API size_t mp_pool_bytes(const mp_pool *pool);
 
 /*
 ** Waits until nothing submitted is unfinished, and no loop or graph runs. Any thread but a worker,

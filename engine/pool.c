@@ -355,6 +355,8 @@ static bool is_quiet(mp_pool *pool) {
 
 static uint64_t minus(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 
+size_t mp_pool_bytes(const mp_pool *pool) { return mp_load_relaxed(&pool->alloc.bytes); }
+
 void mp_pool_get_info(mp_pool *pool, mp_pool_info *info) {
   totals sum = sum_counters(pool);
   unsigned workers = pool->scheduler.config.workers,
@@ -377,7 +379,7 @@ void mp_pool_get_info(mp_pool *pool, mp_pool_info *info) {
   info->queue = mp_load_relaxed(&pool->admission.queue);
   info->queue_bytes = mp_load_relaxed(&pool->admission.queue_bytes);
   info->messages_dropped = mp_load_relaxed(&pool->mailboxes.dropped);
-  info->bytes = mp_load_relaxed(&pool->alloc.bytes);
+  info->bytes = mp_pool_bytes(pool);
 }
 
 mp_status mp_pool_drain(mp_pool *pool, uint64_t timeout_ns) {

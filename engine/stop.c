@@ -180,7 +180,7 @@ int mp_cancel(mp_task *task) {
   uint32_t before;
   if (mp_pool_forked(pool)) return 0;
   /* acquire: if it runs, its frame can be found; pairs with mp_task_start */
-  uint32_t word = mp_or_acq_rel(&task->word, MP_FLAG_CANCEL);
+  uint32_t word = mp_or_acq_rel(&task->word, MP_FLAG_CANCEL | MP_FLAG_SEEN);
   if (mp_task_end(task, MP_STATE_CANCELLED, true, MP_FLAG_CANCEL, &before)) {
     mp_finish(pool, mp_pool_self(pool), task, (mp_ended){before, false, false});
     return 1;
@@ -206,6 +206,7 @@ bool mp_end_now(mp_pool *pool, mp_task *task, mp_state state) {
 int mp_cancel_now(mp_task *task) {
   mp_pool *pool = task->pool;
   if (mp_pool_forked(pool)) return 0;
+  mp_task_see(task);
   return mp_end_now(pool, task, MP_STATE_CANCELLED) || mp_task_state(task) == MP_STATE_CANCELLED;
 }
 

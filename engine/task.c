@@ -249,6 +249,27 @@ static void release_pool(mp_pool *pool, mp_worker *self) {
   }
 }
 
+static bool has_failed(uint32_t word) {
+  mp_state state = mp_word_state(word);
+  return state == MP_STATE_FAILED || state == MP_STATE_TIMED_OUT;
+}
+
+void mp_task_see(mp_task *task) {
+  if (!(mp_load_relaxed(&task->word) & MP_FLAG_SEEN)) mp_or_acq_rel(&task->word, MP_FLAG_SEEN);
+}
+
+/* Somebody asks how it ended. Done is what most are. */
+static void see_failure(const mp_task *task) {
+  if (has_failed(mp_load_relaxed(&task->word))) mp_task_see((mp_task *)task);
+}
+
+/* The last reference goes. */
+static void tell_unseen(mp_pool *pool, mp_task *task) {
+  uint32_t word = mp_load_relaxed(&task->word);
+  if (!has_failed(word) || word & MP_FLAG_SEEN || pool->config.task_unseen == NULL) return;
+  pool->config.task_unseen(task, pool->config.task_unseen_ud);
+}
+
 void mp_task_release(mp_task *task) {
   while (task != NULL) {
     /*
@@ -259,6 +280,7 @@ void mp_task_release(mp_task *task) {
     mp_pool *pool = task->pool;
     mp_worker *self = mp_pool_self(pool);
     if (mp_pool_forked(pool)) return; /* the store's lock may be held for ever */
+    tell_unseen(pool, task);
     mp_task_drop_arg(task);
     mp_task_drop_result(task);
     if (mp_load_relaxed(&task->progress) != NULL) free_progress(task);
@@ -311,6 +333,7 @@ bool mp_task_fail_with(mp_task *task, mp_task *parent) {
   /* it had been ended otherwise: nobody will ask why */
   bool unread = !(mp_load_acquire(&task->word) & MP_FLAG_CAUSE);
   if (named && unread) mp_store_relaxed(&task->as.never.cause, NULL);
+  if (ended) mp_task_see(parent); /* what comes of it is the task's to tell */
   if (!named || unread) mp_task_release(parent);
   return ended || early;
 }
@@ -318,6 +341,7 @@ bool mp_task_fail_with(mp_task *task, mp_task *parent) {
 mp_state mp_task_state(const mp_task *task) { return mp_word_state(mp_load_acquire(&task->word)); }
 
 mp_status mp_task_status(const mp_task *task) {
+  see_failure(task);
   switch (mp_task_state(task)) {
     case MP_STATE_FAILED:
       return mp_load_relaxed(&task->word) & MP_FLAG_CAUSE ? MP_DEPENDENCY : (mp_status)task->status;
@@ -339,6 +363,7 @@ void *mp_task_arg(const mp_task *task) { return task->arg; }
 
 void *mp_task_result(const mp_task *task) {
   mp_state state = mp_task_state(task);
+  see_failure(task);
   return (state == MP_STATE_DONE || state == MP_STATE_FAILED) && (task->own & MP_OWN_RESULT)
              ? task->by.result.value
              : NULL;
@@ -347,6 +372,7 @@ void *mp_task_result(const mp_task *task) {
 mp_task *mp_task_cause(const mp_task *task) {
   /* acquire: pairs with mp_task_fail_with */
   bool has = mp_load_acquire(&task->word) & MP_FLAG_CAUSE;
+  see_failure(task);
   return has ? mp_load_relaxed(&task->as.never.cause) : NULL;
 }
 

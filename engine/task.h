@@ -35,6 +35,7 @@
 #define MP_FLAG_CANCEL 16u /* asked to stop */
 #define MP_FLAG_EXTRA 32u  /* constant: there is an mp_extra */
 #define MP_FLAG_CAUSE 64u  /* it has failed with a dependency, its cause */
+#define MP_FLAG_SEEN 128u  /* its failure, if it comes to that, is nothing to tell unasked */
 
 /* A link of a task's successor list. Lives in the successor (tasks) or in a message (notices). */
 typedef struct mp_link mp_link;
@@ -217,6 +218,9 @@ MP_CHECKED mp_task *mp_task_reservation_create(mp_task_reservation *reservation,
                                                const mp_task_desc *desc);
 /* Gives back what was not used. */
 void mp_task_reservation_close(mp_task_reservation *reservation);
+
+/* Somebody knows how the task ended, or does not want to. */
+void mp_task_see(mp_task *task);
 
 /* Frees a task that was never submitted; arg stays the caller's. */
 void mp_task_discard(mp_task *task, mp_task_lists *local);

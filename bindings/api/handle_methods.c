@@ -31,9 +31,11 @@ static int push_outcome(lua_State *L, const lmp_handle *handle) {
 
 static bool wait_until(lua_State *L, const lmp_handle *handle, double deadline) {
   size_t index;
-  if (is_over(handle)) return true;
-  return lmp_wait(L, handle->context, mp_task_pool(handle->task), &handle->task, 1, deadline,
-                  &index);
+  if (!is_over(handle) && !lmp_wait(L, handle->context, mp_task_pool(handle->task), &handle->task,
+                                    1, deadline, &index))
+    return false;
+  lmp_settle(L, handle);
+  return true;
 }
 
 static void push_label(lua_State *L, const lmp_handle *handle) {
@@ -359,6 +361,9 @@ static int wait_any(lua_State *L) {
     lua_pop(L, 1);
   }
   if (pool == NULL || !lmp_wait(L, context, pool, tasks, (size_t)n, deadline, &found)) return 0;
+  lua_rawgeti(L, 1, (lua_Integer)found + 1);
+  const lmp_handle *handle = luaL_testudata(L, -1, LMP_HANDLE); /* callbacks may change the list */
+  if (handle != NULL) lmp_settle(L, handle);
   lua_pushinteger(L, (lua_Integer)found + 1);
   return 1;
 }

@@ -100,6 +100,26 @@ static int current(lua_State *L) {
   return 1;
 }
 
+/*
+** world() -> a table for what the Lua modules keep: the running task's, which goes with it, or where
+** none runs the state's
+*/
+static int world(lua_State *L) {
+  /* its address is the registry key of the state's */
+  static const char state_key;
+  lmp_run *run = current_run(lmp_context_of(L));
+  int type = run != NULL ? lua_rawgeti(L, LUA_REGISTRYINDEX, run->world)
+                         : lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key);
+  if (type != LUA_TNIL) return 1;
+  lua_newtable(L);
+  lua_pushvalue(L, -1);
+  if (run != NULL)
+    run->world = luaL_ref(L, LUA_REGISTRYINDEX);
+  else
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
+  return 1;
+}
+
 static int get_current_task_id(lua_State *L) {
   const lmp_run *run = current_run(lmp_context_of(L));
   if (run == NULL)
@@ -115,6 +135,7 @@ void lmp_open_intask(lua_State *L, lmp_context *context) {
                                        {"sleep", sleep_seconds},
                                        {"pause", pause_seconds},
                                        {"current", current},
+                                       {"world", world},
                                        {"get_current_task_id", get_current_task_id},
                                        {NULL, NULL}};
   lmp_set_functions(L, context, functions);

@@ -47,9 +47,7 @@ static int map_chunk(lua_State *L) {
     return 2;
   }
   lmp_new_handle(L, context, NAME);
-  int n =
-      lmp_push_full(L, pool, lmp_submit(L, pool, buffer, &payload, &desc, lua_gettop(L), false));
-  return n == 0 ? 1 : n;
+  return lmp_submit(L, context, buffer, &payload, &desc, lua_gettop(L), false);
 }
 
 /*

@@ -1,5 +1,6 @@
 #include "api/pool_methods.h"
 
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -173,6 +174,25 @@ static int reset_shutdown(lua_State *L) {
 ** =======================================================
 */
 
+/*
+** Checks the table of options at index 1, and puts one in its place without those that are false: not
+** given, or given back. But for `log`, where that means something.
+*/
+static void check_options(lua_State *L) {
+  lmp_host_check_names(L, 1);
+  lua_newtable(L);
+  lua_pushnil(L);
+  while (lua_next(L, 1)) { /* stack: options, given, name, value */
+    if (lua_toboolean(L, -1) || strcmp(lua_tostring(L, -2), "log") == 0) {
+      lua_pushvalue(L, -2);
+      lua_pushvalue(L, -2);
+      lua_rawset(L, 2);
+    }
+    lua_pop(L, 1);
+  }
+  lmp_host_check(L, 2);
+}
+
 /* pool(options) -> a further pool, with its own workers */
 static int pool(lua_State *L) {
   if (lua_isnoneornil(L, 1)) {
@@ -180,7 +200,8 @@ static int pool(lua_State *L) {
     lua_newtable(L);
   }
   lua_settop(L, 1);
-  lmp_host_check(L, 1);
+  check_options(L);
+  lua_replace(L, 1);
   lmp_start_pool(L, lmp_context_of(L), 1);
   return 1;
 }
@@ -192,7 +213,7 @@ static int pool(lua_State *L) {
 static int configure(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
   lua_settop(L, 1);
-  lmp_host_check(L, 1);
+  check_options(L);
   lmp_check_own_pool(L, context);
   if (context->pools->default_pool != NULL) {
     /* a cancelled task may still be on its way out */
@@ -202,8 +223,15 @@ static int configure(lua_State *L) {
     lmp_poll(L, context, MP_FOREVER, NULL); /* what its tasks have called back for */
     lmp_close_default(L, context);
   }
-  lua_rawgeti(L, LUA_REGISTRYINDEX, context->pools->options);
-  lmp_copy_fields(L, 1, 2);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->pools->options); /* 3 */
+  lua_pushnil(L);
+  while (lua_next(L, 1)) { /* stack: options, given, kept, name, value */
+    lua_pop(L, 1);
+    lua_pushvalue(L, -1);
+    lua_pushvalue(L, -1);
+    lua_rawget(L, 2);
+    lua_rawset(L, 3);
+  }
   return 0;
 }
 

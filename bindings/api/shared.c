@@ -184,13 +184,10 @@ static int cache_put(lua_State *L) {
   const char *key = luaL_checklstring(L, 2, &size);
   int n = lua_gettop(L) - 2;
   lua_pushboolean(L, 0);
-  if ((context->pools->default_pool == NULL && context->pools->was_shut_down) ||
-      context->scratch->packing)
-    return 1;
+  if (context->pools->default_pool == NULL && context->pools->was_shut_down) return 1;
   lmp_buffer *buffer = lmp_encode_begin(L, context, lmp_default_pool(L, context)->pool);
   bool kept = lmp_encode_values(L, context, buffer, &value_encoding, 3, n);
   if (!kept && buffer->memory) lmp_check(L, MP_NOMEM);
-  buffer = &context->scratch->buffer;
   kept = kept && buffer->message.attachment_count == 0 /* these would die with the message */
          && mp_cache_put(cache, key, size, buffer->message.bytes, buffer->message.size) == MP_OK;
   lmp_buffer_reset(buffer);

@@ -10,6 +10,7 @@
 **   lmp_dump          lua_dump leaves to the writer what it puts  lua_dump restores the stack in
 **                     the end, and before that calls the on the stack
 **                     writer once more, with NULL, to move its result to a safe slot
+**   lmp_gc_press      LUA_GCSTEP is given KiB                     bytes
 **   LMP_STACK_MAX     LUAI_MAXSTACK in luaconf.h                  not public; the value is the same
 **
 ** What differs and needs nothing here: LUA_RIDX_MAINTHREAD has another value but its name,
@@ -20,10 +21,18 @@
 #define LMP_COMPAT_H
 
 #include <lauxlib.h>
+#include <limits.h>
 #include <lua.h>
 #include <stdbool.h>
 
 #define LMP_STACK_MAX 1000000 /* values a state's stack can hold */
+
+/* An address on the C stack, in the caller's frame, which it grows away from towards lower ones. */
+#if defined(__GNUC__)
+#define LMP_C_STACK() ((const char *)__builtin_frame_address(0))
+#else
+#define LMP_C_STACK() ((const char *)&(volatile char){0})
+#endif
 
 /* A new state, or NULL without the memory for it. Never raises. */
 static inline lua_State *lmp_newstate(lua_Alloc alloc, void *ud) {
@@ -31,6 +40,16 @@ static inline lua_State *lmp_newstate(lua_Alloc alloc, void *ud) {
   return lua_newstate(alloc, ud, luaL_makeseed(NULL));
 #else
   return lua_newstate(alloc, ud);
+#endif
+}
+
+/* Tells a collector that runs of so many bytes that it does not see. May run finalisers. */
+static inline void lmp_gc_press(lua_State *L, size_t bytes) {
+  if (!lua_gc(L, LUA_GCISRUNNING)) return;
+#if LUA_VERSION_NUM >= 505
+  (void)lua_gc(L, LUA_GCSTEP, bytes);
+#else
+  (void)lua_gc(L, LUA_GCSTEP, bytes >> 10 < INT_MAX ? (int)(bytes >> 10) : INT_MAX);
 #endif
 }
 

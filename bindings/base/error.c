@@ -21,9 +21,9 @@ void lmp_push_error(lua_State *L, const char *kind, const char *format, ...) {
   assert(lua_gettop(L) == base + 1);
 }
 
-/* stack: kind, message, traceback, has value, value, task's name */
+/* stack: kind, message, traceback, task's name, has value, value */
 void lmp_make_error(lua_State *L) {
-  static const char *const fields[] = {"kind", "message", "traceback", NULL, "value", "task"};
+  static const char *const fields[] = {"kind", "message", "traceback", "task", NULL, "value"};
   int base = lua_gettop(L) - LMP_FAILURE_VALUES;
   assert(base >= 0);
   luaL_checkstack(L, 4, NULL);
@@ -34,10 +34,10 @@ void lmp_make_error(lua_State *L) {
     lua_setfield(L, -2, fields[i]);
   }
   luaL_setmetatable(L, LMP_ERROR);
-  if (lua_getmetatable(L, base + 5)) { /* a task's error passed on by another task? */
+  if (lua_getmetatable(L, base + 6)) { /* a task's error passed on by another task? */
     luaL_getmetatable(L, LMP_ERROR);
     if (lua_rawequal(L, -1, -2)) {
-      lua_pushvalue(L, base + 5);
+      lua_pushvalue(L, base + 6);
       lua_setfield(L, -4, "cause");
     }
     lua_pop(L, 2);

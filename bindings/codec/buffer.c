@@ -95,6 +95,7 @@ void lmp_encode_rewind(lmp_buffer *buffer, uint32_t size, uint32_t objects, uint
   buffer->message.size = size;
   buffer->objects = objects;
   buffer->upvalues = upvalues;
+  buffer->packing = NULL; /* an error may have left it */
 }
 
 static void forget_identities(lmp_buffer *buffer) {
@@ -137,6 +138,7 @@ void lmp_encode_start(lmp_buffer *buffer) {
   buffer->imports = 0;
   buffer->refused = NULL;
   buffer->trusted_count = 0;
+  buffer->packing = NULL;
   (void)!lmp_put(buffer, header, sizeof header);
 }
 

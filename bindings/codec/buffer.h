@@ -35,6 +35,10 @@ typedef struct lmp_buffer {
   */
   const void *refused, *trusted[LMP_TRUSTED_MAX];
   uint32_t trusted_count;
+  /* what __mp_pack returned for this message: a list in the registry, if there are any */
+  int packed;
+  lua_Integer packed_count;
+  const struct lmp_packing *packing; /* the objects whose packed value is being written */
 } lmp_buffer;
 
 /*

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/compat.h"
 #include "codec/function.h"
 #include "codec/import.h"
 #include "codec/names.h"
@@ -98,44 +99,53 @@ static bool encode_table(lua_State *L, lmp_context *context, lmp_buffer *buffer,
   return true;
 }
 
-void lmp_forget_packed(lua_State *L, lmp_context *context) {
-  if (context->scratch->packed_count == 0) return;
-  lua_pushnil(L);
-  lua_rawseti(L, LUA_REGISTRYINDEX, context->scratch->packed);
-  context->scratch->packed_count = 0;
+void lmp_forget_packed(lua_State *L, lmp_buffer *buffer) {
+  if (buffer->packed_count == 0) return;
+  luaL_unref(L, LUA_REGISTRYINDEX, buffer->packed);
+  buffer->packed_count = 0;
 }
 
 /*
 ** Keeps the value on top until the message is done: what was written is known by its address, and
 ** what the value holds, too.
 */
-static void keep_packed(lua_State *L, lmp_context *context) {
+static void keep_packed(lua_State *L, lmp_buffer *buffer) {
   LMP_HEIGHT(base, L);
-  if (lua_rawgeti(L, LUA_REGISTRYINDEX, context->scratch->packed) != LUA_TTABLE) {
-    lua_pop(L, 1);
+  if (buffer->packed_count == 0) {
     lua_newtable(L);
-    lua_pushvalue(L, -1);
-    lua_rawseti(L, LUA_REGISTRYINDEX, context->scratch->packed);
+    buffer->packed = luaL_ref(L, LUA_REGISTRYINDEX);
   }
+  lua_rawgeti(L, LUA_REGISTRYINDEX, buffer->packed);
   lua_pushvalue(L, -2);
-  lua_rawseti(L, -2, ++context->scratch->packed_count);
+  lua_rawseti(L, -2, ++buffer->packed_count);
   lua_pop(L, 1);
   assert(lua_gettop(L) == base);
+}
+
+/* An object that is being packed, and those around it. */
+struct lmp_packing {
+  uint32_t number;
+  const struct lmp_packing *outer;
+};
+
+/* It is not there yet where it is unpacked: nothing in its packed value can refer to it. */
+static bool is_being_packed(const lmp_buffer *buffer, uint32_t number) {
+  const struct lmp_packing *p = buffer->packing;
+  while (p != NULL && p->number != number) p = p->outer;
+  return p != NULL;
 }
 
 /* __mp_pack(object) gives a plain value in its place; the other side calls __mp_unpack(value). */
 static bool encode_packed(lua_State *L, lmp_context *context, lmp_buffer *buffer, int object,
                           int depth) {
-  struct lmp_scratch *scratch = context->scratch;
-  bool outer = scratch->packing;
+  const struct lmp_packing here = {buffer->objects - 1, buffer->packing};
   lua_pushvalue(L, object); /* stack: metatable, pack, object */
-  scratch->packing = true;
-  int status = lua_pcall(L, 1, 1, 0);
-  scratch->packing = outer;
-  if (status != LUA_OK) lua_error(L);
+  lua_call(L, 1, 1);
   if (!lmp_put_tag(buffer, LMP_PACKED)) return false;
-  keep_packed(L, context);
+  keep_packed(L, buffer);
+  buffer->packing = &here;
   bool ok = lmp_encode_value(L, context, buffer, lua_gettop(L), depth + 1, false);
+  buffer->packing = here.outer;
   if (!ok) lmp_path_prepend(buffer, "<packed>");
   lua_pop(L, 1);
   return ok;
@@ -170,6 +180,9 @@ static bool encode_shared(lua_State *L, lmp_context *context, lmp_buffer *buffer
   uint32_t seen = lmp_identify(buffer, address, buffer->objects);
   if (buffer->memory) return false;
   if (seen != UINT32_MAX) {
+    if (is_being_packed(buffer, seen))
+      return lmp_refuse(buffer, "(a table) cannot be sent $direction: what __mp_pack returned for "
+                                "it refers to it");
     buffer->shared = true;
     return lmp_put_tag_u32(buffer, LMP_REF, seen);
   }
@@ -210,18 +223,69 @@ bool lmp_encode_value(lua_State *L, lmp_context *context, lmp_buffer *buffer, in
   }
 }
 
+struct lmp_level {
+  lmp_buffer buffer;
+  /*
+  ** Where on the C stack the message was begun. Whoever writes it is still at work only for code that
+  ** runs further down, towards lower addresses: an error that ended it has unwound the stack.
+  */
+  const char *frame;
+  struct lmp_level *below, *above;
+  /* of the buffer's pool, which was closed while the message was written: it lasts so long */
+  mp_bytes *keeper;
+};
+
+static bool is_in_use(const struct lmp_level *level, const char *here) {
+  return level->buffer.message.size > 0 && level->frame > here;
+}
+
+/* Gives the buffer's memory back, and lets the pool go that was kept for it. */
+static void free_level(struct lmp_level *level) {
+  lmp_buffer_free(&level->buffer);
+  if (level->keeper != NULL) mp_bytes_release(level->keeper);
+  level->keeper = NULL;
+}
+
+static struct lmp_level *push_level(lua_State *L) {
+  luaL_checkstack(L, 2, NULL);
+  struct lmp_level *level = lua_newuserdatauv(L, sizeof *level, 0);
+  memset(level, 0, sizeof *level);
+  return level;
+}
+
+static struct lmp_level *level_above(lua_State *L, struct lmp_level *below) {
+  if (below->above != NULL) return below->above;
+  struct lmp_level *level = push_level(L);
+  if (below->above == NULL) { /* no finaliser has made it meanwhile */
+    lua_pushvalue(L, -1);
+    (void)luaL_ref(L, LUA_REGISTRYINDEX);
+    level->below = below;
+    below->above = level;
+  }
+  lua_pop(L, 1);
+  return below->above;
+}
+
+/* The innermost level of the code that calls from here. */
+static struct lmp_level *find_level(lua_State *L, struct lmp_scratch *scratch, const char *here) {
+  struct lmp_level *level = scratch->top;
+  while (!is_in_use(level, here) && level->below != NULL) level = level->below;
+  if (is_in_use(level, here)) level = level_above(L, level);
+  return scratch->top = level;
+}
+
 lmp_buffer *lmp_encode_begin(lua_State *L, lmp_context *context, mp_pool *pool) {
-  lmp_buffer *buffer = &context->scratch->buffer;
-  if (context->scratch->packing) luaL_error(L, "tasks cannot be submitted inside __mp_pack");
-  /* A finaliser may run while another message is half written. */
-  if (lua_gc(L, LUA_GCCOUNT) < 0) luaL_error(L, "tasks cannot be submitted inside __gc");
+  const char *here = LMP_C_STACK();
+  struct lmp_level *level = find_level(L, context->scratch, here);
+  lmp_buffer *buffer = &level->buffer;
+  level->frame = here;
+  lmp_forget_packed(L, buffer); /* an error may have left some */
   if (buffer->message.pool != pool) {
-    lmp_buffer_free(buffer);
+    free_level(level);
     buffer->message.pool = pool;
   }
   assert(buffer->message.pool == pool && pool != NULL);
   lmp_encode_start(buffer);
-  lmp_forget_packed(L, context); /* an error may have left some */
   return buffer;
 }
 
@@ -280,7 +344,8 @@ static bool encode_once(lua_State *L, lmp_context *context, lmp_buffer *buffer,
     return false;
   if (context->names->loaded_mark == learnt) return done;
   /* The names were learnt anew, perhaps on the way: what has one now must travel by it. */
-  buffer = lmp_encode_begin(L, context, buffer->message.pool);
+  lmp_forget_packed(L, buffer);
+  lmp_encode_start(buffer);
   return !buffer->memory && encode_list(L, context, buffer, how, first, n);
 }
 
@@ -295,7 +360,8 @@ static bool encode_all(lua_State *L, lmp_context *context, lmp_buffer *buffer,
     if (encode_once(L, context, buffer, how, first, n)) return true;
     if (buffer->memory || buffer->refused == NULL || count == LMP_TRUSTED_MAX) return false;
     trusted[count] = buffer->refused;
-    buffer = lmp_encode_begin(L, context, buffer->message.pool);
+    lmp_forget_packed(L, buffer);
+    lmp_encode_start(buffer);
     memcpy(buffer->trusted, trusted, sizeof trusted);
     buffer->trusted_count = count + 1;
   }
@@ -306,18 +372,26 @@ bool lmp_encode_values(lua_State *L, lmp_context *context, lmp_buffer *buffer,
   LMP_HEIGHT(base, L);
   bool done = encode_all(L, context, buffer, how, first, n);
   assert(lua_gettop(L) == base);
-  lmp_forget_packed(L, context);
+  lmp_forget_packed(L, buffer);
   return done;
 }
 
 /* }====================================================== */
 
 void lmp_open_scratch(lua_State *L, lmp_context *context) {
-  context->scratch->packed = lmp_new_table(L, NULL);
+  context->scratch->first = context->scratch->top = push_level(L);
+  (void)luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
-void lmp_scratch_free(lmp_context *context, const mp_pool *pool) {
-  struct lmp_scratch *scratch = context->scratch;
-  if (scratch->packing || (pool != NULL && scratch->buffer.message.pool != pool)) return;
-  lmp_buffer_free(&scratch->buffer);
+bool lmp_scratch_free(lmp_context *context, mp_pool *pool) {
+  const char *here = LMP_C_STACK();
+  bool kept = true;
+  for (struct lmp_level *level = context->scratch->first; level != NULL; level = level->above) {
+    if (pool != NULL && level->buffer.message.pool != pool) continue;
+    if (pool == NULL || !is_in_use(level, here))
+      free_level(level);
+    else if (level->keeper == NULL && mp_bytes_create(pool, "", 0, &level->keeper) != MP_OK)
+      kept = false;
+  }
+  return kept;
 }

@@ -10,13 +10,14 @@
 
 #include "codec/buffer.h"
 
-/* Where this state writes its messages. Its context's own; of others only this room looks inside,
-** and whoever closes the pool whose memory the buffer has. */
+/*
+** Where this state writes its messages: each on a level of its own, which is free again when the
+** message was moved out of it, or when whoever began it is gone. Code of the program's may run while
+** one is half written (a finaliser, __mp_pack, a loader) and send messages as well: on the level
+** above. Its context's own; only this room looks inside.
+*/
 struct lmp_scratch {
-  lmp_buffer buffer;
-  bool packing; /* __mp_pack runs for a message that is half written: none other may begin */
-  int packed;   /* registry reference: nil, or a list of what __mp_pack returned for the message */
-  lua_Integer packed_count;
+  struct lmp_level *first, *top; /* the bottom one; the one that was begun last */
 };
 
 /* What the values are. */
@@ -33,7 +34,7 @@ typedef struct lmp_encoding {
   lua_Integer list_offset; /* of the list's index 0 in what it is a part of */
 } lmp_encoding;
 
-/* Starts a message in the context's scratch buffer. Memory comes from `pool`. */
+/* Starts a message in a scratch buffer of the context's. Memory comes from `pool`. */
 lmp_buffer *lmp_encode_begin(lua_State *L, lmp_context *context, mp_pool *pool);
 /*
 ** Writes the n values from stack index `first` on, and the items of the list, after begin; false
@@ -48,10 +49,14 @@ bool lmp_encode_value(lua_State *L, lmp_context *context, lmp_buffer *buffer, in
 ** When the message is done, or what follows shares nothing with it: what __mp_pack returned may go.
 ** Needs a slot of the stack; never raises.
 */
-void lmp_forget_packed(lua_State *L, lmp_context *context);
+void lmp_forget_packed(lua_State *L, lmp_buffer *buffer);
 
 void lmp_open_scratch(lua_State *L, lmp_context *context);
-/* Gives the buffer's memory back, if it is of that pool; NULL: whatever it is. Never raises. */
-void lmp_scratch_free(lmp_context *context, const mp_pool *pool);
+/*
+** The pool is about to be closed: gives back the memory that the buffers have of it; where a message
+** is half written the pool is kept until that is over. False: it cannot be kept, for lack of memory.
+** NULL: gives everything back. Never raises.
+*/
+MP_CHECKED bool lmp_scratch_free(lmp_context *context, mp_pool *pool);
 
 #endif

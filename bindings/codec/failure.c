@@ -122,7 +122,7 @@ void lmp_push_error_text(lua_State *L) {
 bool lmp_encode_failure(lua_State *L, lmp_context *context, lmp_buffer *buffer, const char *kind,
                         const char *name, bool with_traceback) {
   int value = lua_gettop(L);
-  luaL_checkstack(L, 5, NULL);
+  luaL_checkstack(L, 6, NULL);
   lmp_push_error_text(L); /* stack: value, text */
   if (!with_traceback || lua_rawgetp(L, LUA_REGISTRYINDEX, &traceback_key) != LUA_TSTRING) {
     lua_settop(L, value + 1);
@@ -134,9 +134,11 @@ bool lmp_encode_failure(lua_State *L, lmp_context *context, lmp_buffer *buffer, 
   lmp_encode_start(buffer);
   if (buffer->memory) return false;
   lua_pushstring(L, kind); /* stack: value, text, traceback, kind */
+  lua_pushstring(L, name); /* nil for NULL */
   bool ok = lmp_encode_value(L, context, buffer, value + 3, 0, false) &&
             lmp_encode_value(L, context, buffer, value + 1, 0, false) &&
-            lmp_encode_value(L, context, buffer, value + 2, 0, false);
+            lmp_encode_value(L, context, buffer, value + 2, 0, false) &&
+            lmp_encode_value(L, context, buffer, value + 4, 0, false);
   if (ok) {
     uint32_t size = buffer->message.size;
     size_t length;
@@ -151,9 +153,36 @@ bool lmp_encode_failure(lua_State *L, lmp_context *context, lmp_buffer *buffer, 
     }
   }
   lmp_forget_traceback(L);
-  lua_pushstring(L, name); /* nil for NULL */
-  ok = ok && lmp_encode_value(L, context, buffer, lua_gettop(L), 0, false);
   if (ok) lmp_encode_finish(buffer, LMP_FAILURE_VALUES);
   lua_settop(L, value);
   return ok;
+}
+
+/* Copies the string that is the next value, cut to size; false: it is none. */
+static bool read_string(const char **at, char *text, size_t size) {
+  const unsigned char *head = (const unsigned char *)*at;
+  uint32_t length = head[1];
+  size_t head_size = 2;
+  if (*head == LMP_STR32) {
+    memcpy(&length, head + 1, sizeof length);
+    head_size = 1 + sizeof length;
+  } else if (*head != LMP_STR8) {
+    *at += 1; /* nil */
+    return false;
+  }
+  size_t kept = length < size ? length : size - 1;
+  memcpy(text, *at + head_size, kept);
+  text[kept] = '\0';
+  *at += head_size + length;
+  return true;
+}
+
+void lmp_read_failure(const lmp_message *failure, char *text, size_t text_size, char *name,
+                      size_t name_size) {
+  char none[1];
+  const char *at = failure->bytes + LMP_HEADER_SIZE;
+  (void)read_string(&at, none, sizeof none); /* kind */
+  (void)read_string(&at, text, text_size);
+  (void)read_string(&at, none, sizeof none); /* traceback */
+  if (!read_string(&at, name, name_size)) *name = '\0';
 }

@@ -26,5 +26,11 @@ void lmp_push_traceback(lua_State *L);
 ** LMP_MESSAGE_MAX.
 */
 void lmp_push_error_text(lua_State *L);
+/*
+** Copies text and task's name (or "") of a failure that this process has encoded, each cut to its
+** size. Any thread.
+*/
+void lmp_read_failure(const lmp_message *failure, char *text, size_t text_size, char *name,
+                      size_t name_size);
 
 #endif

@@ -1,8 +1,10 @@
 #include "handles/events.h"
 
+#include <string.h>
+
 #include "bug.h"
 #include "handles/outcome.h"
-#include "worker/vm.h"
+#include "worker/interrupt.h"
 
 /*
 ** {======================================================
@@ -15,14 +17,34 @@ static int keep_traceback_text(lua_State *L) { /* message handler: the text, for
   return 1;
 }
 
-/* The error of a callback is on top: it is logged, counted, and stops nothing. */
-static void count_error(lua_State *L, lmp_context *context, mp_pool *pool) {
+/*
+** The error of a callback of the handle at `object` is on top: it is logged in one line, counted, and
+** stops nothing.
+*/
+static void count_error(lua_State *L, const lmp_handle *handle, int object) {
   const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "(no error text)";
-  context->events->callback_errors++;
-  mp_pool_log(pool, MP_LOG_ERROR, "callback", "error in a callback: %s", text);
-  lua_warning(L, "makeparallel: error in a callback: ", 1);
-  lua_warning(L, text, 0);
-  lua_pop(L, 1);
+  const char *traceback = strstr(text, "\nstack traceback:");
+  size_t size = traceback == NULL ? strlen(text) : (size_t)(traceback - text);
+  mp_pool *pool = mp_task_pool(handle->task);
+  handle->context->events->callback_errors++;
+  if (lua_getiuservalue(L, object, LMP_HANDLE_NAME) == LUA_TSTRING)
+    lua_pushfstring(L, "task '%s'", lua_tostring(L, -1));
+  else
+    lua_pushfstring(L, "task #%I", (LUAI_UACINT)mp_task_id(handle->task));
+  lua_pushlstring(L, text, size);
+  luaL_gsub(L, lua_tostring(L, -1), "\n", " ");
+  mp_pool_log(pool, MP_LOG_ERROR, "callback", "error in a callback of %s: %s", lua_tostring(L, -3),
+              lua_tostring(L, -1));
+  if (traceback != NULL) mp_pool_log(pool, MP_LOG_DEBUG, "callback", "%s", traceback + 1);
+  lua_pop(L, 5);
+}
+
+/*
+** The task that waits here ends, and its callbacks with it: that is no error of theirs. The wait will
+** raise.
+*/
+static bool is_told_to_go(const lmp_context *context) {
+  return context->vm != NULL && lmp_must_stop(context->vm);
 }
 
 /* stack: handle, function, event */
@@ -43,20 +65,24 @@ static int call_end(lua_State *L) {
 }
 
 /*
-** Calls each function of the list at `list` through `call` with (handle, function, extra arguments
-** pushed by the caller of this).
+** Calls each function of the list at `list` through `call` with (what lies at `first`, function,
+** event). `object`: the handle's.
 */
-static void call_each(lua_State *L, lmp_handle *handle, int object, int list, lua_CFunction call,
-                      int event) {
+static void call_each(lua_State *L, const lmp_handle *handle, int first, int object, int list,
+                      lua_CFunction call, int event) {
   lua_Integer n = (lua_Integer)lua_rawlen(L, list);
-  mp_pool *pool = mp_task_pool(handle->task);
   for (lua_Integer i = 1; i <= n; i++) {
     lua_pushcfunction(L, keep_traceback_text);
     lua_pushcfunction(L, call);
-    lua_pushvalue(L, object);
+    lua_pushvalue(L, first);
     lua_rawgeti(L, list, i);
     lua_pushinteger(L, event);
-    if (lua_pcall(L, 3, 0, -5) != LUA_OK) count_error(L, handle->context, pool);
+    int status = lua_pcall(L, 3, 0, -5);
+    if (status != LUA_OK && is_told_to_go(handle->context)) {
+      lua_pop(L, 2);
+      return;
+    }
+    if (status != LUA_OK) count_error(L, handle, object);
     lua_pop(L, 1);
   }
 }
@@ -82,8 +108,8 @@ static int deliver_end(lua_State *L) {
     lua_pushnil(L);
     lua_rawseti(L, 4, event);
   }
-  if (lua_istable(L, 5)) call_each(L, handle, 3, 5, call_end, ended);
-  if (lua_istable(L, 6)) call_each(L, handle, 3, 6, call_end, LMP_ON_END);
+  if (lua_istable(L, 5)) call_each(L, handle, 3, 3, 5, call_end, ended);
+  if (lua_istable(L, 6)) call_each(L, handle, 3, 3, 6, call_end, LMP_ON_END);
   return 0;
 }
 
@@ -112,7 +138,30 @@ static int deliver_progress(lua_State *L) {
   if (lua_rawgetp(L, 2, news->handle) == LUA_TNIL) return 0;
   lua_getiuservalue(L, 3, LMP_HANDLE_EXTRA);
   if (lua_rawgeti(L, 4, LMP_ON_PROGRESS) == LUA_TTABLE)
-    call_each(L, news->handle, 1, 5, call_progress, LMP_ON_PROGRESS);
+    call_each(L, news->handle, 1, 3, 5, call_progress, LMP_ON_PROGRESS);
+  return 0;
+}
+
+/* What was reported before anyone listened, for one function. */
+typedef struct late_progress {
+  lmp_handle *handle;
+  int function; /* registry reference */
+  double progress;
+} late_progress;
+
+/* stack: light userdata late_progress */
+static int deliver_late(lua_State *L) {
+  const late_progress *late = lua_touserdata(L, 1);
+  progress_news news = {late->handle, late->progress, NULL, 0};
+  luaL_checkstack(L, 12, NULL);
+  lua_createtable(L, 1, 0);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, late->function);
+  lua_rawseti(L, 2, 1);
+  luaL_unref(L, LUA_REGISTRYINDEX, late->function);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, lmp_context_get(L)->handles->watched);
+  if (lua_rawgetp(L, 3, late->handle) == LUA_TNIL) return 0; /* its pool was closed */
+  lua_pushlightuserdata(L, &news);
+  call_each(L, late->handle, 5, 4, 2, call_progress, LMP_ON_PROGRESS);
   return 0;
 }
 
@@ -131,7 +180,7 @@ static bool run_delivery(lmp_context *context, lua_CFunction deliver, void *ud) 
   lua_pushcfunction(L, deliver);
   lua_pushlightuserdata(L, ud);
   if (lua_pcall(L, 1, 0, 0) == LUA_OK) return true;
-  context->events->callback_errors++;
+  if (!is_told_to_go(context)) context->events->callback_errors++;
   lua_pop(L, 1);
   return false;
 }
@@ -150,6 +199,23 @@ static void on_progress(mp_task *task, double progress, const char *note, size_t
   lmp_handle *handle = ud;
   progress_news news = {handle, progress, note, note_length};
   if (task != NULL) run_delivery(handle->context, deliver_progress, &news);
+}
+
+static void on_late(void *ud, const void *data, size_t size) {
+  late_progress late;
+  assert(size == sizeof late);
+  memcpy(&late, data, size);
+  (void)run_delivery(ud, deliver_late, &late);
+}
+
+/* The function at index will be called with what was reported last. A full mailbox drops it. */
+static void send_late(lua_State *L, lmp_handle *handle, mp_mailbox *mailbox, int function) {
+  late_progress late = {handle, 0, mp_task_progress(handle->task)};
+  if (!(late.progress > 0)) return;
+  lua_pushvalue(L, function);
+  late.function = luaL_ref(L, LUA_REGISTRYINDEX);
+  mp_status status = mp_mailbox_send(mailbox, on_late, handle->context, &late, sizeof late);
+  if (status != MP_OK) luaL_unref(L, LUA_REGISTRYINDEX, late.function);
 }
 
 static void watch(lua_State *L, int index, lmp_handle *handle, mp_mailbox *mailbox) {
@@ -210,6 +276,7 @@ void lmp_on(lua_State *L, lmp_context *context, int index, lmp_event event, int 
   mp_mailbox *mailbox = lmp_mailbox(L, pool);
   lmp_listen_add(L, index, event, function);
   keep_pool(L, index, pool);
+  if (event == LMP_ON_PROGRESS) send_late(L, handle, mailbox, function);
   if (event == LMP_ON_PROGRESS && !handle->follows &&
       !mp_state_is_terminal(mp_task_state(handle->task))) {
     watch(L, index, handle, mailbox);

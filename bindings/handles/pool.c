@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/compat.h"
 #include "codec/encode.h"
 #include "codec/reader.h"
 #include "codec/value.h"
@@ -53,22 +54,6 @@ static void check_no_finaliser(lua_State *L) {
   if (lua_gc(L, LUA_GCCOUNT) < 0) luaL_error(L, "a pool cannot be started inside __gc");
 }
 
-lmp_pool *lmp_start_pool(lua_State *L, lmp_context *context, int options) {
-  check_no_finaliser(L);
-  lmp_pool *object = push_object(L, context);
-  lmp_host *host = object->host = calloc(1, sizeof *host);
-  if (host == NULL) lmp_check(L, MP_NOMEM);
-  host->open_state = context->pools->open_state;
-  mp_pool_config config = lmp_host_prepare(L, host, options);
-  lmp_check(L, mp_pool_create(&config, &object->pool));
-  object->mailbox = mp_pool_mailbox(object->pool);
-  host->log.pool = object->pool;
-  host->log.context = context;
-  link_pool(L, context, object);
-  lmp_host_inherit(L, context, host, object->pool, options);
-  return object;
-}
-
 /*
 ** Shuts down and lets go. Never raises. Callbacks that were not delivered are not called any more.
 */
@@ -76,7 +61,7 @@ static void close_object(lua_State *L, lmp_pool *object) {
   lmp_context *context = object->context;
   mp_pool *pool = object->pool;
   lmp_host *host = object->host;
-  if (pool != NULL) lmp_scratch_free(context, pool);
+  bool free = pool == NULL || lmp_scratch_free(context, pool);
   /* The pool frees the host in its end, and its log may call the function until then. */
   int log_function = host == NULL || object->borrowed ? LUA_NOREF : host->log.function;
   if (pool == NULL) {
@@ -101,8 +86,37 @@ static void close_object(lua_State *L, lmp_pool *object) {
   }
   object->host = NULL;
   (void)!mp_pool_shutdown(pool, LMP_CLOSE_NS, MP_SHUTDOWN_CANCEL_ALL, NULL);
-  mp_pool_destroy(pool);
+  if (free) mp_pool_destroy(pool);
   luaL_unref(L, LUA_REGISTRYINDEX, log_function);
+}
+
+/* stack: pool object, options */
+static int inherit_protected(lua_State *L) {
+  const lmp_pool *object = lua_touserdata(L, 1);
+  lmp_host_inherit(L, object->context, object->host, object->pool, 2);
+  return 0;
+}
+
+lmp_pool *lmp_start_pool(lua_State *L, lmp_context *context, int options) {
+  check_no_finaliser(L);
+  luaL_checkstack(L, 8, NULL);
+  lmp_pool *object = push_object(L, context);
+  lmp_host *host = object->host = calloc(1, sizeof *host);
+  if (host == NULL) lmp_check(L, MP_NOMEM);
+  host->open_state = context->pools->open_state;
+  mp_pool_config config = lmp_host_prepare(L, host, options);
+  lmp_check(L, mp_pool_create(&config, &object->pool));
+  object->mailbox = mp_pool_mailbox(object->pool);
+  host->log.pool = object->pool;
+  host->log.context = context;
+  link_pool(L, context, object);
+  lua_pushcfunction(L, inherit_protected);
+  lua_pushvalue(L, -2);
+  lua_pushvalue(L, options);
+  if (lua_pcall(L, 2, 0, 0) == LUA_OK) return object;
+  close_object(L, object); /* and its threads: nobody has it */
+  lua_error(L);
+  return NULL;
 }
 
 int lmp_pool_gc(lua_State *L) {
@@ -152,6 +166,11 @@ lmp_pool *lmp_default_pool(lua_State *L, lmp_context *context) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, context->pools->options);
     object = lmp_start_pool(L, context, lua_gettop(L));
     lua_remove(L, -2);
+    if (context->pools->default_pool != NULL) { /* code that ran meanwhile has started one */
+      close_object(L, object);
+      lua_pop(L, 1);
+      return context->pools->default_pool;
+    }
   }
   set_default(L, context, object);
   return object;
@@ -181,6 +200,16 @@ void lmp_check_own_pool(lua_State *L, lmp_context *context) {
 
 /* }====================================================== */
 
+/* growth that is not worth a step of the collector */
+#define FELT_FROM ((size_t)256 << 10)
+
+void lmp_feel_memory(lua_State *L, lmp_pool *object) {
+  size_t bytes = mp_pool_bytes(object->pool), felt = object->bytes_felt;
+  if (bytes >= felt && bytes - felt < FELT_FROM) return;
+  object->bytes_felt = bytes;
+  if (bytes > felt) lmp_gc_press(L, bytes - felt);
+}
+
 /*
 ** {======================================================
 ** Finding
@@ -201,7 +230,9 @@ mp_mailbox *lmp_mailbox(lua_State *L, lmp_pool *object) {
 }
 
 lmp_pool *lmp_pool_find(lmp_context *context, const mp_pool *pool) {
-  lmp_pool *object = context->pools->first;
+  lmp_pool *object = context->pools->default_pool;
+  if (object != NULL && object->pool == pool) return object;
+  object = context->pools->first;
   while (object != NULL && object->pool != pool) object = object->next;
   return object;
 }

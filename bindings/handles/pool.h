@@ -26,6 +26,7 @@ struct lmp_pool {
   ** down
   */
   bool borrowed;
+  size_t bytes_felt; /* of mp_pool_bytes: what this state's collector has been told of */
 };
 
 /* The pools of a state. Its context's own. */
@@ -60,6 +61,11 @@ lmp_pool *lmp_adopt_pool(lua_State *L, lmp_context *context, mp_pool *pool, stru
 void lmp_close_default(lua_State *L, lmp_context *context);
 /* Raises if the state's default pool is not its own to configure. */
 void lmp_check_own_pool(lua_State *L, lmp_context *context);
+/*
+** Lets the state's collector feel how the pool's memory has grown: the results of handles that are
+** garbage are a part of it. May run finalisers.
+*/
+void lmp_feel_memory(lua_State *L, lmp_pool *pool);
 /* Pushes that object, or nil. */
 void lmp_push_pool(lua_State *L, lmp_context *context, const mp_pool *pool);
 /*

@@ -31,6 +31,7 @@ mp_status lmp_submit_waiting(lua_State *L, lmp_pool *pool, mp_task_desc *desc, m
   mp_status status = mp_submit(pool->pool, desc, task);
   *raised = false;
   if (status != MP_FULL && status != MP_MEMORY) return status;
+  lmp_push_pool(L, pool->context, pool->pool); /* a callback may let go of it */
   room_wait w = {pool, desc->arg_size + desc->held_bytes, deadline_of(pool), true};
   while ((status == MP_FULL || status == MP_MEMORY) && w.found && w.deadline > 0) {
     lua_pushcfunction(L, wait_protected);
@@ -46,7 +47,6 @@ mp_status lmp_submit_waiting(lua_State *L, lmp_pool *pool, mp_task_desc *desc, m
 }
 
 int lmp_push_full(lua_State *L, const lmp_pool *pool, mp_status status) {
-  if (status == MP_OK) return 0;
   if ((status != MP_FULL && status != MP_MEMORY) || pool->host->when_full != LMP_FULL_BLOCK)
     lmp_check(L, status);
   lua_pushnil(L);

@@ -9,13 +9,13 @@
 /*
 ** Submits; a full pool is waited for if its options say so, with callbacks meanwhile. FULL, MEMORY:
 ** it stayed full. Never raises: when the wait itself was interrupted, *raised is set and the error
-** is on top.
+** is on top. Needs 8 slots of the stack; whoever calls it clears them when it is done with the pool,
+** which is kept there.
 */
 mp_status lmp_submit_waiting(lua_State *L, lmp_pool *pool, mp_task_desc *desc, mp_task **task,
                              bool *raised);
 /*
-** The results of a call whose submission ended so: nil and why (when_full = "block"), or raises.
-** OK: pushes nothing, returns 0.
+** The results of a call whose submission failed so: nil and why (when_full = "block"), or raises.
 */
 int lmp_push_full(lua_State *L, const lmp_pool *pool, mp_status status);
 

@@ -47,25 +47,37 @@ static void add_dependencies(lua_State *L, const lmp_message *m, mp_task_desc *d
   desc->after_count = n;
 }
 
-lmp_buffer *lmp_submit_begin(lua_State *L, lmp_pool *pool) {
-  lmp_context *context = pool->context;
-  lmp_buffer *buffer = lmp_encode_begin(L, context, pool->pool);
-  if (!lmp_inherit_look(L, context, pool->host, pool->pool)) return buffer;
-  return lmp_encode_begin(L, context, pool->pool);
+/* Code of the program's runs while a message is written, and may have closed its pool. */
+static lmp_pool *open_pool(lua_State *L, lmp_context *context, const mp_pool *pool) {
+  lmp_pool *object = lmp_pool_find(context, pool);
+  if (object == NULL) lmp_check(L, MP_SHUTDOWN);
+  return object;
 }
 
-mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp_payload *payload,
-                     mp_task_desc *desc, int handle, bool listens) {
+lmp_buffer *lmp_submit_begin(lua_State *L, lmp_pool *pool) {
+  lmp_context *context = pool->context;
+  const mp_pool *of = pool->pool;
+  if (lmp_inherit_look(L, context, pool->host->search_mark))
+    lmp_inherit_make(L, context, open_pool(L, context, of)->pool);
+  return lmp_encode_begin(L, context, open_pool(L, context, of)->pool);
+}
+
+int lmp_submit(lua_State *L, lmp_context *context, lmp_buffer *buffer, const lmp_payload *payload,
+               mp_task_desc *desc, int handle, bool listens) {
   union {
     lmp_payload payload;
     char space[LMP_INLINE_MAX];
   } local;
   mp_task *few[8];
+  const mp_pool *of = buffer->message.pool;
   local.payload = *payload;
-  lmp_inherit_attach(L, pool->context, pool->host, buffer);
+  lmp_inherit_attach(L, context, open_pool(L, context, of)->host->search_mark, buffer);
+  lmp_feel_memory(L, open_pool(L, context, of));
   add_dependencies(L, &buffer->message, desc, few, sizeof few / sizeof few[0]);
+  if (listens) lmp_listen_begin(L, handle, open_pool(L, context, of), desc);
+  luaL_checkstack(L, 8, NULL);
   /* This is the last that may raise before the message is in the payload. */
-  if (listens) lmp_listen_begin(L, handle, pool, desc);
+  lmp_pool *pool = open_pool(L, context, of);
   assert(desc->arg == NULL && lua_touserdata(L, handle) != NULL);
   size_t size = pack_small(buffer, &local.payload, sizeof local);
   if (size == 0) {
@@ -81,10 +93,12 @@ mp_status lmp_submit(lua_State *L, lmp_pool *pool, lmp_buffer *buffer, const lmp
   mp_task *task;
   bool raised;
   mp_status status = lmp_submit_waiting(L, pool, desc, &task, &raised);
-  if (status != MP_OK) lmp_drop_payload(&local.payload);
-  if (status != MP_OK && listens) lmp_listen_undo(L, handle);
-  if (raised) lua_error(L);
-  if (status == MP_OK) lmp_handle_set(lua_touserdata(L, handle), task);
-  lua_settop(L, handle);
-  return status;
+  if (status == MP_OK) {
+    lmp_handle_set(lua_touserdata(L, handle), task);
+    lua_settop(L, handle);
+    return 1;
+  }
+  lmp_drop_payload(&local.payload);
+  if (listens) lmp_listen_undo(L, handle);
+  return raised ? lua_error(L) : lmp_push_full(L, pool, status);
 }

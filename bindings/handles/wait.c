@@ -293,6 +293,11 @@ bool lmp_wait_mail(lua_State *L, lmp_context *context, double deadline) {
   return false;
 }
 
+void lmp_settle(lua_State *L, const lmp_handle *handle) {
+  /* The engine sends the news soon after the end that others see. */
+  while (handle->watched) (void)lmp_wait_mail(L, handle->context, LMP_NEVER);
+}
+
 void lmp_sleep_until(lua_State *L, lmp_context *context, double until) {
   while (lmp_wait_mail(L, context, until)) {
   }

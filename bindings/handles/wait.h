@@ -4,6 +4,7 @@
 #ifndef LMP_WAIT_H
 #define LMP_WAIT_H
 
+#include "handles/handle.h"
 #include "handles/pool.h"
 
 /*
@@ -18,6 +19,11 @@ bool lmp_wait(lua_State *L, lmp_context *context, mp_pool *pool, mp_task *const 
 ** the state's other pools now and then. False at the deadline. Raises as above.
 */
 bool lmp_wait_mail(lua_State *L, lmp_context *context, double deadline);
+/*
+** The handle's task has ended: returns when what was registered on the handle before has been
+** called. In such a call it returns at once. Raises as above.
+*/
+void lmp_settle(lua_State *L, const lmp_handle *handle);
 /* Sleeps until then, running callbacks meanwhile; needs no pool. Raises as above. */
 void lmp_sleep_until(lua_State *L, lmp_context *context, double until);
 /*

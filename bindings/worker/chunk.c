@@ -10,6 +10,7 @@
 #include "codec/value.h"
 #include "worker/call.h"
 #include "worker/fail.h"
+#include "worker/random.h"
 
 typedef struct chunk {
   lmp_run *run;
@@ -23,6 +24,7 @@ typedef struct chunk {
 } chunk;
 
 static int buffer_gc(lua_State *L) {
+  lmp_forget_packed(L, lua_touserdata(L, 1));
   lmp_buffer_free(lua_touserdata(L, 1));
   return 0;
 }
@@ -43,6 +45,7 @@ static lmp_buffer *push_buffer(lua_State *L, mp_pool *pool) {
 
 static void seed_item(lua_State *L, const chunk *c, int randomseed) {
   if (!c->seeded) return;
+  if (lua_isnil(L, randomseed)) luaL_error(L, "this worker has no math.randomseed");
   lua_pushvalue(L, randomseed);
   lua_pushinteger(L, c->seed);
   lua_pushinteger(L, c->first + (lua_Integer)c->at - 1);
@@ -65,11 +68,10 @@ static void encode_result(lua_State *L, chunk *c) { /* result on top */
 }
 
 /*
-** Runs the items from `at` on until one raises. Stack: chunk, function, refs, env, math.randomseed.
+** Runs the items from `at` on until one raises. Stack: chunk, function, refs, env, what seeds.
 */
 static int run_items(lua_State *L) {
   chunk *c = lua_touserdata(L, 1);
-  lmp_context *context = c->run->vm->context;
   assert(lua_gettop(L) == 5);
   if (c->decoder->refs != 0) c->decoder->refs = 3;
   if (c->decoder->env != 0) c->decoder->env = 4;
@@ -84,7 +86,7 @@ static int run_items(lua_State *L) {
     lua_call(L, 1, 1);
     encode_result(L, c);
     lmp_encode_separate(c->buffer); /* results of different calls share nothing */
-    lmp_forget_packed(L, context);
+    lmp_forget_packed(L, c->buffer);
     lua_pop(L, 1);
     assert(lua_gettop(L) == 5);
     if (mp_worker_cancelled(c->run->worker)) { /* between items a chunk stops by itself */
@@ -115,6 +117,7 @@ static void keep_value(lua_State *L, chunk *c, int value) {
 static void keep_error(lua_State *L, chunk *c, int errors) {
   LMP_HEIGHT(base, L);
   lmp_encode_rewind(c->buffer, c->size, c->objects, c->upvalues);
+  lmp_forget_packed(L, c->buffer);
   if (!lmp_put_tag(c->buffer, LMP_NIL)) luaL_error(L, "not enough memory");
   lua_createtable(L, 0, 4);
   lua_pushinteger(L, c->first + (lua_Integer)c->at - 1);
@@ -171,9 +174,7 @@ void lmp_run_chunk(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t co
       lua_pushvalue(L, env);
     else
       lua_pushnil(L);
-    lua_getglobal(L, "math");
-    lua_getfield(L, -1, "randomseed");
-    lua_remove(L, -2);
+    lmp_push_randomseed(L, run->vm);
     int status = lua_pcall(L, 5, 0, handler);
     if (status == LUA_OK) continue;
     if (status == LUA_ERRMEM || stop || run->stop != LMP_GOES_ON) {

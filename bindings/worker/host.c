@@ -9,6 +9,7 @@
 #include "codec/refusal.h"
 #include "worker/inherit.h"
 #include "worker/interrupt.h"
+#include "worker/unseen.h"
 
 #define TASKS_MAX ((lua_Integer)1 << 40)
 
@@ -44,6 +45,8 @@ void lmp_host_free(void *ud) { /* the engine's `closed`: any thread */
   if (host->outer.closed != NULL) host->outer.closed(host->outer.closed_ud);
   lmp_message_free(host->inherit);
   lmp_message_free(host->search);
+  for (size_t i = 0; i < host->vm_count; i++) lmp_book_free(host->vms[i].book);
+  lmp_book_free(host->book);
   free(host->vms);
   free(host);
 }
@@ -136,30 +139,42 @@ static size_t option_worker_memory(lua_State *L, int options) {
   return limit == 0 ? SIZE_MAX : (size_t)limit;
 }
 
-/* The option, else the environment's MAKEPARALLEL_LOG, else silence. */
+/*
+** The option (false: off), else the environment's MAKEPARALLEL_LOG, else errors. A function stays on
+** top.
+*/
+static void read_log(lua_State *L, int options, lmp_log *log) {
+  const char *text = getenv("MAKEPARALLEL_LOG");
+  int type = lua_getfield(L, options, "log");
+  if (type == LUA_TFUNCTION) {
+    if (text == NULL || !lmp_log_parse(log, text)) (void)!lmp_log_parse(log, "debug");
+    return;
+  }
+  if (type == LUA_TNIL && text != NULL && !lmp_log_parse(log, text)) {
+    lua_warning(L, "makeparallel: MAKEPARALLEL_LOG is neither a level nor area=level,...", 0);
+    text = NULL;
+  }
+  if (type == LUA_TNIL && text != NULL) return;
+  if (type == LUA_TNIL) text = "error";
+  if (type == LUA_TBOOLEAN && !lua_toboolean(L, -1)) text = "off";
+  if (type == LUA_TSTRING) text = lua_tostring(L, -1);
+  bool valid =
+      type == LUA_TNIL || type == LUA_TSTRING || (type == LUA_TBOOLEAN && !lua_toboolean(L, -1));
+  if (!valid || !lmp_log_parse(log, text))
+    luaL_error(L,
+               "log must be a function, false, a level (off, error, warn, info, debug, trace) or "
+               "area=level,..., got %s",
+               luaL_tolstring(L, -1, NULL));
+}
+
 static void option_log(lua_State *L, int options, lmp_log *log) {
   log->function = LUA_NOREF;
   log->highest = MP_LOG_OFF;
-  const char *text = getenv("MAKEPARALLEL_LOG");
-  bool from_option = lua_getfield(L, options, "log") != LUA_TNIL;
-  if (lua_isfunction(L, -1)) {
-    if (text == NULL || !lmp_log_parse(log, text)) (void)!lmp_log_parse(log, "debug");
+  read_log(L, options, log);
+  if (lua_isfunction(L, -1))
     log->function = luaL_ref(L, LUA_REGISTRYINDEX);
-    return;
-  }
-  if (from_option) text = lua_tostring(L, -1);
-  if (from_option ? text == NULL || !lmp_log_parse(log, text)
-                  : text != NULL && !lmp_log_parse(log, text)) {
-    log->count = 0;
-    log->highest = MP_LOG_OFF;
-    if (from_option)
-      luaL_error(L,
-                 "log must be a function, a level (off, error, warn, info, debug, trace) or "
-                 "area=level,..., got %s",
-                 luaL_tolstring(L, -1, NULL));
-    lua_warning(L, "makeparallel: MAKEPARALLEL_LOG is neither a level nor area=level,...", 0);
-  }
-  lua_pop(L, 1);
+  else
+    lua_pop(L, 1);
 }
 
 /* The file's name, or NULL. The options keep it. */
@@ -179,10 +194,15 @@ static size_t option_stack(lua_State *L, int options) {
   return (size_t)lmp_option_integer(L, options, "stack_size", 1 << 20, 1 << 30, 0);
 }
 
-void lmp_host_check(lua_State *L, int options) {
-  lmp_host none;
+void lmp_host_check_names(lua_State *L, int options) {
   luaL_checktype(L, options, LUA_TTABLE);
   lmp_check_option_names(L, options, option_names);
+}
+
+void lmp_host_check(lua_State *L, int options) {
+  lmp_host none;
+  lmp_log log;
+  lmp_host_check_names(L, options);
   option_workers(L, options);
   option_stack(L, options);
   option_isolate(L, options);
@@ -190,6 +210,7 @@ void lmp_host_check(lua_State *L, int options) {
   option_worker_memory(L, options);
   option_trace(L, options);
   lmp_limits_read(L, &none, options);
+  read_log(L, options, &log);
   if (lua_getfield(L, options, "setup") != LUA_TNIL) lmp_check_callable(L, -1, "setup");
   push_preload_names(L, options);
   assert(lua_gettop(L) >= options);
@@ -205,15 +226,16 @@ void lmp_host_hook(lmp_host *host, mp_pool_config *config) {
   config->worker_idle = lmp_vm_idle;
   config->worker_ud = config->closed_ud = host;
   config->closed = lmp_host_free;
+  lmp_unseen_hook(host, config);
 }
 
 bool lmp_host_make_vms(lmp_host *host, const mp_pool_config *config) {
   /*
   ** one for each thread there may ever be, and one for the owner, who may have to run a task itself
   */
-  host->vms =
-      calloc((config->workers == 0 ? mp_cores() : config->workers) + config->workers_extra + 1,
-             sizeof *host->vms);
+  size_t n = (config->workers == 0 ? mp_cores() : config->workers) + config->workers_extra + 1;
+  host->vms = calloc(n, sizeof *host->vms);
+  if (host->vms != NULL) host->vm_count = n;
   return host->vms != NULL;
 }
 

@@ -12,7 +12,9 @@
 ** does not fit.
 */
 void lmp_limits_read(lua_State *L, lmp_host *host, int options);
-/* Raises unless the table at stack index `options` holds known options with fitting values. */
+/* Raises unless the value at stack index `options` is a table of known options. */
+void lmp_host_check_names(lua_State *L, int options);
+/* Raises unless their values fit, too. */
 void lmp_host_check(lua_State *L, int options);
 /*
 ** Fills a host, zeroed but for open_state, from checked options; returns the config of a pool that

@@ -127,17 +127,20 @@ static void attach_loader(lua_State *L, mp_pool *pool, lmp_buffer *buffer) {
   mp_bytes_release(bytes);
 }
 
-/* Writes what this state passes on into its scratch buffer. */
+/*
+** Writes what this state passes on into a scratch buffer. It is begun first: as long as a message is
+** written its pool is kept, whatever code runs here closes it.
+*/
 static lmp_buffer *write_all(lua_State *L, lmp_context *context, mp_pool *pool) {
   static const lmp_encoding how = {.root = "preload", .direction = "to a worker"};
   int top = lua_gettop(L), loaders = top + 1;
+  lmp_buffer *buffer = lmp_encode_begin(L, context, pool);
   luaL_checkstack(L, 20, NULL);
   if (passes_given(context))
     push_kept(L, context, GIVEN_LOADERS);
   else
     lmp_push_preload(L, context);
   push_values(L, context, pool, loaders);
-  lmp_buffer *buffer = lmp_encode_begin(L, context, pool);
   if (!lmp_encode_values(L, context, buffer, &how, loaders + 1, lua_gettop(L) - loaders))
     lmp_check(L, MP_NOMEM); /* each of them could travel */
   lua_settop(L, loaders);
@@ -232,20 +235,22 @@ void lmp_inherit_forget(lua_State *L, lmp_context *context, const mp_pool *pool)
   lua_settop(L, top);
 }
 
-bool lmp_inherit_look(lua_State *L, lmp_context *context, const lmp_host *host, mp_pool *pool) {
+bool lmp_inherit_look(lua_State *L, lmp_context *context, lua_Unsigned given) {
   if (lmp_search_look(L, context)) lmp_doubt_names(context);
-  lua_Unsigned mark = passed_mark(context);
-  if (mark == host->search_mark || find_note(L, context, pool, mark) != NULL) return false;
-  make_note(L, context, pool);
-  return true;
+  return passed_mark(context) != given;
 }
 
-void lmp_inherit_attach(lua_State *L, lmp_context *context, const lmp_host *host,
+void lmp_inherit_make(lua_State *L, lmp_context *context, mp_pool *pool) {
+  luaL_checkstack(L, 6, NULL);
+  if (find_note(L, context, pool, passed_mark(context)) == NULL) make_note(L, context, pool);
+}
+
+void lmp_inherit_attach(lua_State *L, lmp_context *context, lua_Unsigned given,
                         lmp_buffer *buffer) {
-  lua_Unsigned mark = passed_mark(context);
-  if (mark == host->search_mark) return;
-  luaL_checkstack(L, 4, NULL);
-  const note *n = find_note(L, context, buffer->message.pool, mark);
+  mp_pool *pool = buffer->message.pool;
+  if (passed_mark(context) == given) return;
+  lmp_inherit_make(L, context, pool); /* for code that ran meanwhile may have changed something */
+  const note *n = find_note(L, context, pool, passed_mark(context));
   if (n == NULL) return;
   uint32_t number;
   bool ok = true;

@@ -19,13 +19,13 @@
 lmp_buffer *lmp_inherit_write(lua_State *L, lmp_context *context, mp_pool *pool,
                               lua_Unsigned *mark);
 /*
-** Before a message to the pool is encoded: looks whether a note is needed. True: one was made, in
-** the scratch buffer.
+** Before a message is begun to a pool whose workers have been given what has the mark `given`: does
+** this state pass on something else? Then a note is made, unless there is one.
 */
-bool lmp_inherit_look(lua_State *L, lmp_context *context, const lmp_host *host, mp_pool *pool);
-/* When it is encoded: attaches the note, if there is one. */
-void lmp_inherit_attach(lua_State *L, lmp_context *context, const lmp_host *host,
-                        lmp_buffer *buffer);
+bool lmp_inherit_look(lua_State *L, lmp_context *context, lua_Unsigned given);
+void lmp_inherit_make(lua_State *L, lmp_context *context, mp_pool *pool);
+/* When the message is encoded: attaches the note that is needed. */
+void lmp_inherit_attach(lua_State *L, lmp_context *context, lua_Unsigned given, lmp_buffer *buffer);
 /* The pool goes: what was written for it may, too. Never raises. */
 void lmp_inherit_forget(lua_State *L, lmp_context *context, const mp_pool *pool);
 

@@ -13,6 +13,7 @@
 #include "worker/inherit.h"
 #include "worker/interrupt.h"
 #include "worker/payload.h"
+#include "worker/random.h"
 
 /* A fresh environment that reads through to the globals. */
 static void push_environment(lua_State *L) {
@@ -77,11 +78,14 @@ static void run_on(lua_State *L, lmp_run *run) {
   vm->ceiling = ceiling_for(vm, run->payload);
   int status = LUA_ERRMEM;
   if (lua_checkstack(L, 8)) {
+    lmp_random random;
+    lmp_random_begin(L, vm, &random, run->outer != NULL);
     lua_State *before = lmp_interrupt_enter(vm, L);
     lua_pushcfunction(L, run_protected);
     lua_pushlightuserdata(L, run);
     status = lua_pcall(L, 1, 0, 0);
     lmp_interrupt_leave(vm, L, before);
+    lmp_random_end(L, vm, &random);
   }
   vm->ceiling = SIZE_MAX;
   /* An interrupt may have come outside of the function's own call, too. */
@@ -93,6 +97,7 @@ static void run_on(lua_State *L, lmp_run *run) {
   assert(vm->run == run && vm->depth > 0 && lua_gettop(L) >= top);
   vm->depth--;
   vm->run = run->outer;
+  luaL_unref(L, LUA_REGISTRYINDEX, run->world);
   vm->ceiling = ceiling;
   lua_settop(L, top);
 }
@@ -107,8 +112,8 @@ static lmp_message *plain_failure(mp_pool *pool, const char *kind, const char *t
   lmp_message *result = NULL;
   if (!buffer.memory && lmp_put_tag(&buffer, LMP_STR8) && lmp_put_short(&buffer, kind, kind_size) &&
       lmp_put_tag(&buffer, LMP_STR8) && lmp_put_short(&buffer, text, text_size) &&
-      lmp_put_tag(&buffer, LMP_NIL) && lmp_put_tag(&buffer, LMP_FALSE) &&
-      lmp_put_tag(&buffer, LMP_NIL) && lmp_put_tag(&buffer, LMP_NIL)) {
+      lmp_put_tag(&buffer, LMP_NIL) && lmp_put_tag(&buffer, LMP_NIL) &&
+      lmp_put_tag(&buffer, LMP_FALSE) && lmp_put_tag(&buffer, LMP_NIL)) {
     lmp_encode_finish(&buffer, LMP_FAILURE_VALUES);
     result = lmp_encode_take(&buffer);
   }
@@ -135,13 +140,14 @@ static void borrow_own_task(lmp_message *result, mp_task *task) {
 ** goes.
 */
 static void after_task(lmp_vm *vm, lua_State *L, lmp_run *run) {
-  assert(vm->depth == 0 && vm->run == NULL);
+  assert(vm->depth == 0 && vm->run == run->outer);
   if (!vm->damaged && vm->host->isolate != LMP_ISOLATE_STATE) {
     vm->between_tasks(L, vm->context);
     return;
   }
   /* Finalisers may take long, or wait for a child process: the task ends before they run. */
-  if (run->status == MP_CANCELLED) mp_cancel_now(run->task);
+  if (run->status == MP_CANCELLED && !mp_state_is_terminal(mp_task_state(run->task)))
+    mp_cancel_now(run->task);
   lmp_vm_close(vm);
 }
 
@@ -151,14 +157,16 @@ static mp_status run_task(lmp_vm *vm, mp_worker *worker, lmp_payload *payload, l
                  .task = mp_worker_task(worker),
                  .payload = payload,
                  .message = lmp_payload_message(payload),
+                 .world = LUA_NOREF,
                  .span = span};
   char why[256];
   lua_State *L = NULL;
   bool new = vm->L == NULL;
   /* What prepares the state is a part of its first task, and is stopped with it. */
+  run.outer = vm->run;
   if (new) vm->run = &run;
   bool opened = lmp_vm_open(vm, why, sizeof why);
-  if (new) vm->run = NULL;
+  vm->run = run.outer;
   if (opened) {
     L = state_for(vm);
     if (L == NULL) return MP_NOMEM;
@@ -178,13 +186,24 @@ static mp_status run_task(lmp_vm *vm, mp_worker *worker, lmp_payload *payload, l
   return run.status;
 }
 
+/* A task that shares its state with no other runs while one waits: on a state of its own. */
+static mp_status run_apart(lmp_vm *vm, mp_worker *worker, lmp_payload *payload, lmp_span *span) {
+  lmp_vm waiting;
+  lmp_vm_set_aside(vm, &waiting);
+  mp_status status = run_task(vm, worker, payload, span);
+  lmp_vm_put_back(vm, &waiting);
+  return status;
+}
+
 mp_status lmp_run_task(mp_worker *worker, void *arg) {
   lmp_vm *vm = lmp_vm_of_worker(worker);
   const lmp_trace *trace = vm->host->trace;
   lmp_span span;
-  if (trace == NULL) return run_task(vm, worker, arg, NULL);
+  bool apart = vm->depth > 0 && vm->host->isolate == LMP_ISOLATE_STATE;
+  mp_status (*run)(lmp_vm *, mp_worker *, lmp_payload *, lmp_span *) = apart ? run_apart : run_task;
+  if (trace == NULL) return run(vm, worker, arg, NULL);
   lmp_trace_begin(&span);
-  mp_status status = run_task(vm, worker, arg, &span);
+  mp_status status = run(vm, worker, arg, &span);
   lmp_trace_end(trace, &span, worker, mp_worker_task(worker), status);
   return status;
 }

@@ -12,6 +12,7 @@
 #include "codec/decode.h"
 #include "worker/inherit.h"
 #include "worker/interrupt.h"
+#include "worker/random.h"
 
 /*
 ** {======================================================
@@ -233,6 +234,7 @@ void *lmp_vm_start(mp_worker *worker, void *ud) {
   lmp_vm *vm = lmp_vm_of_worker(worker);
   vm->host = host;
   vm->worker = worker;
+  vm->room = SIZE_MAX;
   if (host->trace != NULL) lmp_trace_thread(host->trace, worker);
   return host->outer.worker_start != NULL ? host->outer.worker_start(worker, host->outer.worker_ud)
                                           : NULL;
@@ -252,6 +254,25 @@ void lmp_vm_close(lmp_vm *vm) {
   vm->current = NULL;
   vm->damaged = false;
   if (L != NULL) lua_close(L);
+}
+
+void lmp_vm_set_aside(lmp_vm *vm, lmp_vm *waiting) {
+  *waiting = *vm;
+  vm->current = NULL; /* first: from here on an interrupt means what comes */
+  vm->L = NULL;
+  vm->context = NULL;
+  vm->depth = vm->thread_count = 0;
+  if (waiting->ceiling != SIZE_MAX)
+    vm->room = waiting->ceiling > waiting->bytes ? waiting->ceiling - waiting->bytes : 0;
+}
+
+void lmp_vm_put_back(lmp_vm *vm, const lmp_vm *waiting) {
+  assert(vm->L == NULL && vm->run == waiting->run);
+  struct lmp_book *book = vm->book;
+  uint64_t streams = vm->streams;
+  *vm = *waiting;
+  vm->book = book;
+  vm->streams = streams;
 }
 
 /* stack: modules, setup */
@@ -300,6 +321,7 @@ static int open_protected(lua_State *L) {
   if (lua->worker_state != NULL) lua->worker_state(L, vm->worker, lua->ud);
   lua_settop(L, 1);
   guard_libraries(L, vm);
+  lmp_random_open(L, vm);
   assert(lua_gettop(L) == 1);
   vm->context = vm->host->open_state(L, vm);
   assert(lua_gettop(L) == 1 && vm->context->vm == vm && vm->between_tasks != NULL);
@@ -315,8 +337,8 @@ bool lmp_vm_open(lmp_vm *vm, char *why, size_t size) {
   if (vm->L != NULL) return true;
   vm->bytes = vm->peak = vm->refused = 0;
   vm->depth = vm->thread_count = 0;
-  vm->damaged = false;
-  vm->ceiling = vm->host->memory_limit;
+  vm->damaged = vm->seeded = false;
+  vm->ceiling = vm->host->memory_limit < vm->room ? vm->host->memory_limit : vm->room;
   vm->L = lmp_newstate(vm_alloc, vm);
   if (vm->L == NULL) {
     snprintf(why, size, "not enough memory for a worker's Lua state");

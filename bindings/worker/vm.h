@@ -39,6 +39,8 @@ struct lmp_host {
   lua_Unsigned search_mark;
   lmp_message *inherit; /* names of modules to require, setup function or nil */
   lmp_vm *vms;          /* by worker index: a worker cannot lack one. Each is its worker's own */
+  size_t vm_count;
+  struct lmp_book *book; /* of the state that owns the pool (unseen.h) */
   lmp_log log;
   lmp_trace *trace; /* NULL: none */
   /* makes the context of a worker's new state, and returns it; may raise */
@@ -64,7 +66,8 @@ struct lmp_run {
   int raised;         /* how often it was told to go */
   uint64_t raised_ns; /* when, the first time */
   const char *name;   /* the task's, on the Lua stack; NULL: it has none */
-  lmp_span *span;     /* NULL: nothing is traced */
+  int world;      /* registry reference: what the Lua modules keep for this task, or LUA_NOREF */
+  lmp_span *span; /* NULL: nothing is traced */
 };
 
 /* A worker's state, in its pool's host: zeroed before, and again NULL after it was closed. */
@@ -78,11 +81,19 @@ struct lmp_vm {
   /* memory: written by the allocator */
   size_t bytes;   /* that the state holds */
   size_t ceiling; /* the most `bytes` may be now */
+  size_t room;    /* what a state that waits leaves to this one; SIZE_MAX: none waits */
   /* size of the allocation that the ceiling refused last, if Lua has not got it since; or 0 */
   size_t refused;
   size_t peak; /* the most `bytes` was since the worker last gave memory back */
   /* the state is replaced before the next task: one was made to go, or ran out of memory */
   bool damaged;
+  struct lmp_book *book; /* the places where its tasks start others (unseen.h) */
+  /* random numbers */
+  int randomseed;  /* registry reference: the function that seeds, or nil */
+  void *generator; /* what it seeds: so many bytes, the state's; NULL: unknown */
+  size_t generator_size;
+  bool seeded;      /* the task that runs, or ran last, has set a seed of its own */
+  uint64_t streams; /* begun on this worker */
   /* what runs on the state */
   lmp_run *run;     /* the innermost task, or NULL */
   int depth;        /* how many there are */
@@ -122,5 +133,12 @@ void lmp_vm_prepare_deeper(lua_State *L, lmp_vm *vm);
 */
 bool lmp_vm_open(lmp_vm *vm, char *why, size_t size);
 void lmp_vm_close(lmp_vm *vm);
+/*
+** The state on which a task waits goes into `waiting`, so that another can be made for a task that
+** runs meanwhile, within the memory that the first may still use; and comes back when that was
+** closed. Never raise.
+*/
+void lmp_vm_set_aside(lmp_vm *vm, lmp_vm *waiting);
+void lmp_vm_put_back(lmp_vm *vm, const lmp_vm *waiting);
 
 #endif

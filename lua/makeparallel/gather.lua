@@ -134,6 +134,7 @@ function gather.as_completed(handles, timeout)
     end
     taken = taken + 1
     local i = ended[taken]
+    handles[i]:wait() -- it has ended: for its callbacks
     return handles[i], i
   end
   local closing = setmetatable({}, {

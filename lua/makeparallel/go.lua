@@ -8,7 +8,16 @@ local timers = require "makeparallel.timers"
 local go = {}
 
 local routines = setmetatable({}, { __mode = "k" }) -- [coroutine] = routine: those that mp.go started
-local unclaimed = {} -- routines that failed while nobody awaited them, in order
+
+-- Routines of a task, or of the state, that failed while nobody awaited them, in order.
+local function unclaimed_of(world)
+  local unclaimed = world.unclaimed
+  if not unclaimed then
+    unclaimed = {}
+    world.unclaimed = unclaimed
+  end
+  return unclaimed
+end
 
 local routine_methods = {}
 local routine_mt = { __index = routine_methods, __name = "makeparallel.routine" }
@@ -18,17 +27,17 @@ local routine_mt = { __index = routine_methods, __name = "makeparallel.routine" 
 --
 
 -- A coroutine that mp.go did not start has died of its error.
-local function note_failure(err)
-  unclaimed[#unclaimed + 1] = { err = err }
+local function note_failure(err, _, world)
+  table.insert(unclaimed_of(world), { err = err })
 end
 
 local function finish(self, status, results, err)
   self.state, self.results, self.err = status, results, err
   routines[self.co] = nil
-  if status == "failed" and #self.waiting == 0 then unclaimed[#unclaimed + 1] = self end
+  if status == "failed" and #self.waiting == 0 then table.insert(unclaimed_of(self.world), self) end
   local waiting = self.waiting
   self.waiting = {}
-  ready.resume(waiting, note_failure)
+  ready.resume(self.world, waiting, note_failure)
 end
 
 local function is_error_object(value)
@@ -55,6 +64,7 @@ end
 
 -- Its error is somebody's now.
 local function claim(self)
+  local unclaimed = unclaimed_of(self.world)
   for i, other in ipairs(unclaimed) do
     if other == self then
       table.remove(unclaimed, i)
@@ -112,7 +122,7 @@ end
 
 --- Raises, one at a time and in order, the errors of routines that nobody awaited.
 function go.raise_unclaimed()
-  local first = table.remove(unclaimed, 1)
+  local first = table.remove(unclaimed_of(core.world()), 1)
   if first then error(first.err, 0) end
 end
 
@@ -186,7 +196,7 @@ end
 
 local function start(fn, ...)
   local co = coroutine.create(body)
-  local self = setmetatable({ co = co, state = "running", waiting = {} }, routine_mt)
+  local self = setmetatable({ co = co, state = "running", waiting = {}, world = core.world() }, routine_mt)
   routines[co] = self
   coroutine.resume(co, self, fn, ...)
   return self
@@ -241,10 +251,10 @@ function go.suspend()
   local routine = routines[co]
   if not routine then return nil end
   local function wake()
-    ready.resume({ co }, note_failure)
+    ready.resume(routine.world, { co }, note_failure)
   end
   return function(seconds)
-    routine.timer = seconds and timers.add(core.now() + seconds, wake)
+    routine.timer = seconds and timers.add(core.now() + seconds, wake, routine.world)
     coroutine.yield()
     if routine.timer then timers.drop(routine.timer) end
   end, wake

@@ -112,7 +112,8 @@ end
 
 local function wait_for(flight)
   local me = coroutine.running()
-  flight.waiting[#flight.waiting + 1] = me
+  local n = #flight.waiting + 1
+  flight.waiting[n], flight.worlds[n] = me, core.world()
   waits_for[me] = flight
   while not flight.over and coroutine.status(flight.owner) ~= "dead" do
     coroutine.yield()
@@ -132,12 +133,14 @@ local flight_mt = {
     if err ~= nil and flight.memo.cache_errors and not core.cancelled() then
       put(flight.memo, cache, flight.key, { n = 1, err }, true)
     end
-    ready.resume(flight.waiting, warn_of)
+    for i, co in ipairs(flight.waiting) do
+      ready.resume(flight.worlds[i], { co }, warn_of)
+    end
   end,
 }
 
 local function take_off(self, cache, key)
-  local flight = { memo = self, cache = cache, key = key, owner = coroutine.running(), waiting = {} }
+  local flight = { memo = self, cache = cache, key = key, owner = coroutine.running(), waiting = {}, worlds = {} }
   cache.flights[key] = flight
   return setmetatable(flight, flight_mt)
 end

@@ -3,16 +3,25 @@ local core = require "makeparallel.core"
 
 local timers = {}
 
-local heap = {} -- {at, number, fn or false}, the earliest first
 local number = 0
 local on_earlier -- called when a timer becomes the earliest
+
+-- Of the running task, or the state: {at, number, fn or false}, the earliest first.
+local function heap_of(world)
+  local heap = world.timers
+  if not heap then
+    heap = {}
+    world.timers = heap
+  end
+  return heap
+end
 
 local function before(a, b)
   if a.at ~= b.at then return a.at < b.at end
   return a.number < b.number
 end
 
-local function pop()
+local function pop(heap)
   local first, last = heap[1], table.remove(heap)
   if #heap == 0 then return first end
   local i = 1
@@ -27,8 +36,9 @@ local function pop()
   return first
 end
 
---- Calls fn() once, at `at` (core.now) or later. Returns what timers.drop takes.
-function timers.add(at, fn)
+--- Calls fn() once, at `at` (core.now) or later, while that world is driven (nil: this one). Returns what timers.drop takes.
+function timers.add(at, fn, world)
+  local heap = heap_of(world or core.world())
   number = number + 1
   local entry, i = { at = at, number = number, fn = fn }, #heap + 1
   while i > 1 and before(entry, heap[i // 2]) do
@@ -46,19 +56,21 @@ end
 
 --- When the earliest is due, or nil.
 function timers.next_due()
+  local heap = heap_of(core.world())
   while heap[1] and not heap[1].fn do
-    pop()
+    pop(heap)
   end
   return heap[1] and heap[1].at
 end
 
 --- Calls those that are due, and none that were added meanwhile; returns how many.
 function timers.fire()
+  local heap = heap_of(core.world())
   if not heap[1] then return 0 end
   local now, last, fired = core.now(), number, 0
   local later = {}
   while heap[1] and heap[1].at <= now do
-    local entry = pop()
+    local entry = pop(heap)
     if entry.number > last then
       later[#later + 1] = entry
     elseif entry.fn then

@@ -356,3 +356,32 @@ describe("mp.sleep in a coroutine of mp.go", function()
     assert.matches("sleep must be a finite number", (support.refusal(mp.sleep)))
   end)
 end)
+
+describe("what a task has started with mp.go", function()
+  it("ends with the task: a later one hears of no error and waits for no sleeper of it", function()
+    local pool <close> = mp.pool { workers = 1 }
+    pool:spawn(function()
+      mp.go(function() error("the first task's", 0) end)
+      mp.go(mp.sleep, 3600)
+    end):get()
+    assert.same({ true, 0 }, { pool:spawn(function() return mp.run() end):pget(HANG) })
+  end)
+
+  it("is left alone by a task that runs while it waits", function()
+    local pool <close> = mp.pool { workers = 1 }
+    assert.same({ 0, "outer" }, pool:spawn(function()
+      local log <const>, me <const> = {}, mp.get_current_task_id()
+      mp.go(function()
+        mp.sleep(0.01)
+        log[#log + 1] = mp.get_current_task_id() == me and "outer" or "inner"
+      end)
+      mp.spawn(function()
+        mp.sleep(0.03)
+        mp.run()
+      end):get()
+      local early <const> = #log
+      mp.run()
+      return { early, log[1] }
+    end):get(HANG))
+  end)
+end)

@@ -110,4 +110,34 @@ describe("tasks that submit and wait inside tasks", function()
       return sum
     end):get())
   end)
+
+  it("share no state with isolate = 'state'", function()
+    local pool <close> = mp.pool { workers = 1, isolate = "state" }
+    assert.same({ "nil nil", 42, "function" }, pool:spawn(function()
+      rawset(_G, "secret", 42)
+      local function look() return tostring(rawget(_G, "secret")) end
+      local seen <const> = mp.spawn(function(inner)
+        local mine <const> = inner()
+        rawset(_G, "secret", 1)
+        string.rep = nil -- luacheck: ignore
+        return mine .. " " .. mp.spawn(inner):get()
+      end, look):get()
+      return { seen, rawget(_G, "secret"), type(string.rep) }
+    end):get())
+    local function fib(n)
+      if n < 2 then return n end
+      local a, b = mp.spawn(fib, n - 1), mp.spawn(fib, n - 2)
+      return a:get() + b:get()
+    end
+    assert.equal(21, pool:spawn(fib, 8):get())
+  end)
+
+  it("stay within the memory limit of the one that waits for them, each with a state of its own", function()
+    local pool <close> = mp.pool { workers = 1, isolate = "state" }
+    local kind <const> = pool:parallel(function()
+      local _, err = mp.spawn(function() return #("x"):rep(50 << 20) end):pget()
+      return err.kind
+    end, { memory_limit = 10 << 20 })():get()
+    assert.equal("memory", kind)
+  end)
 end)

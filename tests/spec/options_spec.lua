@@ -161,7 +161,7 @@ describe("other options", function()
     assert.equal("setup must be a function, got string", (refusal(mp.pool, { setup = "x" })))
     assert.equal("preload must be a list of module names, got string", (refusal(mp.pool, { preload = "x" })))
     assert.equal("preload must be a list of module names, got number in it", (refusal(mp.pool, { preload = { "string", 5 } })))
-    assert.matches("^log must be a function, a level %(off, error, warn, info, debug, trace%) or area=level,..., got loud$",
+    assert.matches("^log must be a function, false, a level %(off, error, warn, info, debug, trace%) or area=level,..., got loud$",
       (refusal(mp.pool, { log = "loud" })))
   end)
 

@@ -226,7 +226,7 @@ describe("mp.retry_backoff", function()
       local mp = require "makeparallel"
       pcall(mp.retry(function() error({}, 0) end, 2))
       pcall(mp.retry(function() error("first line\nsecond", 0) end, 1))
-      mp.parallel(function() error("there", 0) end, { retry = 1 })():wait()
+      mp.parallel(function() error("there", 0) end, { retry = 1 })():pget()
     ]]
     local child <const> = support.run_child(source)
     assert.same({ "", "" }, { child.stdout, child.stderr })

@@ -3,6 +3,8 @@ local mp = require "makeparallel"
 
 local support = {}
 
+if not mp.get_current_task_id() then mp.configure { log = "off" } end -- of failures that tests do not look at
+
 local LUA <const> = os.getenv "TEST_LUA" or "lua5.4"
 local HANG_SECONDS <const> = 60 -- no wait of a test takes that long unless something hangs, sanitizers included
 
@@ -239,7 +241,7 @@ function support.run_child(source, options)
   local script <close> = support.temporary_file(source)
   local out <close> = support.temporary_file()
   local err <close> = support.temporary_file()
-  local command <const> = ("env %s timeout -k 5 %d %s %s %s %s")
+  local command <const> = ("env -u MAKEPARALLEL_LOG %s timeout -k 5 %d %s %s %s %s")
     :format(options.environment or "", HANG_SECONDS, LUA, options.flags or "", script.path, options.arguments or "")
   local started <const> = mp.now()
   local _, _, code = os.execute((options.shell or "%s >%s 2>%s"):format(command, out.path, err.path))

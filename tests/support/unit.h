@@ -102,4 +102,10 @@ void blockade_lift(blockade *b);
 /* A body that does nothing. */
 mp_status run_nothing(mp_worker *worker, void *arg);
 
+/*
+** Submits a task whose body adds to `entered` when it begins, and which times out soon: again if it
+** has timed out before that, as on a loaded machine.
+*/
+void submit_overdue(mp_pool *pool, const mp_task_desc *desc, tally *entered);
+
 #endif

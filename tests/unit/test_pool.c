@@ -390,13 +390,14 @@ static void test_pool_drain_sees_what_a_loop_has_submitted(void **state) {
 /* A body that is over, and goes on, has run the last task in place. */
 typedef struct overdue {
   mp_pool *pool;
-  tally submitted, hold;
+  tally entered, submitted, hold;
 } overdue;
 
 static mp_status run_last_in_place(mp_worker *worker, void *arg) {
   overdue *o = arg;
   mp_task_desc desc = MP_TASK_DESC_INIT;
   mp_task *last;
+  tally_add(&o->entered);
   while (!mp_worker_cancelled(worker)) usleep(100);
   desc.run = run_nothing;
   if (mp_submit(o->pool, &desc, &last) != MP_OK) abort();
@@ -415,11 +416,11 @@ static void test_pool_drain_hears_of_a_last_task_inside_a_body_that_is_over(void
   mp_pool_config config = world_config(&w, 1);
   config.stuck_max = 0;
   world_open_with(&w, config);
-  overdue o = {w.pool, TALLY_INIT, TALLY_INIT};
+  overdue o = {w.pool, TALLY_INIT, TALLY_INIT, TALLY_INIT};
   desc.run = run_last_in_place;
   desc.arg = &o;
   desc.timeout_ns = MILLISECOND;
-  assert_ok(mp_submit(w.pool, &desc, NULL));
+  submit_overdue(w.pool, &desc, &o.entered);
   tally_await(&o.submitted, 1);
   world_drain(&w);
   tally_add(&o.hold);

@@ -154,12 +154,18 @@ static void test_seats_no_replacement_is_told_once_and_work_goes_on(void **state
 ** Past its deadline, and set aside, while nobody can be had in its place; then it waits for tasks
 ** that only it can run.
 */
+typedef struct overdue {
+  tally entered, back;
+} overdue;
+
 static mp_status wait_overdue(mp_worker *worker, void *arg) {
+  overdue *o = arg;
   mp_task_desc desc = MP_TASK_DESC_INIT;
   mp_task *tasks[2];
   mp_pool *pool = mp_worker_pool(worker);
   size_t index;
   mp_pool_info info = MP_POOL_INFO_INIT;
+  tally_add(&o->entered);
   for (; info.stuck == 0; mp_pool_get_info(pool, &info)) usleep(1000);
   desc.run = run_nothing;
   for (int i = 0; i < 2; i++)
@@ -169,13 +175,13 @@ static mp_status wait_overdue(mp_worker *worker, void *arg) {
     mp_task_release(tasks[index]);
     tasks[index] = NULL;
   }
-  tally_add(arg);
+  tally_add(&o->back);
   return MP_OK;
 }
 
 static void test_seats_overdue_waiter_without_replacement_runs_what_is_queued(void **state) {
   world w;
-  tally back = TALLY_INIT;
+  overdue o = {TALLY_INIT, TALLY_INIT};
   mp_task_desc desc = MP_TASK_DESC_INIT;
   (void)state;
   mp_pool_config config = world_config(&w, 1);
@@ -183,10 +189,10 @@ static void test_seats_overdue_waiter_without_replacement_runs_what_is_queued(vo
   config.stuck_grace_ns = MILLISECOND;
   world_open_with(&w, config);
   desc.run = wait_overdue;
-  desc.arg = &back;
+  desc.arg = &o;
   desc.timeout_ns = MILLISECOND;
-  assert_ok(mp_submit(w.pool, &desc, NULL));
-  tally_await(&back, 1); /* for the pool its task is over long before */
+  submit_overdue(w.pool, &desc, &o.entered);
+  tally_await(&o.back, 1); /* for the pool its task is over long before */
   world_close(&w);
 }
 

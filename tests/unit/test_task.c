@@ -367,6 +367,78 @@ static void test_submit_normal_beside_high_is_served_but_rarely(void **state) {
   assert_in_range(early, 1, ORDERED / 2 / 64 + 2);
 }
 
+/*
+** A failure that nobody asked about is told once, when the last reference to it goes.
+*/
+
+static void count_unseen(mp_task *task, void *ud) {
+  tally *told = ud;
+  assert_int_not_equal(mp_task_id(task), 0);
+  tally_add(told);
+}
+
+typedef enum look { NOT, STATUS, RESULT, CAUSE, CANCEL, CANCEL_NOW } look;
+
+static void test_task_failure_unseen_is_told(void **state) {
+  world w;
+  tally told = TALLY_INIT;
+  unsigned expected = 0;
+  (void)state;
+  mp_pool_config config = world_config(&w, 1);
+  config.task_unseen = count_unseen;
+  config.task_unseen_ud = &told;
+  world_open_with(&w, config);
+  for (look how = NOT; how <= CANCEL_NOW; how++) {
+    probe p = {.outcome = MP_FAILED};
+    mp_task *task = probe_submit(&w, &p);
+    assert_ok(mp_wait(task, MP_FOREVER));
+    if (how == STATUS) assert_status(mp_task_status(task), MP_FAILED);
+    if (how == RESULT) (void)mp_task_result(task);
+    if (how == CAUSE) assert_null(mp_task_cause(task));
+    if (how == CANCEL) assert_int_equal(mp_cancel(task), 0);
+    if (how == CANCEL_NOW) assert_int_equal(mp_cancel_now(task), 0);
+    mp_task_retain(task);
+    mp_task_release(task);
+    world_drain(&w);
+    assert_int_equal(tally_read(&told), expected);
+    mp_task_release(task);
+    if (how == NOT) expected++;
+    world_drain(&w);
+    assert_int_equal(tally_read(&told), expected);
+  }
+  probe fire = {.outcome = MP_FAILED}, done = {0};
+  mp_task_desc desc = probe_desc(&fire);
+  assert_ok(mp_submit(w.pool, &desc, NULL));
+  mp_task_release(probe_submit(&w, &done));
+  world_drain(&w);
+  tally_await(&told, ++expected);
+  desc.timeout_ns = 1;
+  desc.flags = MP_TASK_TIMED;
+  assert_ok(mp_submit(w.pool, &desc, NULL));
+  tally_await(&told, ++expected);
+  world_close(&w);
+  assert_int_equal(tally_read(&told), expected);
+}
+
+static void test_task_failure_unseen_is_told_by_the_last_that_failed_with_it(void **state) {
+  world w;
+  tally told = TALLY_INIT;
+  probe probes[3] = {{.outcome = MP_FAILED}, {0}, {0}};
+  mp_task *tasks[3];
+  (void)state;
+  mp_pool_config config = world_config(&w, 1);
+  config.task_unseen = count_unseen;
+  config.task_unseen_ud = &told;
+  world_open_with(&w, config);
+  tasks[0] = probe_submit(&w, &probes[0]);
+  tasks[1] = probe_submit_after(&w, &probes[1], tasks, 1);
+  tasks[2] = probe_submit_after(&w, &probes[2], tasks + 1, 1);
+  world_drain(&w);
+  for (int i = 0; i < 3; i++) mp_task_release(tasks[i]);
+  assert_int_equal(tally_read(&told), 1);
+  world_close(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_submit_invalid_description_is_refused),
@@ -384,6 +456,8 @@ int main(void) {
       cmocka_unit_test(test_submit_equal_priority_one_worker_runs_fifo),
       cmocka_unit_test(test_submit_higher_priority_runs_first),
       cmocka_unit_test(test_submit_normal_beside_high_is_served_but_rarely),
+      cmocka_unit_test(test_task_failure_unseen_is_told),
+      cmocka_unit_test(test_task_failure_unseen_is_told_by_the_last_that_failed_with_it),
   };
   return unit_main(tests);
 }
