@@ -56,10 +56,11 @@ static lmp_pool *open_pool(lua_State *L, lmp_context *context, const mp_pool *po
 
 lmp_buffer *lmp_submit_begin(lua_State *L, lmp_pool *pool) {
   lmp_context *context = pool->context;
-  const mp_pool *of = pool->pool;
-  if (lmp_inherit_look(L, context, pool->host->search_mark))
-    lmp_inherit_make(L, context, open_pool(L, context, of)->pool);
-  return lmp_encode_begin(L, context, open_pool(L, context, of)->pool);
+  const lmp_host *host = pool->host;
+  lmp_buffer *buffer = lmp_encode_begin(L, context, pool->pool);
+  if (lmp_inherit_look(L, context, host->search_mark))
+    lmp_inherit_make(L, context, buffer->message.pool);
+  return buffer;
 }
 
 int lmp_submit(lua_State *L, lmp_context *context, lmp_buffer *buffer, const lmp_payload *payload,

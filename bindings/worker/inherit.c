@@ -127,20 +127,17 @@ static void attach_loader(lua_State *L, mp_pool *pool, lmp_buffer *buffer) {
   mp_bytes_release(bytes);
 }
 
-/*
-** Writes what this state passes on into a scratch buffer. It is begun first: as long as a message is
-** written its pool is kept, whatever code runs here closes it.
-*/
+/* Writes what this state passes on into a scratch buffer. */
 static lmp_buffer *write_all(lua_State *L, lmp_context *context, mp_pool *pool) {
   static const lmp_encoding how = {.root = "preload", .direction = "to a worker"};
   int top = lua_gettop(L), loaders = top + 1;
-  lmp_buffer *buffer = lmp_encode_begin(L, context, pool);
   luaL_checkstack(L, 20, NULL);
   if (passes_given(context))
     push_kept(L, context, GIVEN_LOADERS);
   else
     lmp_push_preload(L, context);
   push_values(L, context, pool, loaders);
+  lmp_buffer *buffer = lmp_encode_begin(L, context, pool);
   if (!lmp_encode_values(L, context, buffer, &how, loaders + 1, lua_gettop(L) - loaders))
     lmp_check(L, MP_NOMEM); /* each of them could travel */
   lua_settop(L, loaders);

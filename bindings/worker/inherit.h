@@ -19,8 +19,9 @@
 lmp_buffer *lmp_inherit_write(lua_State *L, lmp_context *context, mp_pool *pool,
                               lua_Unsigned *mark);
 /*
-** Before a message is begun to a pool whose workers have been given what has the mark `given`: does
-** this state pass on something else? Then a note is made, unless there is one.
+** When a message has been begun to a pool whose workers were given what has the mark `given`: does
+** this state pass on something else? Then a note is made, unless there is one: on the level above
+** the message, which keeps the pool.
 */
 bool lmp_inherit_look(lua_State *L, lmp_context *context, lua_Unsigned given);
 void lmp_inherit_make(lua_State *L, lmp_context *context, mp_pool *pool);
