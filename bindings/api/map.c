@@ -39,7 +39,7 @@ static int map_chunk(lua_State *L) {
   lua_pushvalue(L, SEED);
   lua_pushvalue(L, ON_ERROR);
   assert(lua_gettop(L) == VALUES + 4);
-  lmp_buffer *buffer = lmp_encode_begin(L, context, pool->pool);
+  lmp_buffer *buffer = lmp_submit_begin(L, pool);
   /* the Lua module raises it where map was called */
   if (!lmp_encode_values(L, context, buffer, &how, VALUES, 5)) {
     lua_pushnil(L);

@@ -18,6 +18,7 @@
 #include "codec/import.h"
 #include "codec/key.h"
 #include "codec/names.h"
+#include "codec/search.h"
 #include "handles/events.h"
 #include "handles/handle.h"
 #include "handles/ledger.h"
@@ -30,7 +31,6 @@ static const char core_key;
 
 static int context_gc(lua_State *L) {
   lmp_context *context = lua_touserdata(L, 1);
-  lmp_names_close(L, context);
   lmp_ledger_close(L, context);
   (void)!lmp_scratch_free(context, NULL);
   context->pools->was_shut_down = true;
@@ -41,6 +41,7 @@ static int context_gc(lua_State *L) {
 typedef struct owned {
   lmp_context context;
   struct lmp_references references;
+  struct lmp_search search;
   struct lmp_names names;
   struct lmp_codes codes;
   struct lmp_scratch scratch;
@@ -57,6 +58,7 @@ static lmp_context *new_context(lua_State *L, lmp_vm *vm) {
   memset(o, 0, sizeof *o);
   lmp_context *context = &o->context;
   context->references = &o->references;
+  context->search = &o->search;
   context->names = &o->names;
   context->codes = &o->codes;
   context->scratch = &o->scratch;
@@ -79,9 +81,9 @@ static lmp_context *new_context(lua_State *L, lmp_vm *vm) {
 
 lmp_context *lmp_context_create(lua_State *L, lmp_vm *vm) {
   static void (*const parts[])(lua_State *, lmp_context *) = {
-      lmp_open_errors, lmp_open_scratch, lmp_open_imports, lmp_open_function, lmp_open_options,
-      lmp_open_pool,   lmp_open_handle,  lmp_open_loop,    lmp_open_task,     lmp_open_map,
-      lmp_open_intask, lmp_open_log,     lmp_open_key,     lmp_open_shared};
+      lmp_open_errors,  lmp_open_scratch, lmp_open_search, lmp_open_imports, lmp_open_function,
+      lmp_open_options, lmp_open_pool,    lmp_open_handle, lmp_open_loop,    lmp_open_task,
+      lmp_open_map,     lmp_open_intask,  lmp_open_log,    lmp_open_key,     lmp_open_shared};
   LMP_HEIGHT(base, L);
   lmp_context *context = new_context(L, vm);
   lua_newtable(L);
@@ -92,11 +94,12 @@ lmp_context *lmp_context_create(lua_State *L, lmp_vm *vm) {
   lua_pushliteral(L, MP_VERSION);
   lua_setfield(L, -2, "version");
   lua_rawsetp(L, LUA_REGISTRYINDEX, &core_key);
-  /* a worker needs no path to the core */
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-  lua_pushcfunction(L, luaopen_makeparallel_core);
-  lua_setfield(L, -2, "makeparallel.core");
-  lua_pop(L, 1);
+  if (vm != NULL) { /* a worker needs no path to the core */
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+    lua_pushcfunction(L, luaopen_makeparallel_core);
+    lua_setfield(L, -2, LMP_CORE);
+    lua_pop(L, 1);
+  }
   return context;
 }
 

@@ -95,9 +95,8 @@ static void insert_dependencies(lua_State *L, call *c, int after, int at) {
 static int submit(lua_State *L, lmp_context *context, call *c, int first, int last, int kept) {
   assert(first > 0 && last <= lua_gettop(L) && last - first + 1 >= c->how.unnumbered);
   if (!c->pool->borrowed || (context->vm != NULL && c->pool->host == context->vm->host))
-    c->payload.place =
-        lmp_place_here(L, c->pool->host, c->pool->borrowed ? context->vm : NULL);
-  lmp_buffer *buffer = lmp_encode_begin(L, context, c->pool->pool);
+    c->payload.place = lmp_place_here(L, c->pool->host, c->pool->borrowed ? context->vm : NULL);
+  lmp_buffer *buffer = lmp_submit_begin(L, c->pool);
   if (!lmp_encode_values(L, context, buffer, &c->how, first, last - first + 1))
     lmp_raise_refusal(L, buffer, c->how.direction);
   lmp_new_handle(L, context, first);

@@ -50,6 +50,7 @@ struct lmp_context {
   lua_State *polling; /* the coroutine that delivers callbacks right now, or NULL */
   int classes;        /* registry reference: [name] = metatable and [metatable] = name (names.c) */
   struct lmp_references *references; /* codec/reference.h */
+  struct lmp_search *search;         /* codec/search.h */
   struct lmp_names *names;           /* codec/names.h */
   struct lmp_codes *codes;           /* codec/function.h */
   struct lmp_scratch *scratch;       /* codec/encode.h */

@@ -54,7 +54,7 @@ bool lmp_put_tag_u32(lmp_buffer *buffer, int tag, uint32_t value) {
 }
 
 bool lmp_put_short(lmp_buffer *buffer, const char *text, size_t size) {
-  if (size > 255) size = 255;
+  if (size > 255) return lmp_refuse(buffer, "a name of more than 255 bytes");
   return lmp_put_tagged(buffer, (int)(unsigned char)size, text, size);
 }
 
@@ -135,6 +135,9 @@ void lmp_encode_start(lmp_buffer *buffer) {
   static const char header[LMP_HEADER_SIZE] = {LMP_FORMAT_VERSION};
   lmp_buffer_reset(buffer); /* an error may have left something behind */
   buffer->shared = buffer->memory = false;
+  buffer->imports = 0;
+  buffer->refused = NULL;
+  buffer->trusted_count = 0;
   buffer->packing = NULL;
   (void)!lmp_put(buffer, header, sizeof header);
 }

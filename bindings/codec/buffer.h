@@ -12,6 +12,8 @@
 
 #include "codec/message.h"
 
+#define LMP_TRUSTED_MAX 8
+
 typedef struct lmp_buffer {
   lmp_message message;
   /* identity: address -> number, first a list, then a hash */
@@ -20,12 +22,19 @@ typedef struct lmp_buffer {
   uint32_t *identity_index;
   uint32_t identity_index_size;
   uint32_t objects, upvalues; /* numbered so far */
+  uint32_t imports;           /* names written that may make the reader load a module */
   bool shared;                /* an object was written that is referred to again */
   bool memory;                /* failed for lack of memory */
   char reason[384];           /* why a value was refused */
   char path[512];             /* where, built from the inside out */
   uint32_t path_at;
   const char *root; /* what the path starts from */
+  /*
+  ** What has a name in doubt and cannot travel otherwise: the last such that was met, or NULL; and
+  ** what of it travels by its name in this message.
+  */
+  const void *refused, *trusted[LMP_TRUSTED_MAX];
+  uint32_t trusted_count;
   /* what __mp_pack returned for this message: a list in the registry, if there are any */
   int packed;
   lua_Integer packed_count;
@@ -86,11 +95,17 @@ static inline bool lmp_put_tag(lmp_buffer *buffer, int tag) {
   return lmp_put_tagged(buffer, tag, "", 0);
 }
 bool lmp_put_tag_u32(lmp_buffer *buffer, int tag, uint32_t value);
-bool lmp_put_short(lmp_buffer *buffer, const char *text, size_t size); /* u8 + bytes, cut at 255 */
+bool lmp_put_short(lmp_buffer *buffer, const char *text, size_t size); /* u8 + bytes, up to 255 */
 /* Attaches an object, with a reference taken here. */
 bool lmp_attach(lmp_buffer *buffer, const lmp_reference_kind *kind, void *object, uint32_t *number);
 /* Attaches it and writes the kind's tag and the attachment's number. */
 bool lmp_put_reference(lmp_buffer *buffer, const lmp_reference_kind *kind, void *object);
+/* Does what is at the address travel by a name that is in doubt? */
+static inline bool lmp_is_trusted(const lmp_buffer *buffer, const void *address) {
+  for (uint32_t i = 0; i < buffer->trusted_count; i++)
+    if (buffer->trusted[i] == address) return true;
+  return false;
+}
 /* The number of an address seen before, or UINT32_MAX after giving it `number`. */
 uint32_t lmp_identify(lmp_buffer *buffer, const void *address, uint32_t number);
 

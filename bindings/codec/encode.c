@@ -187,9 +187,12 @@ static bool encode_shared(lua_State *L, lmp_context *context, lmp_buffer *buffer
     return lmp_put_tag_u32(buffer, LMP_REF, seen);
   }
   buffer->objects++;
-  if (!table) return lmp_encode_function(L, context, buffer, index, depth);
-  int import = lmp_encode_import(L, context, buffer, index);
-  return import != 0 ? import > 0 : encode_object(L, context, buffer, index, depth);
+  int import = table ? lmp_encode_import(L, context, buffer, index) : 0;
+  if (import != 0) return import > 0;
+  bool ok = table ? encode_object(L, context, buffer, index, depth)
+                  : lmp_encode_function(L, context, buffer, index, depth);
+  if (!ok) lmp_note_refused(L, context, buffer, index);
+  return ok;
 }
 
 static bool encode_userdata(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index,
@@ -329,9 +332,9 @@ static bool encode_list(lua_State *L, lmp_context *context, lmp_buffer *buffer,
   return ok;
 }
 
-/* As lmp_encode_values. */
-static bool encode_all(lua_State *L, lmp_context *context, lmp_buffer *buffer,
-                       const lmp_encoding *how, int first, int n) {
+/* As lmp_encode_values, once. */
+static bool encode_once(lua_State *L, lmp_context *context, lmp_buffer *buffer,
+                        const lmp_encoding *how, int first, int n) {
   lua_Integer learnt = context->names->loaded_mark;
   if (buffer->memory) return false;
   bool done = encode_list(L, context, buffer, how, first, n);
@@ -344,6 +347,24 @@ static bool encode_all(lua_State *L, lmp_context *context, lmp_buffer *buffer,
   lmp_forget_packed(L, buffer);
   lmp_encode_start(buffer);
   return !buffer->memory && encode_list(L, context, buffer, how, first, n);
+}
+
+/*
+** What was refused may travel after all, by a name that is in doubt: the other side looks whether
+** it has the same.
+*/
+static bool encode_all(lua_State *L, lmp_context *context, lmp_buffer *buffer,
+                       const lmp_encoding *how, int first, int n) {
+  const void *trusted[LMP_TRUSTED_MAX];
+  for (uint32_t count = 0;; count++) {
+    if (encode_once(L, context, buffer, how, first, n)) return true;
+    if (buffer->memory || buffer->refused == NULL || count == LMP_TRUSTED_MAX) return false;
+    trusted[count] = buffer->refused;
+    lmp_forget_packed(L, buffer);
+    lmp_encode_start(buffer);
+    memcpy(buffer->trusted, trusted, sizeof trusted);
+    buffer->trusted_count = count + 1;
+  }
 }
 
 bool lmp_encode_values(lua_State *L, lmp_context *context, lmp_buffer *buffer,

@@ -147,12 +147,10 @@ static const lmp_reference_kind code_kind = {
 bool lmp_encode_function(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index,
                          int depth) {
   const code *c = find_code(L, context, index);
-  if (c == NULL) {
+  if (c == NULL || buffer->trusted_count > 0) {
     int import = lmp_encode_import(L, context, buffer, index);
     if (import != 0) return import > 0;
-    if (lua_iscfunction(L, index))
-      return lmp_refuse(buffer, "(a C function) cannot be sent $direction: only those that a "
-                                "loaded module holds can, by name");
+    if (lua_iscfunction(L, index)) return lmp_refuse_c_function(L, context, buffer, index);
   }
   if (c == NULL || c->pool != buffer->message.pool)
     c = make_code(L, context, buffer->message.pool, index);

@@ -147,7 +147,7 @@ static bool put_strings(key *k, int n) {
   assert(n == 1 || n == 2);
   for (int i = 0; i < n; i++) {
     (void)lua_tolstring(L, i - n, &sizes[i]);
-    if (sizes[i] > 255) sizes[i] = 255;
+    assert(sizes[i] <= LMP_NAME_MAX);
     total += 1 + (uint32_t)sizes[i];
   }
   put(k, NAME, &total, sizeof total);
@@ -160,10 +160,21 @@ static bool put_strings(key *k, int n) {
   return true;
 }
 
-/* What a state that shares the key would find by name. */
+/*
+** What a state that shares the key would find by name. A name in doubt could mean another function
+** there.
+*/
 static bool put_name(key *k, int index, bool metatable) {
-  int n = metatable ? lmp_push_metatable_name(k->L, k->context, index)
-                    : lmp_push_import_name(k->L, k->context, index);
+  int n = 0;
+  if (metatable) {
+    n = lmp_push_metatable_name(k->L, k->context, index);
+  } else {
+    lmp_name name = lmp_push_import_name(k->L, k->context, index);
+    if (name.kind == LMP_NAME)
+      n = 2;
+    else if (name.kind != LMP_NO_NAME)
+      lua_pop(k->L, 2);
+  }
   if (n > 0) return put_strings(k, n);
   return refuse(k, metatable ? "the metatable of a table" : luaL_typename(k->L, index),
                 "is in no module");

@@ -17,7 +17,7 @@ mp_status lmp_message_weaken(lmp_message *message) {
     lmp_attachment *a = &message->attachments[i];
     mp_bytes *copy;
     size_t size;
-    if (a->kind->tag != LMP_FUNCTION) continue;
+    if (a->kind->tag != LMP_FUNCTION && a->kind->tag != LMP_UNNUMBERED) continue;
     /* Others who send the same function share its code: a copy of it becomes weak. */
     const void *data = mp_bytes_data(a->object, &size);
     mp_status status = mp_bytes_create(message->pool, data, size, &copy);

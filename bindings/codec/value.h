@@ -12,7 +12,8 @@
 **   META                 how to find the metatable (a CLASS or IMPORT), then a TABLE or, for
 **                        __mp_pack, PACKED and a value
 **   REF                  u32: the n-th table or function of this message, again
-**   IMPORT               u8 + module, u8 + field (empty: the module itself)
+**   IMPORT               i32 line in which a Lua function begins, or -1, u8 + module, u8 + field
+**                        (empty: the module itself)
 **   CLASS                u8 + the name given to mp.class
 **   FUNCTION             u32 attachment (its code), u8 upvalues; each UPVALUE and a value, or
 **                        UPVALUE_REF and u32
@@ -60,7 +61,8 @@ enum {
   LMP_POOL_REF,
   LMP_SHARED_CACHE,
   LMP_SHARED_METER,
-  LMP_TAG_COUNT /* how many tags there are */
+  LMP_TAG_COUNT,                 /* how many tags there are */
+  LMP_UNNUMBERED = LMP_TAG_COUNT /* of an attachment that no byte refers to */
 };
 
 #define LMP_FORMAT_VERSION 1

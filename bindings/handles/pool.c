@@ -9,6 +9,7 @@
 #include "codec/value.h"
 #include "handles/handle.h"
 #include "worker/host.h"
+#include "worker/inherit.h"
 
 /* Its address is the registry key of the default pool's object. */
 static const char default_pool_key;
@@ -77,6 +78,7 @@ static void close_object(lua_State *L, lmp_pool *object) {
     context->pools->was_shut_down = true;
   }
   lmp_forget_pool(L, context, pool);
+  lmp_inherit_forget(L, context, pool);
   if (object->borrowed) {
     mp_mailbox_close(object->mailbox); /* the view's own */
     object->host = NULL;

@@ -2,9 +2,11 @@
 
 #include <string.h>
 
+#include "codec/encode.h"
 #include "codec/value.h"
 #include "handles/events.h"
 #include "handles/room.h"
+#include "worker/inherit.h"
 #include "worker/run.h"
 
 /*
@@ -52,6 +54,15 @@ static lmp_pool *open_pool(lua_State *L, lmp_context *context, const mp_pool *po
   return object;
 }
 
+lmp_buffer *lmp_submit_begin(lua_State *L, lmp_pool *pool) {
+  lmp_context *context = pool->context;
+  const lmp_host *host = pool->host;
+  lmp_buffer *buffer = lmp_encode_begin(L, context, pool->pool);
+  if (lmp_inherit_look(L, context, host->search_mark))
+    lmp_inherit_make(L, context, buffer->message.pool);
+  return buffer;
+}
+
 int lmp_submit(lua_State *L, lmp_context *context, lmp_buffer *buffer, const lmp_payload *payload,
                mp_task_desc *desc, int handle, bool listens) {
   union {
@@ -61,6 +72,7 @@ int lmp_submit(lua_State *L, lmp_context *context, lmp_buffer *buffer, const lmp
   mp_task *few[8];
   const mp_pool *of = buffer->message.pool;
   local.payload = *payload;
+  lmp_inherit_attach(L, context, open_pool(L, context, of)->host->search_mark, buffer);
   lmp_feel_memory(L, open_pool(L, context, of));
   add_dependencies(L, &buffer->message, desc, few, sizeof few / sizeof few[0]);
   if (listens) lmp_listen_begin(L, handle, open_pool(L, context, of), desc);

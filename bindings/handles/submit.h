@@ -8,6 +8,8 @@
 #include "handles/pool.h"
 #include "worker/payload.h"
 
+/* Starts a message to the pool in the state's scratch buffer, as lmp_encode_begin. */
+lmp_buffer *lmp_submit_begin(lua_State *L, lmp_pool *pool);
 /*
 ** Submits what was encoded: takes the buffer's message, to the pool that it was begun for. desc
 ** holds everything but run, arg, drop and what the message depends on; `payload` everything but the

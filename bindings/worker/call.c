@@ -98,7 +98,7 @@ void lmp_find_function(lua_State *L, lmp_run *run, int function) {
     size_t size;
     const char *name = lua_tolstring(L, function, &size);
     if (run->span != NULL) lmp_trace_name(run->span, name);
-    lmp_push_named(L, name, size);
+    lmp_push_named(L, run->vm->context, name, size);
     lua_replace(L, function);
   } else if (run->span != NULL) {
     char where[100];

@@ -7,6 +7,7 @@
 #include "base/options.h"
 #include "codec/encode.h"
 #include "codec/refusal.h"
+#include "worker/inherit.h"
 #include "worker/interrupt.h"
 #include "worker/unseen.h"
 
@@ -42,37 +43,12 @@ void lmp_host_free(void *ud) { /* the engine's `closed`: any thread */
   lmp_host *host = ud;
   lmp_trace_close(host->trace);
   if (host->outer.closed != NULL) host->outer.closed(host->outer.closed_ud);
-  if (host->inherit != NULL) lmp_message_free(host->inherit);
-  free(host->preload);
+  lmp_message_free(host->inherit);
+  lmp_message_free(host->search);
   for (size_t i = 0; i < host->vm_count; i++) lmp_book_free(host->vms[i].book);
   lmp_book_free(host->book);
   free(host->vms);
   free(host);
-}
-
-/* C functions of package.preload: modules linked into the program. */
-static void keep_preloads(lua_State *L, lmp_host *host) {
-  if (host->preload != NULL) return; /* an earlier attempt, which then failed, got so far */
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-  size_t n = 0;
-  lua_pushnil(L);
-  for (; lua_next(L, -2); n++) lua_pop(L, 1);
-  host->preload = calloc(n + 1, sizeof *host->preload);
-  if (host->preload == NULL) luaL_error(L, "not enough memory");
-  lua_pushnil(L);
-  while (lua_next(L, -2)) {
-    lmp_preload *entry = &host->preload[host->preload_count];
-    int value = lua_gettop(L);
-    bool bare = lua_iscfunction(L, value) && lua_getupvalue(L, value, 1) == NULL;
-    if (bare && lua_type(L, value - 1) == LUA_TSTRING &&
-        lua_rawlen(L, value - 1) < sizeof entry->name) {
-      strcpy(entry->name, lua_tostring(L, value - 1));
-      entry->function = lua_tocfunction(L, value);
-      host->preload_count++;
-    }
-    lua_settop(L, value - 1);
-  }
-  lua_pop(L, 1);
 }
 
 static void push_preload_names(lua_State *L, int options) {
@@ -91,33 +67,32 @@ static void push_preload_names(lua_State *L, int options) {
   assert(lua_gettop(L) == base + 1);
 }
 
+/* Workers may need the message to the pool's last moment: it must not keep the pool alive. */
+static lmp_message *take_weak(lua_State *L, lmp_buffer *buffer) {
+  lmp_message *message = lmp_encode_take(buffer);
+  mp_status status = message == NULL ? MP_NOMEM : lmp_message_weaken(message);
+  if (status != MP_OK) lmp_message_free(message);
+  lmp_check(L, status);
+  return message;
+}
+
 void lmp_host_inherit(lua_State *L, lmp_context *context, lmp_host *host, mp_pool *pool,
                       int options) {
-  static const lmp_encoding how = {.root = "setup", .direction = "to a worker", .unnumbered = 4};
+  static const lmp_encoding how = {.root = "setup", .direction = "to a worker", .unnumbered = 2};
   int first = lua_gettop(L) + 1;
   if (host->inherit != NULL) return; /* it is the first state's that came */
-  keep_preloads(L, host);
-  lua_getglobal(L, "package");
-  lua_getfield(L, -1, "path");
-  lua_getfield(L, -2, "cpath");
-  lua_remove(L, -3);
+  lmp_message_free(host->search);    /* an earlier attempt, which then failed, got so far */
+  host->search = NULL;
+  host->search = take_weak(L, lmp_inherit_write(L, context, pool, &host->search_mark));
   push_preload_names(L, options);
   lua_getfield(L, options, "setup");
-  assert(lua_gettop(L) == first + 3);
+  assert(lua_gettop(L) == first + 1);
   lmp_buffer *buffer = lmp_encode_begin(L, context, pool);
-  if (!lmp_encode_values(L, context, buffer, &how, first, 4)) {
+  if (!lmp_encode_values(L, context, buffer, &how, first, 2)) {
     lmp_push_refusal(L, buffer, how.direction);
     lua_error(L);
   }
-  host->inherit = lmp_encode_take(buffer);
-  if (host->inherit == NULL) lmp_check(L, MP_NOMEM);
-  /* Workers may need the message to the pool's last moment: it must not keep the pool alive. */
-  mp_status status = lmp_message_weaken(host->inherit);
-  if (status != MP_OK) {
-    lmp_message_free(host->inherit);
-    host->inherit = NULL;
-    lmp_check(L, status);
-  }
+  host->inherit = take_weak(L, buffer);
   lua_settop(L, first - 1);
 }
 
@@ -183,8 +158,8 @@ static void read_log(lua_State *L, int options, lmp_log *log) {
   if (type == LUA_TNIL) text = "error";
   if (type == LUA_TBOOLEAN && !lua_toboolean(L, -1)) text = "off";
   if (type == LUA_TSTRING) text = lua_tostring(L, -1);
-  bool valid = type == LUA_TNIL || type == LUA_TSTRING ||
-               (type == LUA_TBOOLEAN && !lua_toboolean(L, -1));
+  bool valid =
+      type == LUA_TNIL || type == LUA_TSTRING || (type == LUA_TBOOLEAN && !lua_toboolean(L, -1));
   if (!valid || !lmp_log_parse(log, text))
     luaL_error(L,
                "log must be a function, false, a level (off, error, warn, info, debug, trace) or "

@@ -10,6 +10,7 @@
 #include "worker/call.h"
 #include "worker/chunk.h"
 #include "worker/fail.h"
+#include "worker/inherit.h"
 #include "worker/interrupt.h"
 #include "worker/payload.h"
 #include "worker/random.h"
@@ -59,6 +60,7 @@ static int run_protected(lua_State *L) {
   lmp_vm_prepare_deeper(L, vm);
   lua_pushcfunction(L, lmp_keep_traceback);
   int handler = lua_gettop(L);
+  lmp_inherit_follow(L, vm, &run->message);
   lmp_decode_begin(L, vm->context, &run->message, &decoder, &count);
   if (vm->host->isolate == LMP_ISOLATE_ENV) {
     push_environment(L);

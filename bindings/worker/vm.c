@@ -10,6 +10,7 @@
 
 #include "base/compat.h"
 #include "codec/decode.h"
+#include "worker/inherit.h"
 #include "worker/interrupt.h"
 #include "worker/random.h"
 
@@ -305,16 +306,9 @@ void lmp_vm_put_back(lmp_vm *vm, const lmp_vm *waiting) {
   vm->streams = streams;
 }
 
-/* stack: path, cpath, modules, setup */
-static void inherit(lua_State *L) {
-  assert(lua_gettop(L) >= 4 && lua_istable(L, -2));
-  if (lua_getglobal(L, "package") == LUA_TTABLE) {
-    lua_pushvalue(L, -5);
-    lua_setfield(L, -2, "path");
-    lua_pushvalue(L, -4);
-    lua_setfield(L, -2, "cpath");
-  }
-  lua_pop(L, 1);
+/* stack: modules, setup */
+static void set_up(lua_State *L) {
+  assert(lua_gettop(L) >= 2 && lua_istable(L, -2));
   lua_Integer n = luaL_len(L, -2);
   for (lua_Integer i = 1; i <= n; i++) {
     lua_getglobal(L, "require");
@@ -322,15 +316,6 @@ static void inherit(lua_State *L) {
     lua_call(L, 1, 0);
   }
   if (!lua_isnil(L, -1)) lua_call(L, 0, 0);
-}
-
-static void inherit_preloads(lua_State *L, const lmp_host *host) {
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-  for (size_t i = 0; i < host->preload_count; i++) {
-    lua_pushcfunction(L, host->preload[i].function);
-    lua_setfield(L, -2, host->preload[i].name);
-  }
-  lua_pop(L, 1);
 }
 
 void lmp_vm_prepare_deeper(lua_State *L, lmp_vm *vm) {
@@ -347,12 +332,14 @@ void lmp_vm_prepare_deeper(lua_State *L, lmp_vm *vm) {
 ** Modules and `setup` are the host's code, which may wait for tasks: these run on coroutines, as
 ** below any task that waits. An error leaves the vm as it is then, for the state goes.
 */
-static void inherit_protected(lua_State *L, lmp_vm *vm) {
+static void set_up_protected(lua_State *L, lmp_vm *vm) {
   vm->depth = 1;
   lmp_vm_prepare_deeper(L, vm);
   (void)lmp_interrupt_enter(vm, L);
+  lmp_inherit_begin(L, vm);
   lmp_decode_all(L, vm->context, vm->host->inherit);
-  inherit(L);
+  set_up(L);
+  lmp_inherit_settle(L, vm->context);
   lmp_interrupt_leave(vm, L, NULL);
   assert(vm->depth == 1);
   vm->depth = 0;
@@ -366,14 +353,13 @@ static int open_protected(lua_State *L) {
   lua_settop(L, 1);
   guard_libraries(L, vm);
   lmp_random_open(L, vm);
-  inherit_preloads(L, vm->host);
   assert(lua_gettop(L) == 1);
   vm->context = vm->host->open_state(L, vm);
   assert(lua_gettop(L) == 1 && vm->context->vm == vm && vm->between_tasks != NULL);
   lmp_interrupt_open(L, vm);
   lua_newtable(L);
   vm->threads = luaL_ref(L, LUA_REGISTRYINDEX);
-  if (vm->host->inherit != NULL) inherit_protected(L, vm);
+  if (vm->host->inherit != NULL) set_up_protected(L, vm);
   if (vm->damaged) return luaL_error(L, "a task that it waited for was made to go");
   return 0;
 }

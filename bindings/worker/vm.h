@@ -23,11 +23,6 @@ typedef enum lmp_when_full { LMP_FULL_BLOCK, LMP_FULL_ERROR, LMP_FULL_CALLER } l
 /* Why a task must go, whatever catches the error. */
 typedef enum lmp_stop { LMP_GOES_ON, LMP_STOPS_CANCELLED, LMP_STOPS_MEMORY } lmp_stop;
 
-typedef struct lmp_preload {
-  char name[64];
-  lua_CFunction function;
-} lmp_preload;
-
 /*
 ** What every worker's state of a pool is made from. Constant while workers may look; freed when the
 ** engine's pool is.
@@ -38,12 +33,12 @@ struct lmp_host {
   lmp_cancel_mode cancel_mode;
   mp_limits limits; /* as configured; the engine has those that hold */
   lmp_when_full when_full;
-  double full_timeout;  /* seconds; below 0: not given */
-  size_t memory_limit;  /* bytes a worker's state may hold; SIZE_MAX: any number */
-  lmp_message *inherit; /* package.path, package.cpath, names to preload, setup function or nil */
-  lmp_preload *preload; /* C functions of package.preload */
-  size_t preload_count;
-  lmp_vm *vms; /* by worker index: a worker cannot lack one. Each is its worker's own */
+  double full_timeout; /* seconds; below 0: not given */
+  size_t memory_limit; /* bytes a worker's state may hold; SIZE_MAX: any number */
+  lmp_message *search; /* what modules are found by (inherit.h); NULL until it is written */
+  lua_Unsigned search_mark;
+  lmp_message *inherit; /* names of modules to require, setup function or nil */
+  lmp_vm *vms;          /* by worker index: a worker cannot lack one. Each is its worker's own */
   size_t vm_count;
   struct lmp_book *book; /* of the state that owns the pool (unseen.h) */
   lmp_log log;
@@ -71,8 +66,8 @@ struct lmp_run {
   int raised;         /* how often it was told to go */
   uint64_t raised_ns; /* when, the first time */
   const char *name;   /* the task's, on the Lua stack; NULL: it has none */
-  int world;          /* registry reference: what the Lua modules keep for this task, or LUA_NOREF */
-  lmp_span *span;     /* NULL: nothing is traced */
+  int world;      /* registry reference: what the Lua modules keep for this task, or LUA_NOREF */
+  lmp_span *span; /* NULL: nothing is traced */
 };
 
 /* A worker's state, in its pool's host: zeroed before, and again NULL after it was closed. */
@@ -94,11 +89,11 @@ struct lmp_vm {
   bool damaged;
   struct lmp_book *book; /* the places where its tasks start others (unseen.h) */
   /* random numbers */
-  int randomseed;      /* registry reference: the function that seeds, or nil */
-  void *generator;     /* what it seeds: so many bytes, the state's; NULL: unknown */
+  int randomseed;  /* registry reference: the function that seeds, or nil */
+  void *generator; /* what it seeds: so many bytes, the state's; NULL: unknown */
   size_t generator_size;
-  bool seeded;         /* the task that runs, or ran last, has set a seed of its own */
-  uint64_t streams;    /* begun on this worker */
+  bool seeded;      /* the task that runs, or ran last, has set a seed of its own */
+  uint64_t streams; /* begun on this worker */
   /* what runs on the state */
   lmp_run *run;     /* the innermost task, or NULL */
   int depth;        /* how many there are */

@@ -19,6 +19,7 @@ end
 local function i8(n) return tags.I8 .. string.pack("=i1", n) end
 local function str(s) return tags.STR8 .. u8(#s) .. s end
 local function short(s) return u8(#s) .. s end
+local function import(module, field) return tags.IMPORT .. string.pack("=i4", -1) .. short(module) .. short(field) end
 local function items(...)
   local list = table.pack(...)
   return tags.TABLE .. u32(list.n) .. u32(0) .. table.concat(list)
@@ -63,10 +64,11 @@ write("table_deepest", 0, nest(200))
 write("shared", SHARED, items(items(), ref(1), items(ref(1))))
 write("cyclic", SHARED, items(ref(0)), ref(0))
 write("shared_key", SHARED, pairs_of(items(), ref(1)))
-write("import_module", 0, tags.IMPORT .. short "math" .. short "")
-write("import_field", SHARED, tags.IMPORT .. short "string" .. short "format", ref(0))
+write("import_module", 0, import("math", ""))
+write("import_field", SHARED, import("string", "format"), ref(0))
+write("import_other_line", 0, tags.IMPORT .. string.pack("=i4", 7) .. short "string" .. short "format")
 write("object_of_class", 0, tags.META .. tags.CLASS .. short "plain" .. items(i8(1)))
-write("object_of_module", SHARED, tags.META .. tags.IMPORT .. short "m" .. short "mt" .. pairs_of(str "self", ref(0)))
+write("object_of_module", SHARED, tags.META .. import("m", "mt") .. pairs_of(str "self", ref(0)))
 write("object_packed", SHARED, tags.META .. tags.CLASS .. short "point" .. tags.PACKED .. items(i8(1)), ref(0), ref(1))
 write("function_plain", 0, tags.FUNCTION .. u32(0) .. u8(1) .. tags.UPVALUE .. tags.ENV)
 write("function_upvalues", 0, tags.FUNCTION .. u32(1) .. u8(2) .. tags.UPVALUE .. i8(1) .. tags.UPVALUE .. str "b")

@@ -29,13 +29,15 @@ describe("a worker", function()
     end, names):get())
   end)
 
-  it("inherits package.path and package.cpath as they were when its pool was made", function()
+  it("has package.path and package.cpath as they are at the call", function()
     local path, cpath = package.path, package.cpath
-    package.path, package.cpath = path .. ";/no/where/?.lua", cpath .. ";/no/where/?.so"
     local pool <close> = mp.pool { workers = 1 }
-    local expected <const> = { package.path, package.cpath }
+    local function paths() return package.path, package.cpath end
+    assert.same({ path, cpath }, { pool:spawn(paths):get() })
+    package.path, package.cpath = path .. ";/no/where/?.lua", cpath .. ";/no/where/?.so"
+    assert.same({ package.path, package.cpath }, { pool:spawn(paths):get() })
     package.path, package.cpath = path, cpath
-    assert.same(expected, { pool:spawn(function() return package.path, package.cpath end):get() })
+    assert.same({ path, cpath }, { pool:spawn(paths):get() })
   end)
 
   it("finds modules that the program found", function()

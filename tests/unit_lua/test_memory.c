@@ -51,6 +51,17 @@ static const sweep sweeps[] = {
                   "assert(not ok); if not e:find('args[1].a.b', 1, true) then error(e, 0) end"},
     {.name = "first_spawn",
      .operation = "assert(core.spawn(function(...) return ... end, 1, 'x', {}):get() == 1)"},
+    {.name = "spawn_after_the_path_has_changed",
+     .before = "f = function() return package.path, require 'swept'.n end\n"
+               "core.spawn(string.rep, 'x', 2):get()\n"
+               "package.preload.swept = function() return {n = 5} end\n"
+               "package.path = package.path .. ';/nowhere/?.lua'\n",
+     .operation = "local path, n = core.spawn(f):get(); assert(path == package.path and n == 5)",
+     .after = "local path, n = core.spawn(f):get(); assert(path == package.path and n == 5)"},
+    {.name = "spawn_by_name",
+     .before = "package.preload.swept = function() return {f = function() return 5 end} end",
+     .operation = "assert(core.spawn('swept.f'):get() == 5 and core.named('swept.f')() == 5)",
+     .after = "assert(core.spawn('swept.f'):get() == 5 and core.named('swept.f')() == 5)"},
     {.name = "spawn_and_get",
      .before = "f = function(...) return {n = select('#', ...), ...} end; core.spawn(f):get()",
      .operation = "local h = core.spawn(f, 1, 'x', {2}, ('y'):rep(1000)); assert(h:get().n == 4)"},
