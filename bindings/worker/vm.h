@@ -132,9 +132,10 @@ int lmp_vm_idle(mp_worker *worker, void *local, void *ud);
 void lmp_vm_prepare_deeper(lua_State *L, lmp_vm *vm);
 
 /*
-** Makes the state if there is none; false with the reason in `why`, of so many bytes. Never raises.
+** Makes the state if there is none; false with the failure of the task that needed it, NULL if there
+** was no memory for that. Never raises.
 */
-bool lmp_vm_open(lmp_vm *vm, char *why, size_t size);
+bool lmp_vm_open(lmp_vm *vm, lmp_message **failure);
 void lmp_vm_close(lmp_vm *vm);
 
 #endif
