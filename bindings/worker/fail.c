@@ -8,6 +8,8 @@
 #include "worker/interrupt.h"
 #include "worker/payload.h"
 
+#define PASSED_ON_MAX 1000 /* so far back is looked for where an error came from */
+
 void lmp_fail(lua_State *L, lmp_run *run, const char *kind, bool with_traceback) {
   lmp_context *context = run->vm->context;
   lmp_buffer *buffer = lmp_encode_begin(L, context, mp_worker_pool(run->worker));
@@ -17,20 +19,32 @@ void lmp_fail(lua_State *L, lmp_run *run, const char *kind, bool with_traceback)
     run->result = lmp_encode_take(buffer);
 }
 
-/* The error that a cancelled task ended with, passed on by one that had waited for it? */
+static bool is_error_object(lua_State *L, int index) {
+  if (!lua_istable(L, index) || !lua_getmetatable(L, index)) return false;
+  luaL_getmetatable(L, LMP_ERROR);
+  bool is = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  return is;
+}
+
+static int push_raw(lua_State *L, int table, const char *field) {
+  lua_pushstring(L, field);
+  return lua_rawget(L, table);
+}
+
+/* Is the error value on top what a cancelled task ended with, passed on by those that waited? */
 static bool is_cancel_passed_on(lua_State *L) {
-  LMP_HEIGHT(base, L);
+  int value = lua_gettop(L) + 1;
   bool is = false;
-  if (lua_istable(L, -1) && lua_getmetatable(L, -1)) {
-    luaL_getmetatable(L, LMP_ERROR);
-    if (lua_rawequal(L, -1, -2)) {
-      lua_pushliteral(L, "kind");
-      is = lua_rawget(L, -4) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "cancelled") == 0;
-      lua_pop(L, 1);
-    }
-    lua_pop(L, 2);
+  luaL_checkstack(L, 4, NULL);
+  lua_pushvalue(L, -1);
+  for (int i = 0; i < PASSED_ON_MAX && !is && is_error_object(L, value); i++) {
+    is = push_raw(L, value, "kind") == LUA_TSTRING && strcmp(lua_tostring(L, -1), "cancelled") == 0;
+    push_raw(L, value, "cause");
+    lua_replace(L, value);
+    lua_settop(L, value);
   }
-  assert(lua_gettop(L) == base);
+  lua_settop(L, value - 1);
   return is;
 }
 

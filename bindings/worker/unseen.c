@@ -106,14 +106,17 @@ static const char *place_text(const lmp_host *host, uint32_t number) {
 */
 
 /* " (started at main.lua:12)", or "" */
-static const char *where(const lmp_host *host, uint32_t place, char *text, size_t size) {
-  const char *at = place_text(host, place);
+static const char *where(const lmp_host *host, uint32_t number, char *text, size_t size) {
+  const char *at = place_text(host, number);
   *text = '\0';
   if (at != NULL) snprintf(text, size, " (started at %s)", at);
   return text;
 }
 
+/* An error that was passed on brings the tracebacks of those before it along. */
 static void one_line(char *text) {
+  char *traceback = strstr(text, "\nworker stack traceback:");
+  if (traceback != NULL) *traceback = '\0';
   for (; *text != '\0'; text++)
     if (*text == '\n' || *text == '\r') *text = ' ';
 }
