@@ -47,17 +47,26 @@ static bool is_told_to_go(const lmp_context *context) {
   return context->vm != NULL && lmp_must_stop(context->vm);
 }
 
-/* stack: handle, function, event */
+/* An event of call_end: on_complete where nothing listens to on_error. */
+#define COMPLETE_ALONE (LMP_ON_END + 1)
+
+/*
+** stack: handle, function, event. A result that cannot be rebuilt is for on_error; where nothing
+** listens to that, it is an error of on_complete.
+*/
 static int call_end(lua_State *L) {
   lmp_handle *handle = lua_touserdata(L, 1);
   int event = (int)lua_tointeger(L, 3), n = 1;
   lua_settop(L, 2);
-  if (event == LMP_ON_COMPLETE)
-    n = lmp_push_results(L, handle->context, handle->task);
-  else if (event == LMP_ON_ERROR)
-    lmp_push_handle_error(L, handle->context, 1);
-  else
+  if (event == LMP_ON_END) {
     lua_pushvalue(L, 1);
+  } else {
+    n = lmp_push_handle_outcome(L, handle->context, 1);
+    if (n < 0 && event == COMPLETE_ALONE) return lua_error(L);
+    if (n < 0 && event == LMP_ON_COMPLETE) handle->lost = true;
+    if ((event == LMP_ON_ERROR) != (n < 0)) return 0; /* not its turn */
+    if (n < 0) n = 1;
+  }
   lua_pushvalue(L, 2); /* the function below its arguments; a helper table may lie between */
   lua_insert(L, -n - 1);
   lua_call(L, n, 0);
@@ -94,7 +103,7 @@ static void call_each(lua_State *L, const lmp_handle *handle, int first, int obj
 static int deliver_end(lua_State *L) {
   lmp_handle *handle = lua_touserdata(L, 1);
   lmp_context *context = handle->context;
-  int ended = mp_task_state(handle->task) == MP_STATE_DONE ? LMP_ON_COMPLETE : LMP_ON_ERROR;
+  bool done = mp_task_state(handle->task) == MP_STATE_DONE;
   luaL_checkstack(L, 12, NULL);
   lua_rawgeti(L, LUA_REGISTRYINDEX, context->handles->watched);
   lua_rawgetp(L, 2, handle); /* 3: the handle */
@@ -102,14 +111,19 @@ static int deliver_end(lua_State *L) {
   lua_rawsetp(L, 2, handle);
   handle->watched = handle->follows = false;
   lua_getiuservalue(L, 3, LMP_HANDLE_EXTRA);
-  lua_rawgeti(L, 4, ended);      /* 5 */
-  lua_rawgeti(L, 4, LMP_ON_END); /* 6 */
+  lua_rawgeti(L, 4, LMP_ON_COMPLETE); /* 5 */
+  lua_rawgeti(L, 4, LMP_ON_ERROR);    /* 6 */
+  lua_rawgeti(L, 4, LMP_ON_END);      /* 7 */
   for (int event = LMP_ON_COMPLETE; event <= LMP_ON_END && !MP_BUGGY(CALLED_AGAIN); event++) {
     lua_pushnil(L);
     lua_rawseti(L, 4, event);
   }
-  if (lua_istable(L, 5)) call_each(L, handle, 3, 3, 5, call_end, ended);
-  if (lua_istable(L, 6)) call_each(L, handle, 3, 3, 6, call_end, LMP_ON_END);
+  handle->lost = false;
+  if (done && lua_istable(L, 5))
+    call_each(L, handle, 3, 3, 5, call_end, lua_istable(L, 6) ? LMP_ON_COMPLETE : COMPLETE_ALONE);
+  if ((!done || handle->lost) && lua_istable(L, 6))
+    call_each(L, handle, 3, 3, 6, call_end, LMP_ON_ERROR);
+  if (lua_istable(L, 7)) call_each(L, handle, 3, 3, 7, call_end, LMP_ON_END);
   return 0;
 }
 
