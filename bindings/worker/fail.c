@@ -9,7 +9,7 @@ void lmp_fail(lua_State *L, lmp_run *run, const char *kind, bool with_traceback)
   lmp_buffer *buffer = lmp_encode_begin(L, context, mp_worker_pool(run->worker));
   assert(run->result == NULL);
   run->status = MP_FAILED;
-  if (lmp_encode_failure(L, context, buffer, kind, run->name, with_traceback))
+  if (lmp_encode_failure(L, context, buffer, kind, run->name, "", with_traceback))
     run->result = lmp_encode_take(buffer);
 }
 
