@@ -258,10 +258,13 @@ void lmp_decode_first(lua_State *L, lmp_decoder *outer, const lmp_message *messa
   int base = lua_gettop(L);
   lmp_decode_begin(L, outer->context, message, &inner, &count);
   inner.env = outer->env;
+  inner.beside = true;
+  inner.number = outer->number;
   if (count == 0)
     lua_pushnil(L);
   else
     lmp_decode_value(L, &inner);
+  outer->number = inner.number;
   lua_copy(L, -1, base + 1); /* the helper table may lie below it */
   lua_settop(L, base + 1);
 }

@@ -219,6 +219,39 @@ describe("a function sent by value", function()
     end
     assert.equal(0, sum)
   end)
+
+  it("is not one with another function of the same code", function()
+    local function make() return function() return 1 end end
+    local function make_reader() return function() return print end end -- refers to the globals
+    for _, maker in ipairs { make, make_reader } do
+      local a, b, c = maker(), maker(), maker()
+      assert.same({ false, false, false, true }, { run(function(x, y, z, again) return x == y, y == z, x == z, x == again end, a, b, c, a) })
+      assert.equal(3, run(function(handlers)
+        local n = 0
+        for _ in pairs(handlers) do n = n + 1 end
+        return n
+      end, { [a] = 1, [b] = 2, [c] = 3 }))
+      local one, other = mp.spawn(function() return maker() end), mp.spawn(function() return maker() end)
+      assert.is_true(run(function(x, y) return x ~= y end, one, other))
+    end
+  end)
+
+  it("is for each task as it was sent, whatever an earlier one did to it", function()
+    local pool <close> = mp.pool { workers = 1 }
+    local function reads_x() return rawget(_ENV, "x") end
+    local function poison(f)
+      local get <const> = debug.getupvalue
+      debug.setupvalue(f, 1, { x = 42 }) -- the environment that this function may share
+      local _, env = get(f, 1)
+      return env.x
+    end
+    assert.is_nil(pool:spawn(reads_x):get())
+    assert.equal(42, pool:spawn(poison, reads_x):get())
+    assert.is_nil(pool:spawn(reads_x):get())
+    local source <const> = mp.source "return x"
+    assert.equal(42, pool:spawn(poison, source):get())
+    assert.is_nil(pool:spawn(source):get())
+  end)
 end)
 
 describe("mp.source", function()
