@@ -292,6 +292,7 @@ static int handle_metadata(lua_State *L) {
 static int handle_set_metadata(lua_State *L) {
   lmp_check_handle(L, 1);
   luaL_argcheck(L, !lua_isnoneornil(L, 2), 2, "a key expected");
+  luaL_argcheck(L, lua_rawequal(L, 2, 2), 2, "a key expected, got NaN");
   lua_settop(L, 3);
   push_metadata(L);
   lua_insert(L, 2);

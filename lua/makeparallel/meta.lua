@@ -7,8 +7,8 @@
 ---@field _COPYRIGHT string
 local mp = {}
 
----What a task can run: a Lua function, `"module.fn"`, or `mp.source[[...]]`.
----@alias makeparallel.Runnable function|string|makeparallel.Source
+---What a task can run: a Lua function, `"module.fn"`, or `mp.source[[...]]`. Where a task stands in its place, what it runs is meant, with its options.
+---@alias makeparallel.Runnable function|string|makeparallel.Source|makeparallel.Task
 
 ---@alias makeparallel.Status "waiting"|"queued"|"running"|"done"|"failed"|"cancelled"|"timeout"
 

@@ -207,9 +207,29 @@ describe("a function sent by value", function()
     assert.equal("again", run(function() return double:with { name = "again" } (1):name() end))
   end)
 
-  it("may be a callable table of a module, or a task", function()
+  it("may be a callable table of a module", function()
     assert.equal(105, run(counter.callable, 5))
-    assert.equal(3, run(mp.parallel(function(n) return mp.spawn(math.max, n, 1):get() end), 3):get())
+  end)
+
+  it("may be a task, which then is not called by another task but runs itself", function()
+    local double <const> = mp.parallel(function(n) return 2 * n end, { name = "double", timeout = 60 })
+    local other <close> = mp.pool { workers = 1 }
+    assert.equal(8, run(double, 4))
+    assert.equal("double", mp.spawn(double, 4):name())
+    assert.near(60, mp.spawn(double, 4):timeout(), 1e-6)
+    assert.equal(8, other:spawn(double, 4):get())
+    assert.equal(8, other:parallel(double, { name = "again" })(4):get())
+    assert.equal(1, #mp.map(double, { 4 }))
+    for _, make in ipairs { mp.parallel, mp.parallel_fast, mp.parallel_pool } do
+      local h <const> = make(double, { name = "of a task" })(4)
+      assert.equal(8, h:get())
+      assert.equal("of a task", h:name())
+      assert.near(60, h:timeout(), 1e-6)
+      assert.equal(8, make(double)(4):get())
+    end
+    assert.equal(8, mp.parallel_priority(double)(1, 4):get())
+    assert.equal(5, mp.parallel_with_deps(mp.parallel(function(deps, n) return deps.n + n end))(5):get())
+    assert.matches("unknown option 'nmae'", support.refusal(mp.parallel, double, { nmae = "x" }), 1, true)
   end)
 
   it("is the same code for many functions made by one", function()
