@@ -110,6 +110,7 @@ static int deliver_end(lua_State *L) {
   lua_pushnil(L);
   lua_rawsetp(L, 2, handle);
   handle->watched = handle->follows = false;
+  lmp_free_pool(L, 3);
   lua_getiuservalue(L, 3, LMP_HANDLE_EXTRA);
   lua_rawgeti(L, 4, LMP_ON_COMPLETE); /* 5 */
   lua_rawgeti(L, 4, LMP_ON_ERROR);    /* 6 */
@@ -341,18 +342,8 @@ void lmp_listen_add(lua_State *L, int index, lmp_event event, int function) {
   assert(lua_gettop(L) == base);
 }
 
-/* A pool that is about to bring news must not be collected before. */
-static void keep_pool(lua_State *L, int index, const lmp_pool *pool) {
-  if (pool == pool->context->pools->default_pool) return;
-  lmp_push_extra(L, index);
-  lmp_push_pool(L, pool->context, pool->pool);
-  lua_setfield(L, -2, "pool");
-  lua_pop(L, 1);
-}
-
 void lmp_listen_begin(lua_State *L, int index, lmp_pool *pool, mp_task_desc *desc) {
   lmp_handle *handle = lua_touserdata(L, index);
-  keep_pool(L, index, pool);
   desc->mailbox = lmp_mailbox(L, pool);
   desc->notify = on_end;
   desc->listener_ud = handle;
@@ -378,7 +369,7 @@ void lmp_on(lua_State *L, lmp_context *context, int index, lmp_event event, int 
   if (pool == NULL) lmp_check(L, MP_SHUTDOWN); /* nothing can bring news of it any more */
   mp_mailbox *mailbox = lmp_mailbox(L, pool);
   lmp_listen_add(L, index, event, function);
-  keep_pool(L, index, pool);
+  lmp_keep_pool(L, index, pool);
   if (event == LMP_ON_PROGRESS) send_late(L, index, mailbox, function);
   if (event == LMP_ON_PROGRESS && !handle->follows &&
       !mp_state_is_terminal(mp_task_state(handle->task))) {

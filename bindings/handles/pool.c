@@ -251,6 +251,37 @@ void lmp_push_pool(lua_State *L, lmp_context *context, const mp_pool *pool) {
   lua_remove(L, -2);
 }
 
+void lmp_keep_pool(lua_State *L, int index, const lmp_pool *pool) {
+  LMP_HEIGHT(base, L);
+  lmp_handle *handle = lua_touserdata(L, index);
+  if (handle->keeps_pool || pool == pool->context->pools->default_pool) return;
+  luaL_checkstack(L, 6, NULL);
+  int type = lua_getiuservalue(L, index, LMP_HANDLE_EXTRA);
+  lmp_push_pool(L, pool->context, pool->pool);
+  if (type == LUA_TTABLE)
+    lua_setfield(L, -2, "pool");
+  else
+    lua_setiuservalue(L, index, LMP_HANDLE_EXTRA);
+  lua_pop(L, 1);
+  handle->keeps_pool = true;
+  assert(lua_gettop(L) == base);
+}
+
+void lmp_free_pool(lua_State *L, int index) {
+  LMP_HEIGHT(base, L);
+  lmp_handle *handle = lua_touserdata(L, index);
+  if (!handle->keeps_pool) return;
+  int type = lua_getiuservalue(L, index, LMP_HANDLE_EXTRA);
+  lua_pushnil(L);
+  if (type == LUA_TTABLE)
+    lua_setfield(L, -2, "pool");
+  else
+    lua_setiuservalue(L, index, LMP_HANDLE_EXTRA);
+  lua_pop(L, 1);
+  handle->keeps_pool = false;
+  assert(lua_gettop(L) == base);
+}
+
 /* }====================================================== */
 
 /*

@@ -75,6 +75,7 @@ int lmp_submit(lua_State *L, lmp_context *context, lmp_buffer *buffer, const lmp
   lmp_inherit_attach(L, context, open_pool(L, context, of)->host->search_mark, buffer);
   lmp_feel_memory(L, open_pool(L, context, of));
   add_dependencies(L, &buffer->message, desc, few, sizeof few / sizeof few[0]);
+  lmp_keep_pool(L, handle, open_pool(L, context, of));
   if (listens) lmp_listen_begin(L, handle, open_pool(L, context, of), desc);
   luaL_checkstack(L, 8, NULL);
   /* This is the last that may raise before the message is in the payload. */
