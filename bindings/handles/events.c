@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/error.h"
 #include "bug.h"
 #include "handles/outcome.h"
 #include "worker/interrupt.h"
@@ -366,7 +367,7 @@ void lmp_on(lua_State *L, lmp_context *context, int index, lmp_event event, int 
     listen_late(L, context, index, event, function);
     return;
   }
-  if (pool == NULL) lmp_check(L, MP_SHUTDOWN); /* nothing can bring news of it any more */
+  if (pool == NULL) lmp_check_open(L, MP_SHUTDOWN, NULL); /* nothing can bring news of it any more */
   mp_mailbox *mailbox = lmp_mailbox(L, pool);
   lmp_listen_add(L, index, event, function);
   lmp_keep_pool(L, index, pool);

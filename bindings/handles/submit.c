@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "codec/encode.h"
+#include "base/error.h"
 #include "codec/value.h"
 #include "handles/events.h"
 #include "handles/room.h"
@@ -50,7 +51,7 @@ static void add_dependencies(lua_State *L, const lmp_message *m, mp_task_desc *d
 /* Code of the program's runs while a message is written, and may have closed its pool. */
 static lmp_pool *open_pool(lua_State *L, lmp_context *context, const mp_pool *pool) {
   lmp_pool *object = lmp_pool_find(context, pool);
-  if (object == NULL) lmp_check(L, MP_SHUTDOWN);
+  if (object == NULL) lmp_check_open(L, MP_SHUTDOWN, NULL);
   return object;
 }
 

@@ -131,7 +131,8 @@ describe("a pool", function()
     } do
       local ok, err = pcall(call)
       assert.is_false(ok)
-      assert.matches("pool is shut down", tostring(err), 1, true)
+      assert.equal("shutdown", err.kind)
+      assert.matches("pools_spec.lua:%d+: pool is shut down$", err.message)
     end
     assert.equal(5, h:get())
     assert.equal("pool (shut down)", tostring(pool))
