@@ -159,12 +159,17 @@ static int deliver_progress(lua_State *L) {
 }
 
 /* What there is to tell of a task that nobody listened to before: a table of these. */
-enum { LATE_HANDLE = 1, LATE_FUNCTION /* for what was reported last; nil: the end */, LATE_PROGRESS };
+enum {
+  LATE_HANDLE = 1,
+  LATE_FUNCTION, /* for what was reported last; nil: the end */
+  LATE_PROGRESS,
+  LATE_FOLLOWS /* true: news that is on its way may tell the function, too, until the end is told */
+};
 
 /* Pushes one; function: its stack index, or 0. */
 static void push_late(lua_State *L, int handle, int function) {
   const lmp_handle *of = lua_touserdata(L, handle);
-  lua_createtable(L, LATE_PROGRESS, 0);
+  lua_createtable(L, LATE_FOLLOWS, 0);
   lua_pushvalue(L, handle);
   lua_rawseti(L, -2, LATE_HANDLE);
   if (function == 0) return;
@@ -172,6 +177,8 @@ static void push_late(lua_State *L, int handle, int function) {
   lua_rawseti(L, -2, LATE_FUNCTION);
   lua_pushnumber(L, mp_task_progress(of->task));
   lua_rawseti(L, -2, LATE_PROGRESS);
+  lua_pushboolean(L, of->follows);
+  lua_rawseti(L, -2, LATE_FOLLOWS);
 }
 
 /* stack: what push_late pushed */
@@ -185,6 +192,9 @@ static int deliver_late(lua_State *L) {
     lua_call(L, 1, 0);
     return 0;
   }
+  lua_rawgeti(L, 1, LATE_FOLLOWS);
+  if (lua_toboolean(L, -1) && !handle->watched) return 0;
+  lua_pop(L, 1);
   lua_rawgeti(L, 1, LATE_PROGRESS);
   progress_news news = {handle, lua_tonumber(L, -1), NULL, 0};
   lua_pop(L, 1);
