@@ -118,8 +118,8 @@ typedef struct mp_lua_task {
 ** Submits, to L's pool, a function (or its name, "module.fn") with `args` arguments, all on top of
 ** L's stack, and pops them. Handles among the arguments are dependencies. `options` may be NULL.
 ** The caller gets a reference; use mp_wait, mp_cancel, mp_task_notify as for any task. On failure
-** an error object or text is left in their place. Errors: INVALID (something cannot be sent), and
-** those of mp_submit.
+** an error object or text is left in their place. Errors: INVALID (something cannot be sent; there
+** is no such function and arguments on the stack: then nothing is popped), and those of mp_submit.
 */
 MP_API MP_CHECKED mp_status mp_submit_lua(lua_State *L, int args, const mp_lua_task *options,
                                           mp_task **task);

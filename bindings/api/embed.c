@@ -168,10 +168,34 @@ static int submit(lua_State *L) { /* stack: request, function, arguments */
   return 0;
 }
 
+static int push_text(lua_State *L) {
+  lua_pushstring(L, lua_touserdata(L, 1));
+  return 1;
+}
+
+/* The text takes the place of the n values on top, one or more; there may be no memory for it. */
+static mp_status refuse(lua_State *L, int n, const char *text, mp_status status) {
+  lua_settop(L, -n - 1);
+  lua_pushcfunction(L, push_text);
+  if (!lua_checkstack(L, 1)) {
+    lua_pop(L, 1);
+    lua_pushnil(L);
+    return status;
+  }
+  lua_pushlightuserdata(L, (void *)(uintptr_t)text);
+  (void)lua_pcall(L, 1, 1, 0); /* the text, or that there is no memory */
+  return status;
+}
+
 mp_status mp_submit_lua(lua_State *L, int args, const mp_lua_task *options, mp_task **task) {
   static const mp_lua_task plain = MP_LUA_TASK_INIT;
   request r = {.context = lmp_context_get(L), .options = options != NULL ? options : &plain};
-  if (r.context == NULL || args < 0 || r.options->size != sizeof plain) return MP_INVALID;
+  if (args < 0 || args >= lua_gettop(L)) return MP_INVALID;
+  const char *wrong = r.context == NULL                  ? "makeparallel is not open in this state"
+                      : r.options->size != sizeof plain ? "the options have another size"
+                                                        : NULL;
+  if (wrong != NULL) return refuse(L, args + 1, wrong, MP_INVALID);
+  if (!lua_checkstack(L, 4)) return refuse(L, args + 1, mp_status_text(MP_NOMEM), MP_NOMEM);
   mp_status status = protect(L, submit, &r, args + 1);
   if (status == MP_OK) *task = r.task;
   return status;

@@ -33,6 +33,7 @@ static bool wait_until(lua_State *L, const lmp_handle *handle, double deadline) 
                                     1, deadline, &index))
     return false;
   lmp_settle(L, handle);
+  lmp_free_pool(L, 1);
   return true;
 }
 

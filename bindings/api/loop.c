@@ -1,5 +1,6 @@
 #include "api/loop.h"
 
+#include "base/error.h"
 #include "handles/events.h"
 #include "handles/wait.h"
 
@@ -61,7 +62,7 @@ static int fd(lua_State *L) {
   lmp_pool *pool =
       task != NULL ? lmp_pool_find(context, mp_task_pool(task)) : lmp_to_pool(L, context, 1);
   int descriptor;
-  if (pool == NULL) lmp_check(L, MP_SHUTDOWN);
+  if (pool == NULL) lmp_check_open(L, MP_SHUTDOWN, NULL);
   lmp_check(L, mp_mailbox_fd(lmp_mailbox(L, pool), &descriptor));
   lua_pushinteger(L, descriptor);
   return 1;

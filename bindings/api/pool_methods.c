@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "base/options.h"
 #include "handles/events.h"
 #include "handles/pool.h"
@@ -29,7 +30,7 @@ static void set_count(lua_State *L, const char *field, uint64_t value) {
 
 static int push_info(lua_State *L, lmp_pool *object) {
   mp_pool_info info = MP_POOL_INFO_INIT;
-  if (object->pool == NULL) lmp_check(L, MP_SHUTDOWN);
+  if (object->pool == NULL) lmp_check_open(L, MP_SHUTDOWN, NULL);
   mp_pool_get_info(object->pool, &info);
   lua_createtable(L, 0, 14);
   set_count(L, "workers", info.workers);

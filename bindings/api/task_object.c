@@ -137,8 +137,14 @@ static bool keep_options(lua_State *L, lmp_context *context, int options) {
 */
 static void wrap_in_retry(lua_State *L) {
   int task = lua_gettop(L) - 1;
-  lua_getglobal(L, "require");
-  lua_pushliteral(L, "makeparallel.retry");
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_getfield(L, -1, "makeparallel.core");
+  if (lua_istable(L, -1) && lua_getfield(L, -1, "part") == LUA_TFUNCTION) {
+    lua_pushliteral(L, "retry");
+  } else { /* of the Lua modules none is loaded yet */
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "makeparallel.retry");
+  }
   lua_call(L, 1, 1);
   lua_getfield(L, -1, "option");
   lua_rawgeti(L, task, LMP_TASK_FUNCTION);

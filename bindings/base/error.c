@@ -1,6 +1,7 @@
 #include "base/error.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 static void set_string(lua_State *L, const char *field, const char *value) {
   lua_pushstring(L, value);
@@ -45,6 +46,40 @@ void lmp_make_error(lua_State *L) {
   assert(lua_gettop(L) == base + LMP_FAILURE_VALUES + 1);
   lua_replace(L, base + 1);
   lua_settop(L, base + 1);
+}
+
+bool lmp_is_of_module(const char *source) {
+  static const char folder[] = "makeparallel";
+  const char *end = strrchr(source, '/');
+  if (end == NULL || (size_t)(end - source) < sizeof folder) return false;
+  const char *start = end - (sizeof folder - 1);
+  return memcmp(start, folder, sizeof folder - 1) == 0 && (start[-1] == '/' || start[-1] == '@');
+}
+
+#define LEVELS_MAX 10 /* where the program may have called us from */
+
+/* Pushes "main.lua:3: " for the program's own code that called, or "". */
+static void push_place(lua_State *L) {
+  lua_Debug ar;
+  for (int level = 1; level <= LEVELS_MAX && lua_getstack(L, level, &ar); level++) {
+    lua_getinfo(L, "Sl", &ar);
+    if (ar.currentline <= 0 || lmp_is_of_module(ar.source)) continue;
+    lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
+    return;
+  }
+  lua_pushliteral(L, "");
+}
+
+void lmp_check_open(lua_State *L, mp_status status, const char *text) {
+  if (status != MP_SHUTDOWN) {
+    lmp_check(L, status);
+    return;
+  }
+  luaL_checkstack(L, 8, NULL);
+  push_place(L);
+  lmp_push_error(L, "shutdown", "%s%s", lua_tostring(L, -1),
+                 text != NULL ? text : mp_status_text(MP_SHUTDOWN));
+  lua_error(L);
 }
 
 static int error_tostring(lua_State *L) {

@@ -110,6 +110,20 @@ static void decode_table(lua_State *L, lmp_decoder *decoder, int depth) {
   decoder->claimed = outer;
 }
 
+static void push_environment(lua_State *L, const lmp_decoder *decoder) {
+  if (decoder->env != 0)
+    lua_pushvalue(L, decoder->env);
+  else
+    lua_pushglobaltable(L);
+}
+
+/* The metatable of a table that reads through to the globals. */
+static void push_reading_through(lua_State *L, const lmp_decoder *decoder) {
+  lua_createtable(L, 0, 1);
+  push_environment(L, decoder);
+  lua_setfield(L, -2, "__index");
+}
+
 /*
 ** Metatable first, then the object: a table gets it when it is filled, a packed value is given to
 ** __mp_unpack.
@@ -120,6 +134,8 @@ static void decode_object(lua_State *L, lmp_decoder *decoder, int depth) {
     lmp_decode_class(L, decoder);
   else if (tag == LMP_IMPORT)
     lmp_decode_import(L, decoder);
+  else if (tag == LMP_ENV)
+    push_reading_through(L, decoder);
   else
     lmp_corrupt(L, decoder, "no metatable");
   if (!lua_istable(L, -1))
@@ -165,12 +181,7 @@ void lmp_decode_at_depth(lua_State *L, lmp_decoder *decoder, int depth) {
   luaL_checkstack(L, 8, "message nested too deeply");
   if (decode_plain(L, decoder)) return;
   switch ((unsigned char)*lmp_take(L, decoder, 1)) {
-    case LMP_ENV:
-      if (decoder->env != 0)
-        lua_pushvalue(L, decoder->env);
-      else
-        lua_pushglobaltable(L);
-      break;
+    case LMP_ENV: push_environment(L, decoder); break;
     case LMP_TABLE: decode_table(L, decoder, depth); break;
     case LMP_META: decode_object(L, decoder, depth); break;
     case LMP_REF: decode_ref(L, decoder); break;

@@ -195,6 +195,24 @@ static bool encode_shared(lua_State *L, lmp_context *context, lmp_buffer *buffer
   return ok;
 }
 
+bool lmp_encode_environment(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index,
+                            int depth) {
+  if (depth > LMP_DEPTH_MAX)
+    return lmp_refuse(buffer, "is nested deeper than %d tables", LMP_DEPTH_MAX);
+  luaL_checkstack(L, 10, "value nested too deeply");
+  uint32_t seen = lmp_identify(buffer, lua_topointer(L, index), buffer->objects);
+  if (buffer->memory) return false;
+  if (seen != UINT32_MAX) {
+    buffer->shared = true;
+    return lmp_put_tag_u32(buffer, LMP_REF, seen);
+  }
+  buffer->objects++;
+  int import = lmp_encode_import(L, context, buffer, index);
+  if (import != 0) return import > 0;
+  return lmp_put_tag(buffer, LMP_META) && lmp_put_tag(buffer, LMP_ENV) &&
+         encode_table(L, context, buffer, index, depth);
+}
+
 static bool encode_userdata(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index,
                             bool top) {
   const lmp_reference_kind *kind = lmp_find_reference(L, context, index);
@@ -285,6 +303,7 @@ lmp_buffer *lmp_encode_begin(lua_State *L, lmp_context *context, mp_pool *pool) 
     buffer->message.pool = pool;
   }
   assert(buffer->message.pool == pool && pool != NULL);
+  buffer->as_globals = false; /* an error may have left it so */
   lmp_encode_start(buffer);
   return buffer;
 }
@@ -353,18 +372,35 @@ static bool encode_once(lua_State *L, lmp_context *context, lmp_buffer *buffer,
 ** What was refused may travel after all, by a name that is in doubt: the other side looks whether
 ** it has the same.
 */
-static bool encode_all(lua_State *L, lmp_context *context, lmp_buffer *buffer,
-                       const lmp_encoding *how, int first, int n) {
+static bool encode_trusting(lua_State *L, lmp_context *context, lmp_buffer *buffer,
+                            const lmp_encoding *how, int first, int n) {
   const void *trusted[LMP_TRUSTED_MAX];
   for (uint32_t count = 0;; count++) {
     if (encode_once(L, context, buffer, how, first, n)) return true;
     if (buffer->memory || buffer->refused == NULL || count == LMP_TRUSTED_MAX) return false;
+    if (buffer->as_globals && buffer->names_own) return false;
     trusted[count] = buffer->refused;
     lmp_forget_packed(L, buffer);
     lmp_encode_start(buffer);
     memcpy(buffer->trusted, trusted, sizeof trusted);
     buffer->trusted_count = count + 1;
   }
+}
+
+/*
+** As lmp_encode_values. An environment is one for all functions of a message: that a later one needs
+** its fields shows when an earlier one has been written without.
+*/
+static bool encode_all(lua_State *L, lmp_context *context, lmp_buffer *buffer,
+                       const lmp_encoding *how, int first, int n) {
+  buffer->as_globals = true;
+  buffer->names_own = false;
+  bool done = encode_trusting(L, context, buffer, how, first, n);
+  buffer->as_globals = false;
+  if (done || buffer->memory || !buffer->names_own) return done;
+  lmp_forget_packed(L, buffer);
+  lmp_encode_start(buffer);
+  return !buffer->memory && encode_trusting(L, context, buffer, how, first, n);
 }
 
 bool lmp_encode_values(lua_State *L, lmp_context *context, lmp_buffer *buffer,

@@ -46,6 +46,12 @@ bool lmp_encode_values(lua_State *L, lmp_context *context, lmp_buffer *buffer,
 bool lmp_encode_value(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index, int depth,
                       bool top);
 /*
+** Writes a table that reads through to the globals: its own fields, and that it does so. False as
+** above.
+*/
+bool lmp_encode_environment(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index,
+                            int depth);
+/*
 ** When the message is done, or what follows shares nothing with it: what __mp_pack returned may go.
 ** Needs a slot of the stack; never raises.
 */

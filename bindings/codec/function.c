@@ -97,28 +97,82 @@ static void path_upvalue(lua_State *L, lmp_buffer *buffer, int function, const c
   lmp_path_prepend(buffer, step);
 }
 
-/*
-** The table on top: is it the globals, or, as _ENV, one that reads through to them, as test
-** frameworks and sandboxes make? Neither is sent.
-*/
-static bool is_globals(lua_State *L, const char *upvalue) {
+/* Is the text a string of the function's code, as each global that it names is? */
+static bool is_in_code(const code *c, const char *text, size_t size) {
+  size_t length;
+  const char *at = mp_bytes_data(c->bytes, &length), *end = at + length;
+  while (size > 0 && (size_t)(end - at) > size) {
+    at = memchr(at + 1, *text, (size_t)(end - at) - size);
+    if (at == NULL) return false;
+    /* before a string stands its length and one, with a bit that depends on the version */
+    bool whole = size > 100 || ((unsigned char)at[-1] & 0x7f) == size + 1;
+    if (whole && memcmp(at, text, size) == 0) return true;
+  }
+  return false;
+}
+
+/* Does the function name a field that the table on top has of its own? */
+static bool names_own(lua_State *L, const code *c) {
   int table = lua_gettop(L);
-  luaL_checkstack(L, 5, NULL);
-  lua_pushglobaltable(L);
-  bool globals = lua_rawequal(L, -1, table);
-  if (!globals && strcmp(upvalue, "_ENV") == 0 && lua_getmetatable(L, table)) {
-    lua_pushliteral(L, "__index");
-    lua_rawget(L, -2);
-    globals = lua_rawequal(L, -1, table + 1);
+  bool found = false;
+  for (lua_pushnil(L); !found && lua_next(L, table); lua_pop(L, 1)) {
+    size_t size;
+    const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tolstring(L, -2, &size) : NULL;
+    found = name != NULL && is_in_code(c, name, size);
   }
   lua_settop(L, table);
-  return globals;
+  return found;
+}
+
+typedef enum upvalue_kind { A_VALUE, THE_GLOBALS, ENVIRONMENT } upvalue_kind;
+
+/*
+** The upvalue on top: is it the globals? Or does it, as _ENV, read through to them, as test
+** frameworks, sandboxes and modules make it: then it is an environment if what it has of its own is
+** used, else as good as the globals, which are not sent.
+*/
+static upvalue_kind kind_of_upvalue(lua_State *L, lmp_buffer *buffer, const char *name,
+                                    const code *c) {
+  int table = lua_gettop(L);
+  if (!lua_istable(L, table)) return A_VALUE;
+  luaL_checkstack(L, 5, NULL);
+  lua_pushglobaltable(L);
+  upvalue_kind kind = lua_rawequal(L, -1, table) ? THE_GLOBALS : A_VALUE;
+  if (kind == A_VALUE && strcmp(name, "_ENV") == 0 && lua_getmetatable(L, table)) {
+    lua_pushliteral(L, "__index");
+    lua_rawget(L, -2);
+    if (lua_rawequal(L, -1, table + 1)) kind = THE_GLOBALS;
+    lua_pushliteral(L, "__name");
+    bool named = lua_rawget(L, table + 2) == LUA_TSTRING;
+    bool ours = named && strcmp(lua_tostring(L, -1), LMP_GLOBALS) == 0;
+    lua_settop(L, table);
+    if (kind == THE_GLOBALS && !ours) {
+      bool own = names_own(L, c);
+      if (own) buffer->names_own = true;
+      if (own || !buffer->as_globals) kind = ENVIRONMENT;
+    }
+  }
+  lua_settop(L, table);
+  return kind;
+}
+
+static bool encode_upvalue_value(lua_State *L, lmp_context *context, lmp_buffer *buffer,
+                                 upvalue_kind kind, int depth) {
+  int value = lua_gettop(L);
+  if (!lmp_put_tag(buffer, LMP_UPVALUE)) return false;
+  switch (kind) {
+    case THE_GLOBALS: return lmp_put_tag(buffer, LMP_ENV);
+    case ENVIRONMENT: return lmp_encode_environment(L, context, buffer, value, depth + 1);
+    default: return lmp_encode_value(L, context, buffer, value, depth + 1, false);
+  }
 }
 
 static bool encode_upvalue(lua_State *L, lmp_context *context, lmp_buffer *buffer, int function,
-                           int n, int depth) {
+                           int n, const code *c, int depth) {
   const char *name = lua_getupvalue(L, function, n); /* stack: value */
-  bool globals = lua_istable(L, -1) && is_globals(L, name);
+  upvalue_kind kind = kind_of_upvalue(L, buffer, name, c);
+  if (kind == ENVIRONMENT && buffer->as_globals)
+    return lmp_refuse(buffer, "cannot be sent $direction"); /* encode_all begins anew */
   uint32_t seen = lmp_identify(buffer, lua_upvalueid(L, function, n), buffer->upvalues);
   bool ok;
   if (buffer->memory) return false;
@@ -127,9 +181,7 @@ static bool encode_upvalue(lua_State *L, lmp_context *context, lmp_buffer *buffe
     ok = lmp_put_tag_u32(buffer, LMP_UPVALUE_REF, seen);
   } else {
     buffer->upvalues++;
-    ok = lmp_put_tag(buffer, LMP_UPVALUE) &&
-         (globals ? lmp_put_tag(buffer, LMP_ENV)
-                  : lmp_encode_value(L, context, buffer, lua_gettop(L), depth + 1, false));
+    ok = encode_upvalue_value(L, context, buffer, kind, depth);
     if (!ok) path_upvalue(L, buffer, function, name);
   }
   if (ok) lua_pop(L, 1);
@@ -161,7 +213,7 @@ bool lmp_encode_function(lua_State *L, lmp_context *context, lmp_buffer *buffer,
   }
   if (!lmp_put_reference(buffer, &code_kind, c->bytes) || !lmp_put_tag(buffer, n)) return false;
   for (int i = 1; i <= n; i++)
-    if (!encode_upvalue(L, context, buffer, index, i, depth)) return false;
+    if (!encode_upvalue(L, context, buffer, index, i, c, depth)) return false;
   return true;
 }
 

@@ -106,6 +106,24 @@ static bool is_not_found(lua_State *L, const char *module) {
   return missing;
 }
 
+/* What stands in for `require` where a program has taken it from its globals. */
+static int find_loaded(lua_State *L) {
+  luaL_checkstring(L, 1);
+  lua_settop(L, 1);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_pushvalue(L, 1);
+  if (lua_rawget(L, 2) == LUA_TNIL)
+    luaL_error(L, "module '%s' not found: it is not loaded, and the globals have no 'require'",
+               lua_tostring(L, 1));
+  return 1;
+}
+
+static void push_require(lua_State *L) {
+  if (lua_getglobal(L, "require") != LUA_TNIL) return;
+  lua_pop(L, 1);
+  lua_pushcfunction(L, find_loaded);
+}
+
 /*
 ** The field of the module that is so many bytes of the name: pushes it and returns true. Else has
 ** the reason at `why`, if that is nil yet or the one there is worth less. Raises if the module is
@@ -115,7 +133,7 @@ static bool push_from_module(lua_State *L, const char *name, size_t cut, size_t 
   int top = lua_gettop(L);
   lua_pushlstring(L, name, cut);
   const char *module = lua_tostring(L, -1);
-  lua_getglobal(L, "require");
+  push_require(L);
   lua_pushvalue(L, top + 1);
   if (lua_pcall(L, 1, 1, 0) == LUA_OK) {
     push_path(L, name, cut + 1, size);
@@ -247,7 +265,7 @@ static void push_import(lua_State *L, const char *module, size_t module_size, co
   LMP_HEIGHT(base, L);
   luaL_checkstack(L, 12, NULL);
   lua_pushlstring(L, module, module_size);
-  lua_getglobal(L, "require");
+  push_require(L);
   lua_pushvalue(L, -2);
   lua_call(L, 1, 1);
   lua_pushlstring(L, field, field_size);

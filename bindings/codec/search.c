@@ -1,7 +1,11 @@
+#define _POSIX_C_SOURCE 200809L /* getcwd */
 #include "codec/search.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The stack of search->seen. */
 enum { PACKAGE = 1, PRELOAD, PATH_NAME, CPATH_NAME, PATH, CPATH, SEEN_TOP = CPATH };
@@ -337,7 +341,11 @@ static int search_home(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
   if (!is_ours(name)) return 0;
   lmp_push_home(L, context);
-  if (!find_file(L, name, lua_tostring(L, -1))) return 0;
+  errno = 0;
+  if (!find_file(L, name, lua_tostring(L, -1))) {
+    if (errno != EMFILE && errno != ENFILE && errno != ENOMEM) return 0;
+    return luaL_error(L, "cannot load module '%s': %s", name, strerror(errno));
+  }
   const char *file = lua_tostring(L, -1);
   if (luaL_loadfile(L, file) != LUA_OK)
     return luaL_error(L, "error loading module '%s' from file '%s':\n\t%s", name, file,
@@ -379,6 +387,32 @@ static void begin_seeing(lua_State *L, lmp_context *context) {
   lua_pop(L, 1);
 }
 
+/*
+** The path on top: its templates with the directory of now before those that are relative, for the
+** program may change it.
+*/
+static void make_absolute(lua_State *L) {
+  char directory[PATH_MAX];
+  const char *path = lua_tostring(L, -1);
+  if (getcwd(directory, sizeof directory) == NULL) return;
+  int top = lua_gettop(L);
+  luaL_checkstack(L, 4, NULL);
+  luaL_Buffer text;
+  luaL_buffinit(L, &text);
+  while (*path != '\0') {
+    size_t size = strcspn(path, ";");
+    if (size > 0 && *path != '/') {
+      luaL_addstring(&text, directory);
+      luaL_addchar(&text, '/');
+    }
+    luaL_addlstring(&text, path, size);
+    path += size;
+    if (*path == ';') luaL_addchar(&text, *path++);
+  }
+  luaL_pushresult(&text);
+  lua_replace(L, top);
+}
+
 void lmp_open_search(lua_State *L, lmp_context *context) {
   struct lmp_search *search = context->search;
   LMP_HEIGHT(base, L);
@@ -394,6 +428,7 @@ void lmp_open_search(lua_State *L, lmp_context *context) {
   keep(L, context, STAYS);
   begin_seeing(L, context);
   lmp_push_path(L, context, "path");
+  if (context->vm == NULL) make_absolute(L);
   lmp_search_home(L, context);
   assert(lua_gettop(L) == base);
 }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/error.h"
 #include "bug.h"
 #include "handles/outcome.h"
 #include "worker/interrupt.h"
@@ -110,6 +111,7 @@ static int deliver_end(lua_State *L) {
   lua_pushnil(L);
   lua_rawsetp(L, 2, handle);
   handle->watched = handle->follows = false;
+  lmp_free_pool(L, 3);
   lua_getiuservalue(L, 3, LMP_HANDLE_EXTRA);
   lua_rawgeti(L, 4, LMP_ON_COMPLETE); /* 5 */
   lua_rawgeti(L, 4, LMP_ON_ERROR);    /* 6 */
@@ -157,12 +159,17 @@ static int deliver_progress(lua_State *L) {
 }
 
 /* What there is to tell of a task that nobody listened to before: a table of these. */
-enum { LATE_HANDLE = 1, LATE_FUNCTION /* for what was reported last; nil: the end */, LATE_PROGRESS };
+enum {
+  LATE_HANDLE = 1,
+  LATE_FUNCTION, /* for what was reported last; nil: the end */
+  LATE_PROGRESS,
+  LATE_FOLLOWS /* true: news that is on its way may tell the function, too, until the end is told */
+};
 
 /* Pushes one; function: its stack index, or 0. */
 static void push_late(lua_State *L, int handle, int function) {
   const lmp_handle *of = lua_touserdata(L, handle);
-  lua_createtable(L, LATE_PROGRESS, 0);
+  lua_createtable(L, LATE_FOLLOWS, 0);
   lua_pushvalue(L, handle);
   lua_rawseti(L, -2, LATE_HANDLE);
   if (function == 0) return;
@@ -170,6 +177,8 @@ static void push_late(lua_State *L, int handle, int function) {
   lua_rawseti(L, -2, LATE_FUNCTION);
   lua_pushnumber(L, mp_task_progress(of->task));
   lua_rawseti(L, -2, LATE_PROGRESS);
+  lua_pushboolean(L, of->follows);
+  lua_rawseti(L, -2, LATE_FOLLOWS);
 }
 
 /* stack: what push_late pushed */
@@ -183,6 +192,9 @@ static int deliver_late(lua_State *L) {
     lua_call(L, 1, 0);
     return 0;
   }
+  lua_rawgeti(L, 1, LATE_FOLLOWS);
+  if (lua_toboolean(L, -1) && !handle->watched) return 0;
+  lua_pop(L, 1);
   lua_rawgeti(L, 1, LATE_PROGRESS);
   progress_news news = {handle, lua_tonumber(L, -1), NULL, 0};
   lua_pop(L, 1);
@@ -341,18 +353,8 @@ void lmp_listen_add(lua_State *L, int index, lmp_event event, int function) {
   assert(lua_gettop(L) == base);
 }
 
-/* A pool that is about to bring news must not be collected before. */
-static void keep_pool(lua_State *L, int index, const lmp_pool *pool) {
-  if (pool == pool->context->pools->default_pool) return;
-  lmp_push_extra(L, index);
-  lmp_push_pool(L, pool->context, pool->pool);
-  lua_setfield(L, -2, "pool");
-  lua_pop(L, 1);
-}
-
 void lmp_listen_begin(lua_State *L, int index, lmp_pool *pool, mp_task_desc *desc) {
   lmp_handle *handle = lua_touserdata(L, index);
-  keep_pool(L, index, pool);
   desc->mailbox = lmp_mailbox(L, pool);
   desc->notify = on_end;
   desc->listener_ud = handle;
@@ -375,10 +377,10 @@ void lmp_on(lua_State *L, lmp_context *context, int index, lmp_event event, int 
     listen_late(L, context, index, event, function);
     return;
   }
-  if (pool == NULL) lmp_check(L, MP_SHUTDOWN); /* nothing can bring news of it any more */
+  if (pool == NULL) lmp_check_open(L, MP_SHUTDOWN, NULL); /* nothing can bring news of it any more */
   mp_mailbox *mailbox = lmp_mailbox(L, pool);
   lmp_listen_add(L, index, event, function);
-  keep_pool(L, index, pool);
+  lmp_keep_pool(L, index, pool);
   if (event == LMP_ON_PROGRESS) send_late(L, index, mailbox, function);
   if (event == LMP_ON_PROGRESS && !handle->follows &&
       !mp_state_is_terminal(mp_task_state(handle->task))) {

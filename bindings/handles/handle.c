@@ -57,8 +57,9 @@ lmp_handle *lmp_check_handle(lua_State *L, int index) {
 void lmp_push_extra(lua_State *L, int handle) {
   handle = lua_absindex(L, handle);
   if (lua_getiuservalue(L, handle, LMP_HANDLE_EXTRA) == LUA_TTABLE) return;
-  lua_pop(L, 1);
   lua_createtable(L, LMP_ON_END, 0);
+  lua_insert(L, -2);
+  lua_setfield(L, -2, "pool");
   lua_pushvalue(L, -1);
   lua_setiuservalue(L, handle, LMP_HANDLE_EXTRA);
 }

@@ -22,12 +22,14 @@ typedef struct lmp_handle {
   uint32_t entry; /* in the ledger */
   bool watched;   /* news of the task's end is on its way to this state */
   bool follows;   /* so is its progress */
+  bool keeps_pool; /* the object of its pool is among its user values */
   bool lost;      /* on_complete was to be called, but the result cannot be rebuilt here */
 } lmp_handle;
 
 /* User values of a handle. */
 enum {
-  LMP_HANDLE_EXTRA = 1, /* a table, or nil: [event] = list of functions, metadata, pool */
+  /* a table: [event] = list of functions, metadata, pool; or the pool alone; or nil */
+  LMP_HANDLE_EXTRA = 1,
   LMP_HANDLE_NAME = 2   /* a string, or nil */
 };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/compat.h"
+#include "base/error.h"
 #include "codec/encode.h"
 #include "codec/reader.h"
 #include "codec/value.h"
@@ -166,7 +167,7 @@ lmp_pool *lmp_adopt_pool(lua_State *L, lmp_context *context, mp_pool *pool, lmp_
 lmp_pool *lmp_default_pool(lua_State *L, lmp_context *context) {
   if (context->pools->default_pool != NULL) return context->pools->default_pool;
   if (context->pools->was_shut_down)
-    luaL_error(L, "pool is shut down (reset_shutdown lets a new one start)");
+    lmp_check_open(L, MP_SHUTDOWN, "pool is shut down (reset_shutdown lets a new one start)");
   lmp_pool *object;
   if (context->vm != NULL) {
     object = borrow_pool(L, context, mp_worker_pool(context->vm->worker), context->vm->host);
@@ -228,7 +229,7 @@ lmp_pool *lmp_to_pool(lua_State *L, lmp_context *context, int index) {
   if (!lua_toboolean(L, index)) return lmp_default_pool(L, context);
   lmp_pool *object = luaL_testudata(L, index, LMP_POOL);
   if (object == NULL) luaL_error(L, "pool must be a pool, got %s", luaL_typename(L, index));
-  if (object->pool == NULL) lmp_check(L, MP_SHUTDOWN);
+  if (object->pool == NULL) lmp_check_open(L, MP_SHUTDOWN, NULL);
   return object;
 }
 
@@ -249,6 +250,37 @@ void lmp_push_pool(lua_State *L, lmp_context *context, const mp_pool *pool) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, context->pools->objects);
   lua_rawgetp(L, -1, lmp_pool_find(context, pool));
   lua_remove(L, -2);
+}
+
+void lmp_keep_pool(lua_State *L, int index, const lmp_pool *pool) {
+  LMP_HEIGHT(base, L);
+  lmp_handle *handle = lua_touserdata(L, index);
+  if (handle->keeps_pool || pool == pool->context->pools->default_pool) return;
+  luaL_checkstack(L, 6, NULL);
+  int type = lua_getiuservalue(L, index, LMP_HANDLE_EXTRA);
+  lmp_push_pool(L, pool->context, pool->pool);
+  if (type == LUA_TTABLE)
+    lua_setfield(L, -2, "pool");
+  else
+    lua_setiuservalue(L, index, LMP_HANDLE_EXTRA);
+  lua_pop(L, 1);
+  handle->keeps_pool = true;
+  assert(lua_gettop(L) == base);
+}
+
+void lmp_free_pool(lua_State *L, int index) {
+  LMP_HEIGHT(base, L);
+  lmp_handle *handle = lua_touserdata(L, index);
+  if (!handle->keeps_pool) return;
+  int type = lua_getiuservalue(L, index, LMP_HANDLE_EXTRA);
+  lua_pushnil(L);
+  if (type == LUA_TTABLE)
+    lua_setfield(L, -2, "pool");
+  else
+    lua_setiuservalue(L, index, LMP_HANDLE_EXTRA);
+  lua_pop(L, 1);
+  handle->keeps_pool = false;
+  assert(lua_gettop(L) == base);
 }
 
 /* }====================================================== */

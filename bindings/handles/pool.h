@@ -69,6 +69,13 @@ void lmp_feel_memory(lua_State *L, lmp_pool *pool);
 /* Pushes that object, or nil. */
 void lmp_push_pool(lua_State *L, lmp_context *context, const mp_pool *pool);
 /*
+** The pool object is not collected from now on as long as the handle at stack index `handle` lives,
+** or until lmp_free_pool: whoever has a handle will ask for its result. The default one never is.
+*/
+void lmp_keep_pool(lua_State *L, int handle, const lmp_pool *pool);
+/* The handle's task has ended, and its owner knows. Never raises; needs 3 slots of the stack. */
+void lmp_free_pool(lua_State *L, int handle);
+/*
 ** __gc of a pool object: shuts the pool down and lets go of it, once. Callbacks that were not
 ** delivered are not called any more. Never raises.
 */

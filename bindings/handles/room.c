@@ -1,5 +1,6 @@
 #include "handles/room.h"
 
+#include "base/error.h"
 #include "handles/wait.h"
 #include "worker/host.h"
 
@@ -48,7 +49,7 @@ mp_status lmp_submit_waiting(lua_State *L, lmp_pool *pool, mp_task_desc *desc, m
 
 int lmp_push_full(lua_State *L, const lmp_pool *pool, mp_status status) {
   if ((status != MP_FULL && status != MP_MEMORY) || pool->host->when_full != LMP_FULL_BLOCK)
-    lmp_check(L, status);
+    lmp_check_open(L, status, NULL);
   lua_pushnil(L);
   lua_pushstring(L, mp_status_text(status));
   return 2;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "codec/encode.h"
+#include "base/error.h"
 #include "codec/value.h"
 #include "handles/events.h"
 #include "handles/room.h"
@@ -50,7 +51,7 @@ static void add_dependencies(lua_State *L, const lmp_message *m, mp_task_desc *d
 /* Code of the program's runs while a message is written, and may have closed its pool. */
 static lmp_pool *open_pool(lua_State *L, lmp_context *context, const mp_pool *pool) {
   lmp_pool *object = lmp_pool_find(context, pool);
-  if (object == NULL) lmp_check(L, MP_SHUTDOWN);
+  if (object == NULL) lmp_check_open(L, MP_SHUTDOWN, NULL);
   return object;
 }
 
@@ -75,6 +76,7 @@ int lmp_submit(lua_State *L, lmp_context *context, lmp_buffer *buffer, const lmp
   lmp_inherit_attach(L, context, open_pool(L, context, of)->host->search_mark, buffer);
   lmp_feel_memory(L, open_pool(L, context, of));
   add_dependencies(L, &buffer->message, desc, few, sizeof few / sizeof few[0]);
+  lmp_keep_pool(L, handle, open_pool(L, context, of));
   if (listens) lmp_listen_begin(L, handle, open_pool(L, context, of), desc);
   luaL_checkstack(L, 8, NULL);
   /* This is the last that may raise before the message is in the payload. */

@@ -6,6 +6,7 @@
 #include "bug.h"
 #include "codec/decode.h"
 #include "codec/failure.h"
+#include "codec/function.h"
 #include "codec/value.h"
 #include "worker/call.h"
 #include "worker/chunk.h"
@@ -18,9 +19,11 @@
 /* A fresh environment that reads through to the globals. */
 static void push_environment(lua_State *L) {
   lua_newtable(L);
-  lua_createtable(L, 0, 1);
+  lua_createtable(L, 0, 2);
   lua_pushglobaltable(L);
   lua_setfield(L, -2, "__index");
+  lua_pushliteral(L, LMP_GLOBALS);
+  lua_setfield(L, -2, "__name");
   lua_setmetatable(L, -2);
   lua_pushvalue(L, -1);
   lua_setfield(L, -2, "_G");

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "codec/failure.h"
 #include "worker/payload.h"
 
@@ -38,21 +39,12 @@ struct lmp_book {
 
 void lmp_book_free(struct lmp_book *book) { free(book); }
 
-/* "@.../makeparallel/map.lua": a file in a folder of that name. */
-static bool is_of_module(const char *source) {
-  static const char folder[] = "makeparallel";
-  const char *end = strrchr(source, '/');
-  if (end == NULL || (size_t)(end - source) < sizeof folder) return false;
-  const char *start = end - (sizeof folder - 1);
-  return memcmp(start, folder, sizeof folder - 1) == 0 && (start[-1] == '/' || start[-1] == '@');
-}
-
 static uint16_t add_place(struct lmp_book *book, const lua_Debug *ar) {
   if (book->count == PLACES) return 0;
   place *p = &book->places[book->count++];
   p->source = ar->source;
   p->line = ar->currentline;
-  p->passed_over = ar->currentline < 0 || is_of_module(ar->source);
+  p->passed_over = ar->currentline < 0 || lmp_is_of_module(ar->source);
   p->size = (uint32_t)strlen(ar->short_src);
   snprintf(p->text, sizeof p->text, "%s:%d", ar->short_src, ar->currentline);
   return book->count;

@@ -73,21 +73,33 @@ local function first_failure(self)
   return nil
 end
 
--- An error that is on its way already is left alone: raising here would take its place.
-function context_mt:__close(err)
+local function leave(self, failing)
   if self.closed then return end
-  if err ~= nil then self:cancel() end
+  if failing then self:cancel() end
   self.closed = true
-  local failure = err == nil and first_failure(self) or nil
+  local failure = not failing and first_failure(self) or nil
   gather.wait_all(self.handles)
   self.handles = {}
   if failure ~= nil then error(failure, 0) end
 end
 
+-- error() raises nil, which __close is also given when nothing is raised. But then the block's own function calls us; else it is gone
+-- already, and whoever caught the error does, a function in C.
+local function is_unwound()
+  local caller = debug.getinfo(3, "S")
+  return not caller or caller.what == "C"
+end
+
+-- An error that is on its way already is left alone: raising here would take its place.
+function context_mt:__close(err)
+  local failing <const> = err ~= nil or is_unwound()
+  leave(self, failing)
+end
+
 --- Leaves the context before its block ends: waits for all, raises the first failure.
 function context_methods:close()
   check_open(self, "close")
-  context_mt.__close(self, nil)
+  leave(self, false)
 end
 
 --- timeout: seconds for all that is submitted, and for what waits for it; pool; on_error: "raise" the first failure on leaving and cancel

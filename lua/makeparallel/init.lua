@@ -1,10 +1,25 @@
 -- makeparallel: Lua functions on all cores. This file only puts the module together; see README.md beside it.
 local core = require "makeparallel.core"
 
+local require <const>, globals <const>, loaded <const> = require, _G, package.loaded
+
+--- Our module of that name. A program may have taken `require` from its globals since it loaded us: our modules see it while they load.
+function core.part(name)
+  name = "makeparallel." .. name
+  if loaded[name] then return loaded[name] end
+  if rawget(globals, "require") ~= nil then return require(name) end
+  rawset(globals, "require", require)
+  local ok, module = pcall(require, name)
+  rawset(globals, "require", nil)
+  if not ok then error(module, 0) end
+  return module
+end
+
 -- A function of a module that is loaded when it is first called: a program, and each worker, pays for what it uses.
 local function on_demand(module, name)
+  local part <const> = core.part
   return function(...)
-    return require("makeparallel." .. module)[name](...)
+    return part(module)[name](...)
   end
 end
 

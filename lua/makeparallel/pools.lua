@@ -53,17 +53,17 @@ end
 
 --- pool:imap(fn, iterator or list, options)
 function pools.imap(pool, fn, ...)
-  return require("makeparallel.imap").in_pool(pool, fn, ...)
+  return core.part("imap").in_pool(pool, fn, ...)
 end
 
 --- pool:each(first, last, [step,] fn, options)
 function pools.each(pool, first, last, ...)
-  return require("makeparallel.each").in_pool(pool, first, last, ...)
+  return core.part("each").in_pool(pool, first, last, ...)
 end
 
 --- pool:reduce(map, combine, list, options)
 function pools.reduce(pool, map_item, combine, list, options)
-  local reduce = require "makeparallel.reduce"
+  local reduce = core.part "reduce"
   options = check.options(options, reduce.OPTIONS)
   check.pool(options.pool)
   return reduce.reduce(map_item, combine, list, with_pool(pool, options))

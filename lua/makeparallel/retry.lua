@@ -128,7 +128,7 @@ end
 function retry.retry_cached(fn, options)
   wrap.check(fn, "retry_cached")
   local how = wrap.checked(pcall(cached_policy, options))
-  local memoize = require("makeparallel.memoize").memoize
+  local memoize = core.part("memoize").memoize
   local memo = wrap.checked(pcall(memoize, around(fn, how.retry), how.cache))
   return memo
 end

@@ -98,6 +98,20 @@ function stream_methods:fill()
   end
 end
 
+-- The slot of the chunk to give out next: the first that has ended, or with `ordered` the oldest; or, where failures are not to wait for
+-- their turn (`wire` is "raise"), one that has failed as a whole. Nil at the deadline.
+function stream_methods:wait()
+  local handles = self.handles
+  if not self.ordered then return core.wait_any(handles, #handles, self.deadline) end
+  if self.wire ~= "raise" then return core.wait_any(handles, 1, self.deadline) end
+  local pending = table.move(handles, 1, #handles, 1, {})
+  while true do
+    local slot = core.wait_any(pending, #handles, self.deadline)
+    if not slot or slot == 1 or handles[slot]:status() ~= "done" then return slot end
+    pending[slot] = false
+  end
+end
+
 --- The next chunk {first, count, ...}, its results (indices from 1), how many, and {index, message, value, traceback} of those that failed;
 -- or the chunk, nil and the error with which it failed as a whole. Nil at the end. level: as for error, of who is told what cannot be sent.
 function stream_methods:next(level)
@@ -108,7 +122,7 @@ function stream_methods:next(level)
     self:cancel()
     error(self.refusal, self.refusal_level or level)
   end
-  local slot = core.wait_any(handles, self.ordered and 1 or #handles, self.deadline)
+  local slot = self:wait()
   if not slot then
     self:cancel()
     errors.timeout(self.what, self.ahead, self.options.timeout)

@@ -176,4 +176,49 @@ describe("mp.context", function()
     assert.matches("^args%[1%] %(userdata 'FILE%*'%) cannot be sent to a worker", message)
     assert.matches("context_spec%.lua:%d+$", place)
   end)
+
+  it("left by an error that is nil, or with its coroutine, cancels as by any other", function()
+    local function leave_by_nil()
+      local ctx <close> = mp.context()
+      ctx:submit(mp.sleep, support.HANG_SECONDS)
+      error()
+    end
+    local started <const> = mp.now()
+    assert.same({ false, n = 2 }, table.pack(pcall(leave_by_nil)))
+    assert.same({ false, n = 2 }, table.pack(coroutine.wrap(pcall)(leave_by_nil)))
+    assert.same({ false, n = 2 }, table.pack(mp.spawn(function() return pcall(leave_by_nil) end):get()))
+    local co <const> = coroutine.create(function()
+      local ctx <close> = mp.context()
+      ctx:submit(mp.sleep, support.HANG_SECONDS)
+      coroutine.yield()
+    end)
+    coroutine.resume(co)
+    assert.is_true((coroutine.close(co)))
+    assert.is_true(mp.now() - started < support.HANG_SECONDS / 2)
+  end)
+
+  it("left by return, break or goto waits", function()
+    local done <const> = {}
+    local function submit(name)
+      local ctx <const> = mp.context()
+      done[#done + 1] = ctx:submit(function(n) mp.sleep(0.02) return n end, name)
+      return ctx
+    end
+    for _ = 1, 1 do
+      local ctx <close> = submit "break" -- luacheck: ignore
+      break
+    end
+    do
+      local ctx <close> = submit "goto" -- luacheck: ignore
+      goto out
+    end
+    ::out::
+    local function return_from()
+      local ctx <close> = submit "return" -- luacheck: ignore
+      return 1
+    end
+    assert.equal(1, return_from())
+    coroutine.wrap(function() local ctx <close> = submit "coroutine" end)() -- luacheck: ignore
+    for i, name in ipairs { "break", "goto", "return", "coroutine" } do assert.same({ true, name }, { done[i]:pget(0) }) end
+  end)
 end)

@@ -274,6 +274,61 @@ describe("a function sent by value", function()
   end)
 end)
 
+describe("a function with an environment that reads through to the globals", function()
+  local function environment(fields) return setmetatable(fields, { __index = _G }) end
+  local function in_environment(env, code) return assert(load(code, "=code", "t", env)) end
+
+  it("has there what it names of the environment's own fields", function()
+    local env <const> = environment { x = 42, t = { 1, 2 }, longer_than_others = ("y"):rep(300) }
+    assert.equal(42, run(in_environment(env, "return x")))
+    assert.equal(300, run(in_environment(env, "return #longer_than_others")))
+    assert.same({ 42, "number", 3 }, run(in_environment(env, "t[3] = type(x) return { x, type(t[1]), #t }")))
+    assert.equal(2, #env.t)
+    assert.equal(42, run(in_environment(env, "return (function() return x end)()")))
+    assert.equal(42, run(function(f) return f() end, in_environment(env, "return x")))
+    assert.equal(42, run(in_environment(env, "return function() return x end"))())
+    assert.same({ n = 1, 42 }, (mp.map(in_environment(env, "return x"), { 1 })))
+  end)
+
+  it("shares it with the others of the message, whichever names the fields", function()
+    local env <const> = environment { n = 1 }
+    local count <const>, read <const> = in_environment(env, "n = n + 1"), in_environment(env, "return n")
+    local idle <const> = in_environment(env, "return type(print)")
+    assert.same({ "function", 2, 3 }, run(function(a, b, c)
+      b()
+      local first = c()
+      b()
+      return { a(), first, c() }
+    end, idle, count, read))
+    env.calls = in_environment(env, "return helper(...)")
+    env.helper = in_environment(env, "return n + ...")
+    assert.equal(6, run(env.calls, 5))
+    env.again = env
+    assert.equal(1, run(in_environment(env, "return again.again.n")))
+  end)
+
+  it("that names none of the fields needs none of them to travel", function()
+    local env <const> = environment { connection = io.stdout, it = coroutine.create(print), item = 1 }
+    assert.equal("string", run(in_environment(env, "local connections = 'items' return type(connections)")))
+    env.connection = nil
+    assert.equal("function.<upvalue '_ENV' of function <code:0>>.it (a coroutine) cannot be sent to a worker: it cannot leave its Lua state",
+      (support.refusal(mp.spawn, in_environment(env, "return it"))))
+  end)
+
+  it("is by name what a module made it", function()
+    assert.equal(3, run(function(f) return f() end, require("fixtures.environment").counted()))
+  end)
+
+  it("of a task with isolate = 'env' is that of the task it runs in", function()
+    local pool <close> = mp.pool { workers = 1, isolate = "env" }
+    assert.same({ nil, "nil" }, { pool:spawn(mp.source [[
+      x = 1
+      local f = function() return rawget(_G, "x"), type(x) end
+      return require("makeparallel").spawn(f):get()
+    ]]):get() })
+  end)
+end)
+
 describe("mp.source", function()
   it("is Lua source that the worker compiles, with the arguments as varargs", function()
     local source <const> = mp.source "local a, b = ... return a + b, _G ~= nil"

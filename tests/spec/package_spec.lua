@@ -721,14 +721,15 @@ describe("the pool", function()
   end)
 
   it("shuts down in time, refuses tasks, and starts again after reset_shutdown", function()
-    prints("true\ttrue\nfalse\tpool is shut down\nnumber\n", [[
+    prints("true\ttrue\nfalse\tshutdown\tpool is shut down\nnumber\n", [[
       local mp = require "makeparallel.compat"
       local handles = {}
       for i = 1, 3 do handles[i] = mp.parallel(mp.sleep)(100) end
       local started = mp.now()
       local report = mp.shutdown(0.05, true)
       print(mp.now() - started < 30, report.cancelled == 3 and handles[3]:is_ready())
-      print(pcall(mp.parallel(type), 1))
+      local ok, err = pcall(mp.parallel(type), 1)
+      print(ok, err.kind, (err.message:match "pool is.*"))
       mp.reset_shutdown()
       print(mp.parallel(type)(1):get())
     ]])

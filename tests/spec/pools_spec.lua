@@ -77,6 +77,34 @@ describe("a pool", function()
     end
   end)
 
+  it("that was dropped lives as long as a handle whose result nobody has asked for", function()
+    mp.spawn(math.abs, 1):get()
+    local before <const> = support.threads()
+    local function start(fn, options)
+      return mp.pool({ workers = 1, log = "off" }):parallel(fn, options)()
+    end
+    local h, with_metadata = start(function() mp.sleep(0.1) return "result" end), start(math.abs, { metadata = { n = 1 } })
+    local called
+    start(function() mp.sleep(0.05) return "callback" end, { on_complete = function(text) called = text end })
+    for _ = 1, 3 do collectgarbage() end
+    assert.equal("result", h:get())
+    assert.equal("failed", (with_metadata:pget() and "done" or with_metadata:status()))
+    support.wait_until(function() mp.poll() return called end)
+    assert.equal("callback", called)
+    support.wait_until(function()
+      collectgarbage()
+      return support.threads() == before
+    end)
+    local dropped = start(function() mp.sleep(60) end)
+    assert.equal("userdata", type(dropped))
+    dropped = nil -- luacheck: ignore
+    support.wait_until(function()
+      collectgarbage()
+      return support.threads() == before
+    end)
+    assert.equal(1, with_metadata:get_metadata "n")
+  end)
+
   it("cancels what is left when it is collected or closed", function()
     local h, queued
     do
@@ -103,7 +131,8 @@ describe("a pool", function()
     } do
       local ok, err = pcall(call)
       assert.is_false(ok)
-      assert.matches("pool is shut down", tostring(err), 1, true)
+      assert.equal("shutdown", err.kind)
+      assert.matches("pools_spec.lua:%d+: pool is shut down$", err.message)
     end
     assert.equal(5, h:get())
     assert.equal("pool (shut down)", tostring(pool))

@@ -108,4 +108,16 @@ describe("mp.reduce", function()
       assert.equal(support.here(-2), place)
     end
   end)
+
+  it("raises a failure when it comes, though what is before it takes longer", function()
+    local pool <close> = mp.pool { workers = 4 }
+    local started <const> = mp.now()
+    local ok, err = pcall(pool.reduce, pool, function(i)
+      if i == 3 then error("early", 0) end
+      mp.sleep(support.HANG_SECONDS)
+    end, math.max, { 1, 2, 3 }, { chunk = 1 })
+    assert.is_false(ok)
+    assert.equal("early", err.message)
+    assert.is_true(mp.now() - started < support.HANG_SECONDS / 2)
+  end)
 end)

@@ -45,6 +45,19 @@ local function assert_about(expected, delays)
 end
 
 describe("mp.retry", function()
+  it("does not try again on a pool that is shut down", function()
+    local pool <const> = mp.pool { workers = 1 }
+    pool:shutdown()
+    local calls = 0
+    local ok, err = pcall(mp.retry(function()
+      calls = calls + 1
+      return pool:spawn(math.abs, 1):get()
+    end, 5))
+    assert.is_false(ok)
+    assert.equal("shutdown", err.kind)
+    assert.equal(1, calls)
+  end)
+
   it("calls again with the same arguments until it succeeds", function()
     local fn, calls = failing(3)
     assert.same({ 1, nil, nil, n = 3 }, table.pack(mp.retry(fn)(1, nil, nil)))

@@ -218,6 +218,31 @@ static void test_what_cannot_be_sent_is_refused_with_its_text(void **state) {
   close_program(&p);
 }
 
+static void test_refused_call_leaves_its_text_in_place_of_function_and_arguments(void **state) {
+  program p;
+  mp_task *task = NULL;
+  mp_lua_task options = MP_LUA_TASK_INIT;
+  (void)state;
+  lua_State *bare = luaL_newstate();
+  lua_pushliteral(bare, "below");
+  for (int i = 0; i < 3; i++) lua_pushinteger(bare, i);
+  assert_status(mp_submit_lua(bare, 2, NULL, &task), MP_INVALID);
+  assert_int_equal(lua_gettop(bare), 2);
+  assert_string_equal(lua_tostring(bare, 2), "makeparallel is not open in this state");
+  assert_status(mp_submit_lua(bare, 2, NULL, &task), MP_INVALID); /* no function below them */
+  assert_status(mp_submit_lua(bare, -1, NULL, &task), MP_INVALID);
+  assert_int_equal(lua_gettop(bare), 2);
+  lua_close(bare);
+  open_program(&p, NULL);
+  options.size--;
+  lua_pushinteger(p.L, 5);
+  assert_status(mp_submit_lua(p.L, 0, &options, &task), MP_INVALID);
+  assert_int_equal(lua_gettop(p.L), 1);
+  assert_string_equal(lua_tostring(p.L, 1), "the options have another size");
+  assert_null(task);
+  close_program(&p);
+}
+
 static void test_state_that_cannot_be_prepared_fails_the_task(void **state) {
   program p;
   (void)state;
@@ -398,6 +423,7 @@ int main(void) {
       cmocka_unit_test(test_lua_module_uses_the_programs_pool),
       cmocka_unit_test(test_failures_are_error_objects),
       cmocka_unit_test(test_what_cannot_be_sent_is_refused_with_its_text),
+      cmocka_unit_test(test_refused_call_leaves_its_text_in_place_of_function_and_arguments),
       cmocka_unit_test(test_state_that_cannot_be_prepared_fails_the_task),
       cmocka_unit_test(test_tasks_in_c_run_beside),
       cmocka_unit_test(test_script_that_loops_is_stopped_on_the_owner_too),
