@@ -358,6 +358,12 @@ MP_API MP_CHECKED mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns,
 */
 MP_API void mp_pool_destroy(mp_pool *pool);
 
+/*
+** A place for one value of the host's: the first that is given stays, and is what every call
+** returns; what was written before it was given is seen by all. NULL: only asks. Any thread.
+*/
+MP_API void *mp_pool_keep(mp_pool *pool, void *value);
+
 /* Writes a line to the pool's log if `level` is enabled; `format` as printf. Any thread. */
 MP_API void mp_pool_log(mp_pool *pool, mp_log_level level, const char *area, const char *format,
                         ...)

@@ -75,6 +75,7 @@ struct mp_pool {
   _Atomic uint64_t visits_begun, visits_over;
   /* written by all: the host's, one per thread, mailbox, bytes, and task with a handle */
   _Alignas(MP_CACHE_LINE) _Atomic uint32_t references;
+  void *_Atomic kept; /* acq_rel: the host's, see mp_pool_keep */
   _Atomic uint64_t next_id, next_bytes_id;
   _Alignas(MP_CACHE_LINE)
       mp_os_mutex running_lock; /* held while somebody looks at what workers run: see stop.c */

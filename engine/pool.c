@@ -274,6 +274,12 @@ mp_status mp_mailbox_create(mp_pool *pool, mp_mailbox **mailbox) {
   return status;
 }
 
+void *mp_pool_keep(mp_pool *pool, void *value) {
+  void *kept = mp_load_acquire(&pool->kept);
+  if (kept != NULL || value == NULL) return kept;
+  return mp_cas_acq_rel(&pool->kept, &kept, value) ? value : kept;
+}
+
 const mp_pool_config *mp_pool_get_config(const mp_pool *pool) { return &pool->config; }
 mp_mailbox *mp_pool_mailbox(mp_pool *pool) { return pool->mailbox; }
 size_t mp_poll(mp_pool *pool, uint64_t budget_ns, size_t max) {

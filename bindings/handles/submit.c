@@ -57,9 +57,8 @@ static lmp_pool *open_pool(lua_State *L, lmp_context *context, const mp_pool *po
 
 lmp_buffer *lmp_submit_begin(lua_State *L, lmp_pool *pool) {
   lmp_context *context = pool->context;
-  const lmp_host *host = pool->host;
   lmp_buffer *buffer = lmp_encode_begin(L, context, pool->pool);
-  if (lmp_inherit_look(L, context, host->search_mark))
+  if (lmp_inherit_look(L, context, lmp_heritage_of(pool->pool)->search_mark))
     lmp_inherit_make(L, context, buffer->message.pool);
   return buffer;
 }
@@ -73,7 +72,7 @@ int lmp_submit(lua_State *L, lmp_context *context, lmp_buffer *buffer, const lmp
   mp_task *few[8];
   const mp_pool *of = buffer->message.pool;
   local.payload = *payload;
-  lmp_inherit_attach(L, context, open_pool(L, context, of)->host->search_mark, buffer);
+  lmp_inherit_attach(L, context, lmp_heritage_of(buffer->message.pool)->search_mark, buffer);
   lmp_feel_memory(L, open_pool(L, context, of));
   add_dependencies(L, &buffer->message, desc, few, sizeof few / sizeof few[0]);
   lmp_keep_pool(L, handle, open_pool(L, context, of));

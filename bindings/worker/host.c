@@ -39,12 +39,18 @@ mp_lua_config mp_lua_config_default(void) {
   return config;
 }
 
+static void free_heritage(lmp_heritage *heritage) {
+  if (heritage == NULL) return;
+  lmp_message_free(heritage->search);
+  lmp_message_free(heritage->setup);
+  free(heritage);
+}
+
 void lmp_host_free(void *ud) { /* the engine's `closed`: any thread */
   lmp_host *host = ud;
   lmp_trace_close(host->trace);
   if (host->outer.closed != NULL) host->outer.closed(host->outer.closed_ud);
-  lmp_message_free(host->inherit);
-  lmp_message_free(host->search);
+  free_heritage(host->heritage);
   for (size_t i = 0; i < host->vm_count; i++) lmp_book_free(host->vms[i].book);
   lmp_book_free(host->book);
   free(host->vms);
@@ -76,14 +82,37 @@ static lmp_message *take_weak(lua_State *L, lmp_buffer *buffer) {
   return message;
 }
 
+#define DRAFT "makeparallel.draft" /* the metatable's name in the registry */
+
+/* What an attempt that failed, or that came second, has made. */
+static int free_draft(lua_State *L) {
+  lmp_heritage **draft = lua_touserdata(L, 1);
+  free_heritage(*draft);
+  *draft = NULL;
+  return 0;
+}
+
+/* Pushes the owner of a new heritage. */
+static lmp_heritage **push_draft(lua_State *L) {
+  lmp_heritage **draft = lua_newuserdatauv(L, sizeof *draft, 0);
+  *draft = NULL;
+  if (luaL_newmetatable(L, DRAFT)) {
+    lua_pushcfunction(L, free_draft);
+    lua_setfield(L, -2, "__gc");
+  }
+  lua_setmetatable(L, -2);
+  *draft = calloc(1, sizeof **draft);
+  if (*draft == NULL) lmp_check(L, MP_NOMEM);
+  return draft;
+}
+
 void lmp_host_inherit(lua_State *L, lmp_context *context, lmp_host *host, mp_pool *pool,
                       int options) {
   static const lmp_encoding how = {.root = "setup", .direction = "to a worker", .unnumbered = 2};
-  int first = lua_gettop(L) + 1;
-  if (host->inherit != NULL) return; /* it is the first state's that came */
-  lmp_message_free(host->search);    /* an earlier attempt, which then failed, got so far */
-  host->search = NULL;
-  host->search = take_weak(L, lmp_inherit_write(L, context, pool, &host->search_mark));
+  int top = lua_gettop(L), first = top + 2;
+  if (lmp_heritage_of(pool) != NULL) return; /* it is the first state's that came */
+  lmp_heritage **draft = push_draft(L);
+  (*draft)->search = take_weak(L, lmp_inherit_write(L, context, pool, &(*draft)->search_mark));
   push_preload_names(L, options);
   lua_getfield(L, options, "setup");
   assert(lua_gettop(L) == first + 1);
@@ -92,8 +121,12 @@ void lmp_host_inherit(lua_State *L, lmp_context *context, lmp_host *host, mp_poo
     lmp_push_refusal(L, buffer, how.direction);
     lua_error(L);
   }
-  host->inherit = take_weak(L, buffer);
-  lua_settop(L, first - 1);
+  (*draft)->setup = take_weak(L, buffer);
+  if (mp_pool_keep(pool, *draft) == *draft) { /* no other was faster */
+    host->heritage = *draft;
+    *draft = NULL;
+  }
+  lua_settop(L, top);
 }
 
 void lmp_limits_read(lua_State *L, lmp_host *host, int options) {

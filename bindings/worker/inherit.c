@@ -344,7 +344,8 @@ static void take(lua_State *L, lmp_context *context, const lmp_message *m, lua_U
 }
 
 void lmp_inherit_begin(lua_State *L, lmp_vm *vm) {
-  take(L, vm->context, vm->host->search, vm->host->search_mark);
+  const lmp_heritage *heritage = lmp_heritage_of(mp_worker_pool(vm->worker));
+  take(L, vm->context, heritage->search, heritage->search_mark);
 }
 
 void lmp_inherit_settle(lua_State *L, lmp_context *context) {
@@ -363,7 +364,8 @@ static const mp_bytes *note_of(const lmp_message *message) {
 void lmp_inherit_follow(lua_State *L, lmp_vm *vm, const lmp_message *message) {
   const mp_bytes *bytes = note_of(message);
   if (bytes == NULL) {
-    if (vm->context->search->given != vm->host->search_mark) lmp_inherit_begin(L, vm);
+    const lmp_heritage *heritage = lmp_heritage_of(mp_worker_pool(vm->worker));
+    if (vm->context->search->given != heritage->search_mark) lmp_inherit_begin(L, vm);
     return;
   }
   const head h = head_of(bytes);

@@ -339,7 +339,7 @@ static void set_up_protected(lua_State *L, lmp_vm *vm) {
   lmp_vm_prepare_deeper(L, vm);
   (void)lmp_interrupt_enter(vm, L);
   lmp_inherit_begin(L, vm);
-  lmp_decode_all(L, vm->context, vm->host->inherit);
+  lmp_decode_all(L, vm->context, lmp_heritage_of(mp_worker_pool(vm->worker))->setup);
   set_up(L);
   lmp_inherit_settle(L, vm->context);
   lmp_interrupt_leave(vm, L, NULL);
@@ -361,7 +361,7 @@ static int open_protected(lua_State *L) {
   lmp_interrupt_open(L, vm);
   lua_newtable(L);
   vm->threads = luaL_ref(L, LUA_REGISTRYINDEX);
-  if (vm->host->inherit != NULL) set_up_protected(L, vm);
+  if (lmp_heritage_of(mp_worker_pool(vm->worker)) != NULL) set_up_protected(L, vm);
   if (vm->damaged) return luaL_error(L, "a task that it waited for was made to go");
   return 0;
 }

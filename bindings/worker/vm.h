@@ -24,6 +24,21 @@ typedef enum lmp_when_full { LMP_FULL_BLOCK, LMP_FULL_ERROR, LMP_FULL_CALLER } l
 typedef enum lmp_stop { LMP_GOES_ON, LMP_STOPS_CANCELLED, LMP_STOPS_MEMORY } lmp_stop;
 
 /*
+** What each new state is given. Made by the first state that uses the pool, as a whole, and kept by
+** it (mp_pool_keep): constant from then on.
+*/
+typedef struct lmp_heritage {
+  lmp_message *search; /* what modules are found by (inherit.h) */
+  lua_Unsigned search_mark;
+  lmp_message *setup; /* names of modules to require, setup function or nil */
+} lmp_heritage;
+
+/* The pool's, or NULL: no state uses it yet. */
+static inline const lmp_heritage *lmp_heritage_of(mp_pool *pool) {
+  return mp_pool_keep(pool, NULL);
+}
+
+/*
 ** What every worker's state of a pool is made from. Constant while workers may look; freed when the
 ** engine's pool is.
 */
@@ -35,9 +50,7 @@ struct lmp_host {
   lmp_when_full when_full;
   double full_timeout; /* seconds; below 0: not given */
   size_t memory_limit; /* bytes a worker's state may hold; SIZE_MAX: any number */
-  lmp_message *search; /* what modules are found by (inherit.h); NULL until it is written */
-  lua_Unsigned search_mark;
-  lmp_message *inherit; /* names of modules to require, setup function or nil */
+  struct lmp_heritage *heritage; /* the pool's, to be freed with it; NULL until it is made */
   lmp_vm *vms;          /* by worker index: a worker cannot lack one. Each is its worker's own */
   size_t vm_count;
   struct lmp_book *book; /* of the state that owns the pool (unseen.h) */

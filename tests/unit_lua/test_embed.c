@@ -2,6 +2,7 @@
 ** A program's own pool that runs Lua tasks: makeparallel_lua.h from the outside, nothing of the
 ** bindings but that header.
 */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -341,6 +342,53 @@ static void test_two_states_share_a_pool(void **state) {
   close_program(&p);
 }
 
+/* One of two threads that attach, each with a state of its own, at the same moment. */
+typedef struct side {
+  mp_pool *pool;
+  pthread_barrier_t *begin;
+  bool works;
+} side;
+
+static void *attach_beside(void *arg) {
+  side *s = arg;
+  lua_State *L = open_state();
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  for (int i = 0; i < 50; i++) {
+    lua_pushfstring(L, "m%d", i);
+    lua_pushcfunction(L, luaopen_math);
+    lua_rawset(L, 1);
+  }
+  pthread_barrier_wait(s->begin);
+  s->works = mp_lua_attach(L, s->pool) == MP_OK &&
+             luaL_dostring(L, "assert(core.spawn(function() return require 'm7' ~= nil end):get())") ==
+                 LUA_OK;
+  lua_close(L);
+  return NULL;
+}
+
+static void test_two_states_attach_at_once(void **state) {
+  (void)state;
+  for (int round = 0; round < 30; round++) {
+    pthread_barrier_t begin;
+    pthread_t threads[2];
+    mp_lua *lua;
+    mp_pool *pool;
+    mp_lua_config lua_config = mp_lua_config_default();
+    mp_pool_config config = mp_pool_config_default();
+    config.workers = 1;
+    assert_ok(mp_lua_prepare(&lua_config, &config, &lua));
+    assert_ok(mp_pool_create(&config, &pool));
+    pthread_barrier_init(&begin, NULL, 2);
+    side sides[2] = {{pool, &begin, false}, {pool, &begin, false}};
+    for (int i = 0; i < 2; i++)
+      assert_int_equal(pthread_create(&threads[i], NULL, attach_beside, &sides[i]), 0);
+    for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+    assert_true(sides[0].works && sides[1].works);
+    pthread_barrier_destroy(&begin);
+    mp_pool_destroy(pool);
+  }
+}
+
 static void test_detach_and_attach_again(void **state) {
   program p;
   (void)state;
@@ -428,6 +476,7 @@ int main(void) {
       cmocka_unit_test(test_tasks_in_c_run_beside),
       cmocka_unit_test(test_script_that_loops_is_stopped_on_the_owner_too),
       cmocka_unit_test(test_two_states_share_a_pool),
+      cmocka_unit_test(test_two_states_attach_at_once),
       cmocka_unit_test(test_detach_and_attach_again),
       cmocka_unit_test(test_attach_refuses_what_does_not_fit),
       cmocka_unit_test(test_discard_and_configs_of_another_size),
