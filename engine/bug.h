@@ -58,7 +58,8 @@
   X(44, LOOP_STAYS, "a loop keeps its workers until it is over, whatever waits") \
   X(45, HELPS_ANYBODY, "a worker that joins runs whatever its deque has") \
   X(46, CANCELLED_STAYS, "a cancelled task stays in its queue") \
-  X(47, ASKED_BEFORE_END, "a deadline asks the body to stop before it has ended the task")
+  X(47, ASKED_BEFORE_END, "a deadline asks the body to stop before it has ended the task") \
+  X(48, MAIL_UNHEARD, "messages for a worker that sleeps wait until it has work")
 
 enum {
 #define MP_BUG_ENUM(n, name, text) MP_BUG_##name = n,

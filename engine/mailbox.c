@@ -5,7 +5,7 @@
 
 #include "bug.h"
 
-mp_status mp_mailbox_open(mp_mailboxes *shared, mp_mailbox **mailbox) {
+mp_status mp_mailbox_open(mp_mailboxes *shared, mp_worker *home, mp_mailbox **mailbox) {
   mp_mailbox *box = mp_alloc_zeroed(shared->alloc, sizeof *box);
   if (box == NULL) return MP_NOMEM;
   mp_status status = mp_os_mutex_init(&box->lock);
@@ -14,6 +14,7 @@ mp_status mp_mailbox_open(mp_mailboxes *shared, mp_mailbox **mailbox) {
     return status;
   }
   box->shared = shared;
+  box->home = home;
   box->fd.read_fd = box->fd.write_fd = -1;
   atomic_init(&box->references, 1);
   *mailbox = box;
@@ -57,6 +58,7 @@ static void tell_poller(mp_mailbox *mailbox, bool was_empty) {
   mp_mailboxes *shared = mailbox->shared;
   /* count was raised before; pairs with mp_wait_any */
   if (mp_load_seq(&mailbox->awaited) != 0) mp_waitlist_signal(shared->waitlist, mailbox);
+  if (was_empty && mailbox->home != NULL) shared->tell_home(mailbox->home);
   if (was_empty && shared->wake != NULL) shared->wake(shared->wake_ud);
 }
 

@@ -35,6 +35,7 @@ typedef struct mp_mailboxes {
   mp_waitlist *waitlist;  /* signalled when a mailbox that is awaited receives */
   void (*wake)(void *ud); /* the host's hook; may be NULL */
   void *wake_ud;
+  void (*tell_home)(mp_worker *home); /* it has messages, if it had none */
   size_t limit;
   _Atomic uint64_t dropped;
   /* called when a mailbox is freed, for whoever keeps the host alive */
@@ -44,6 +45,7 @@ typedef struct mp_mailboxes {
 
 struct mp_mailbox {
   mp_mailboxes *shared; /* constant */
+  mp_worker *home;      /* constant: the worker that created it, or NULL */
   _Atomic uint32_t references;
   _Atomic uint32_t awaited; /* the polling thread sleeps for this mailbox */
   mp_os_mutex lock;
@@ -62,7 +64,7 @@ static inline bool mp_mailbox_forked(const mp_mailbox *mailbox) {
   return !mp_os_fork_guard_ok(mailbox->shared->fork_guard);
 }
 
-MP_CHECKED mp_status mp_mailbox_open(mp_mailboxes *shared, mp_mailbox **mailbox);
+MP_CHECKED mp_status mp_mailbox_open(mp_mailboxes *shared, mp_worker *home, mp_mailbox **mailbox);
 void mp_mailbox_retain(mp_mailbox *mailbox);
 void mp_mailbox_release(mp_mailbox *mailbox);
 

@@ -22,8 +22,8 @@
 **     ends. In C++ write it so that it could be noexcept.
 **
 ** What runs where
-**   - On a worker: bodies, pieces, worker_start, worker_stop, worker_idle, worker_interrupt. Its
-**     signals that tell of a fault (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT) and
+**   - On a worker: bodies, pieces, worker_start, worker_stop, worker_idle, worker_mail and
+**     worker_interrupt. Its signals that tell of a fault (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT) and
 **     SIGPROF are open, so the host's crash handler and profiler see it; all others are blocked,
 **     but for interrupt_signal. A process that is started there (system, popen, fork) inherits
 **     that, and no SIGTERM ends it: see mp_worker_open_signals.
@@ -225,6 +225,11 @@ typedef struct mp_pool_config {
   int (*worker_idle)(mp_worker *worker, void *local, void *ud);
   uint64_t idle_after_ns;
   /*
+  ** On a worker between two tasks, or while it has none: messages have come to a mailbox that was
+  ** created on it, which it may poll now. Within 300 ms if it is one too many just then. May be NULL
+  */
+  void (*worker_mail)(mp_worker *worker, void *local, void *ud);
+  /*
   ** The last reference to a task that failed or timed out goes, and nobody has asked why: no
   ** mp_task_status, mp_task_result or mp_task_cause since its end, no mp_cancel at any time, no task
   ** that failed with it. It may be read, its argument too if that was copied (though it was
@@ -340,7 +345,8 @@ typedef enum mp_shutdown_mode {
 ** raises what the others began, if its mode or its time wants more, and waits for no more than its
 ** own time. `report` may be NULL. Inside a `drop` it is the wrong thing to do without a timeout:
 ** the task whose drop that is has not ended before. Errors: INVALID (on a worker, no such mode),
-** FORKED.
+** INTERRUPTED (a signal handler has run while it waited for tasks: what it has begun goes on, call it
+** again), FORKED.
 */
 MP_API MP_CHECKED mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns,
                                              mp_shutdown_mode mode, mp_shutdown_report *report);

@@ -58,6 +58,11 @@ void mp_park_wake_one(mp_park *park) {
   if (parker != NULL) post(park, parker);
 }
 
+void mp_park_tell(mp_park *park, mp_parker *parker) {
+  /* seq: the news was there before; whoever joined the sleepers earlier is seen, others see it */
+  if (mp_load_seq(&park->sleepers) != 0 && mp_load_relaxed(&parker->listed)) post(park, parker);
+}
+
 void mp_park_wake_all(mp_park *park) {
   for (;;) {
     mp_lock_take(&park->lock);

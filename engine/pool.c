@@ -101,6 +101,7 @@ static mp_scheduler_config scheduler_config(mp_pool *pool) {
                                .worker_stop = c->worker_stop,
                                .worker_ud = c->worker_ud,
                                .worker_idle = c->worker_idle,
+                               .worker_mail = c->worker_mail,
                                .tidied = on_tidied,
                                .idle_after_ns = c->idle_after_ns,
                                .fork_guard = &pool->fork_guard,
@@ -164,6 +165,7 @@ static mp_status open_mailbox(mp_pool *pool) {
   mailboxes->waitlist = &pool->waitlist;
   mailboxes->wake = pool->config.wake;
   mailboxes->wake_ud = pool->config.wake_ud;
+  mailboxes->tell_home = mp_scheduler_tell_mail;
   mailboxes->limit = pool->config.mailbox_max;
   mailboxes->last_gone = release_ud;
   mailboxes->last_gone_ud = pool;
@@ -265,7 +267,9 @@ static void free_pool(mp_pool *pool) {
 }
 
 mp_status mp_mailbox_create(mp_pool *pool, mp_mailbox **mailbox) {
-  mp_status status = mp_mailbox_open(&pool->mailboxes, mailbox);
+  mp_worker *self = mp_pool_self(pool);
+  mp_worker *home = self != pool->scheduler.owner ? self : NULL;
+  mp_status status = mp_mailbox_open(&pool->mailboxes, home, mailbox);
   if (status == MP_OK) mp_pool_retain(pool); /* given back by last_gone */
   return status;
 }
@@ -534,12 +538,22 @@ static void end(mp_pool *pool, uint64_t deadline) {
   }
 }
 
-static void shut_down(mp_pool *pool, uint64_t deadline, mp_shutdown_mode mode) {
+/* Until all is done, as long as the host is patient. INTERRUPTED: a signal handler has run. */
+static mp_status await_quiet(mp_pool *pool, uint64_t deadline, bool interruptible) {
+  const mp_wait_for what = {.check = is_quiet_or_ending, .through_signals = !interruptible};
+  size_t index;
+  return mp_wait_until(pool, &what, deadline, &index);
+}
+
+static mp_status shut_down(mp_pool *pool, uint64_t deadline, mp_shutdown_mode mode,
+                           bool interruptible) {
   const mp_closing closing[] = {[MP_SHUTDOWN_FINISH] = MP_CLOSING_REFUSE,
                                 [MP_SHUTDOWN_CANCEL_PENDING] = MP_CLOSING_CANCEL,
                                 [MP_SHUTDOWN_CANCEL_ALL] = MP_CLOSING_STOP};
   close_to(pool, closing[mode]);
-  bool done = await(pool, is_quiet_or_ending, deadline);
+  mp_status status = await_quiet(pool, deadline, interruptible);
+  if (status == MP_INTERRUPTED) return status;
+  bool done = status == MP_OK;
   if (!done && mode != MP_SHUTDOWN_CANCEL_ALL) {
     close_to(pool, MP_CLOSING_STOP);
     done = await(pool, is_quiet_or_ending, mp_os_deadline(GRACE_NS));
@@ -549,6 +563,7 @@ static void shut_down(mp_pool *pool, uint64_t deadline, mp_shutdown_mode mode) {
     mp_cancel_queued(pool);
   }
   end(pool, deadline);
+  return MP_OK;
 }
 
 mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns, mp_shutdown_mode mode,
@@ -556,19 +571,20 @@ mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns, mp_shutdown_mode 
   if (mp_pool_forked(pool)) return MP_FORKED;
   if (mp_pool_self(pool) != NULL || (unsigned)mode > MP_SHUTDOWN_CANCEL_ALL) return MP_INVALID;
   uint64_t deadline = mp_os_deadline(timeout_ns);
-  if (!is_over(pool)) shut_down(pool, deadline, mode);
+  mp_status status = is_over(pool) ? MP_OK : shut_down(pool, deadline, mode, true);
   mp_os_mutex_take(&pool->shutdown_lock);
   /* another may still be at it, and more patient */
   if (report != NULL) *report = is_over(pool) ? pool->report : report_now(pool);
   mp_os_mutex_give(&pool->shutdown_lock);
-  return MP_OK;
+  return status;
 }
 
 void mp_pool_destroy(mp_pool *pool) {
   if (pool == NULL) return;
   /* its locks may be held by threads that do not exist here */
   if (mp_pool_forked(pool)) return;
-  (void)!mp_pool_shutdown(pool, (uint64_t)1000000000, MP_SHUTDOWN_CANCEL_ALL, NULL);
+  if (mp_pool_self(pool) == NULL && !is_over(pool))
+    (void)!shut_down(pool, mp_os_deadline(1000000000), MP_SHUTDOWN_CANCEL_ALL, false);
   /* a task that ended on its way to the queue may lie there still, and hold the pool */
   mp_cancel_queued(pool);
   if (mp_pool_is_owner(pool)) mp_scheduler_stop_owner(&pool->scheduler);

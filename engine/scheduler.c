@@ -108,6 +108,22 @@ static bool idle_hook(mp_worker *worker) {
   return more;
 }
 
+void mp_scheduler_tell_mail(mp_worker *worker) {
+  mp_store_seq(&worker->mail, 1);
+  if (!MP_BUGGY(MAIL_UNHEARD)) mp_park_tell(&worker->scheduler->park, &worker->parker);
+}
+
+/* The host hears of messages to the worker's mailboxes. */
+static void mail_hook(mp_worker *worker) {
+  const mp_scheduler_config *config = &worker->scheduler->config;
+  if (mp_load_relaxed(&worker->mail) == 0) return;
+  mp_store_seq(&worker->mail, 0); /* before it looks: what comes from here on is told anew */
+  if (config->worker_mail == NULL) return;
+  mp_store_release(&worker->in_hook, 1);
+  config->worker_mail(worker, worker->local, config->worker_ud);
+  mp_store_release(&worker->in_hook, 0);
+}
+
 /* When a worker that goes to sleep is to tidy up. */
 static uint64_t tidy_at(const mp_worker *worker) {
   return worker->untidy ? mp_os_deadline(worker->scheduler->config.idle_after_ns) : MP_FOREVER;
@@ -121,6 +137,7 @@ static void tidy(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
   const mp_scheduler_config *config = &scheduler->config;
   end_search(worker);
+  mail_hook(worker);
   do worker->untidy = idle_hook(worker);
   while (worker->untidy && !mp_is_orphan(worker) && !mp_pick_has_work(scheduler) &&
          !mp_load_relaxed(&scheduler->stop));
@@ -136,7 +153,7 @@ static bool has_reason_to_wake(void *ud) {
   mp_scheduler *scheduler = worker->scheduler;
   scheduler->config.idle(scheduler->config.ud);
   if (!MP_BUGGY(NO_RECHECK) && mp_pick_has_work(scheduler)) return true;
-  if (mp_load_seq(&scheduler->stop)) return true;
+  if (mp_load_seq(&scheduler->stop) || mp_load_seq(&worker->mail) != 0) return true;
   mp_bump(&worker->counters.parks);
   return false;
 }
@@ -164,6 +181,12 @@ static bool loop(mp_worker *worker) {
       mp_pick_give_up_deque(worker);
       if (!mp_seats_become_spare(worker, tidy)) return false;
       continue;
+    }
+    if (mp_load_relaxed(&worker->mail) != 0) {
+      end_search(worker);
+      mail_hook(worker);
+      worker->untidy = true;
+      continue; /* it may be stuck, or one too many, by now */
     }
     mp_entry *entry = mp_pick_local(worker);
     bool at_once = entry != NULL;

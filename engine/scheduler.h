@@ -23,6 +23,9 @@ void mp_scheduler_stop_owner(mp_scheduler *scheduler);
 /* Frees everything; only with no thread and no entry left. */
 void mp_scheduler_close(mp_scheduler *scheduler);
 
+/* A mailbox that was created on the worker has messages now. Any thread. */
+void mp_scheduler_tell_mail(mp_worker *worker);
+
 /* Runs one entry and the continuations it leaves. On the worker's own thread. */
 void mp_scheduler_run(mp_worker *worker, mp_entry *entry);
 

@@ -484,8 +484,9 @@ static bool await_seat(mp_worker *worker, void (*tidy)(mp_worker *worker)) {
       status = mp_os_gate_wait(&worker->seat_gate, MP_SEAT_NONE, deadline);
     if (mp_load_acquire(&worker->seat_gate.word) != MP_SEAT_NONE) return true;
     bool retires = periods == RETIRE_AFTER;
-    if ((!retires && !worker->untidy) || !leave_spares(worker)) continue;
-    if (worker->untidy) tidy(worker);
+    bool tidies = worker->untidy || mp_load_relaxed(&worker->mail) != 0;
+    if ((!retires && !tidies) || !leave_spares(worker)) continue;
+    if (tidies) tidy(worker);
     if (mp_is_orphan(worker)) return true;
     if (retires) return false;
     rejoin_spares(worker);

@@ -105,11 +105,13 @@ struct mp_worker {
     uint64_t beside_ns;
   } place;
   /* atomic: written by the worker's own thread */
-  _Atomic uint32_t in_hook; /* inside worker_start, worker_idle or worker_stop */
+  _Atomic uint32_t in_hook; /* inside worker_start, -idle, -mail or -stop */
   mp_frame *_Atomic frame;  /* what it runs now, innermost first, or NULL; read by stop.c */
   mp_counters counters;
   /* shared */
   mp_parker parker;
+  /* seq_cst: a mailbox that was created on it has messages, and it has not heard of them */
+  _Atomic uint32_t mail;
   /* seq_cst: somebody looks at what it runs and relies on it (stop.c) */
   _Atomic uint32_t watched;
   /*
@@ -184,7 +186,8 @@ typedef struct mp_scheduler_config {
   void *(*worker_start)(mp_worker *worker, void *ud);
   void (*worker_stop)(mp_worker *worker, void *local, void *ud);
   void *worker_ud;
-  int (*worker_idle)(mp_worker *worker, void *local, void *ud); /* may be NULL */
+  int (*worker_idle)(mp_worker *worker, void *local, void *ud);  /* may be NULL */
+  void (*worker_mail)(mp_worker *worker, void *local, void *ud); /* may be NULL */
   /* A worker has been idle for that long and worker_idle is done; on its thread. */
   void (*tidied)(mp_worker *worker, void *ud);
   uint64_t idle_after_ns;

@@ -7,6 +7,7 @@
 #include "base/options.h"
 #include "handles/events.h"
 #include "handles/pool.h"
+#include "handles/wait.h"
 #include "worker/host.h"
 
 #define SETTLE_NS ((uint64_t)100000000) /* how long configure waits for the pool to be idle */
@@ -105,7 +106,7 @@ static int is_terminal(lua_State *L) { /* is_terminal() -> is stderr one?, its c
 /* Shuts a pool of this state's own down and delivers what callbacks are left. */
 static void shut(lua_State *L, lmp_pool *object, uint64_t timeout_ns, mp_shutdown_mode mode,
                  mp_shutdown_report *report) {
-  lmp_check(L, mp_pool_shutdown(object->pool, timeout_ns, mode, report));
+  lmp_shut_down(L, object, timeout_ns, mode, report);
   if (report->stuck == 0) { /* nobody is left who would write */
     lmp_trace_close(object->host->trace);
     object->host->trace = NULL;

@@ -85,10 +85,16 @@ static void close_object(lua_State *L, lmp_pool *object) {
     return;
   }
   object->host = NULL;
-  (void)!mp_pool_shutdown(pool, LMP_CLOSE_NS, MP_SHUTDOWN_CANCEL_ALL, NULL);
+  uint64_t deadline = mp_now() + LMP_CLOSE_NS, now;
+  while ((now = mp_now()) < deadline &&
+         mp_pool_shutdown(pool, deadline - now, MP_SHUTDOWN_CANCEL_ALL, NULL) == MP_INTERRUPTED)
+    continue;
   if (free) mp_pool_destroy(pool);
   luaL_unref(L, LUA_REGISTRYINDEX, log_function);
 }
+
+/* a worker's stack, as far as it is used, its Lua state and what hangs on it, about */
+#define WORKER_BYTES ((size_t)1 << 20)
 
 /* stack: pool object, options */
 static int inherit_protected(lua_State *L) {
@@ -105,6 +111,8 @@ lmp_pool *lmp_start_pool(lua_State *L, lmp_context *context, int options) {
   if (host == NULL) lmp_check(L, MP_NOMEM);
   host->open_state = context->pools->open_state;
   mp_pool_config config = lmp_host_prepare(L, host, options);
+  /* The collector does not see what the threads of dropped pools weigh. */
+  lmp_gc_press(L, (config.workers != 0 ? config.workers : mp_cores()) * WORKER_BYTES);
   lmp_check(L, mp_pool_create(&config, &object->pool));
   object->mailbox = mp_pool_mailbox(object->pool);
   host->log.pool = object->pool;

@@ -321,3 +321,19 @@ bool lmp_wait_room(lua_State *L, lmp_pool *object, size_t bytes, double deadline
     if (status == MP_TIMEOUT && lmp_now() >= deadline) return false;
   }
 }
+
+void lmp_shut_down(lua_State *L, lmp_pool *object, uint64_t timeout_ns, mp_shutdown_mode mode,
+                   mp_shutdown_report *report) {
+  wait w = begin_wait(L, object->context);
+  uint64_t deadline = timeout_ns == MP_FOREVER ? MP_FOREVER : mp_now() + timeout_ns;
+  for (;;) {
+    uint64_t now = mp_now(), left = deadline == MP_FOREVER ? MP_FOREVER : deadline - now;
+    if (deadline < now) left = 0;
+    mp_status status = mp_pool_shutdown(object->pool, left, mode, report);
+    if (status != MP_INTERRUPTED) {
+      lmp_check(L, status);
+      return;
+    }
+    hear(&w);
+  }
+}

@@ -26,6 +26,9 @@ bool lmp_wait_mail(lua_State *L, lmp_context *context, double deadline);
 void lmp_settle(lua_State *L, const lmp_handle *handle);
 /* Sleeps until then, running callbacks meanwhile; needs no pool. Raises as above. */
 void lmp_sleep_until(lua_State *L, lmp_context *context, double until);
+/* Shuts the pool down, by the engine's rules. Raises as above; what it has begun goes on then. */
+void lmp_shut_down(lua_State *L, lmp_pool *pool, uint64_t timeout_ns, mp_shutdown_mode mode,
+                   mp_shutdown_report *report);
 /*
 ** Waits until the pool may have room for a task of so many bytes, running callbacks meanwhile.
 ** False: not by the deadline, or never.

@@ -224,6 +224,7 @@ void lmp_host_hook(lmp_host *host, mp_pool_config *config) {
   config->worker_stop = lmp_vm_stop;
   if (host->cancel_mode == LMP_CANCEL_SIGNAL) config->worker_interrupt = lmp_interrupt;
   config->worker_idle = lmp_vm_idle;
+  config->worker_mail = lmp_vm_mail;
   config->worker_ud = config->closed_ud = host;
   config->closed = lmp_host_free;
   lmp_unseen_hook(host, config);

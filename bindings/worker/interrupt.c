@@ -5,11 +5,11 @@
 #include "bug.h"
 #include "worker/payload.h"
 
+#define LIMIT_LOOK_EVERY 100000 /* between two looks at the clock, between two tasks */
 #define LOOK_EVERY 1000 /* instructions between two looks of the permanent hook */
-/* how many a task that is told to go may spend in __close before it is told again, and again */
-#define CLEANUP_INSTRUCTIONS 20000
-/* and how long, should its instructions be slow */
+/* how long a task that is told to go may spend in __close before it is told again, and again */
 #define CLEANUP_NS ((uint64_t)20 * 1000000)
+#define CLEANUP_LOOK_EVERY 20000 /* instructions between two looks whether that is over */
 /* beyond its memory limit a task that is told to go may still need this much to do so */
 #define LIMIT_SLACK ((size_t)64 << 10)
 
@@ -30,7 +30,7 @@ static bool is_piece_of(const lmp_run *run, const lmp_run *outer) {
 
 bool lmp_must_stop(const lmp_vm *vm) {
   const lmp_run *run = vm->run;
-  if (run == NULL) return false;
+  if (run == NULL) return vm->overran;
   if (run->stop != LMP_GOES_ON) return true;
   if (vm->host->cancel_mode == LMP_CANCEL_COOPERATIVE) return false;
   if (mp_worker_cancelled(run->worker)) return true;
@@ -70,26 +70,46 @@ void lmp_interrupt_disarm(lmp_vm *vm, lua_State *L) {
 /* The first time what it has open may close; after that it is told at each instruction. */
 static void told(lua_State *L, lmp_run *run) {
   if (run->raised++ == 0) run->raised_ns = mp_now();
-  arm(L, run->raised == 1 ? CLEANUP_INSTRUCTIONS : 1);
+  arm(L, run->raised == 1 ? CLEANUP_LOOK_EVERY : 1);
 }
 
 /* A wait may have told the task: what it has open has as long to close as after the hook. */
 int lmp_raise_stop(lua_State *L) {
   lmp_run *run = lmp_vm_of(L)->run;
+  if (run == NULL) { /* between two tasks */
+    arm(L, 1);
+    return raise(L, LMP_STOPS_CANCELLED);
+  }
   if (run->stop == LMP_GOES_ON) run->stop = LMP_STOPS_CANCELLED;
   if (run->raised == 0) told(L, run);
   return raise(L, run->stop);
 }
 
+static bool is_cleaning_up(const lmp_run *run) {
+  return run != NULL && run->raised == 1 && mp_now() - run->raised_ns < CLEANUP_NS;
+}
+
 static void on_hook(lua_State *L, lua_Debug *ar) {
   lmp_vm *vm = lmp_vm_of(L);
   (void)ar;
+  if (vm->run == NULL && vm->between_until != 0) {
+    vm->overran = vm->overran || mp_now() > vm->between_until;
+    if (vm->overran) lmp_raise_stop(L);
+    return;
+  }
   if (!lmp_must_stop(vm)) { /* the permanent hook, or one for a task that is out already */
     if (vm->host->cancel_mode != LMP_CANCEL_HOOK) lmp_interrupt_disarm(vm, L);
     return;
   }
+  if (is_cleaning_up(vm->run)) return;
   told(L, vm->run);
   lmp_raise_stop(L);
+}
+
+void lmp_interrupt_limit(lmp_vm *vm, lua_State *L) {
+  vm->current = L;
+  if (vm->host->cancel_mode != LMP_CANCEL_COOPERATIVE && lua_gethook(L) == NULL)
+    arm(L, LIMIT_LOOK_EVERY);
 }
 
 void lmp_interrupt(mp_worker *worker, void *local, void *ud) {
@@ -101,9 +121,7 @@ void lmp_interrupt(mp_worker *worker, void *local, void *ud) {
       host->outer.worker_interrupt(worker, local, host->outer.worker_ud);
     return;
   }
-  lmp_run *run = vm->run;
-  if (run != NULL && run->raised == 1 && mp_now() - run->raised_ns < CLEANUP_NS) return;
-  arm(L, 1);
+  if (!is_cleaning_up(vm->run)) arm(L, 1);
 }
 
 void lmp_interrupt_for_memory(lmp_vm *vm) {
@@ -189,6 +207,14 @@ static int guarded_load(lua_State *L) {
   return lua_gettop(L);
 }
 
+void lmp_close_coroutine(lua_State *L, lua_State *co) {
+  lmp_vm *vm = lmp_vm_of(L);
+  lua_State *before = lmp_interrupt_enter(vm, co);
+  if (lmp_must_stop(vm)) arm(co, is_cleaning_up(vm->run) ? CLEANUP_LOOK_EVERY : 1);
+  (void)lmp_closethread(co, L);
+  lmp_interrupt_leave(vm, co, before);
+}
+
 /*
 ** Resumes co with the n values on top of L, which co becomes the running coroutine for. Returns how
 ** many values came back, or -1 with the error on top of L.
@@ -206,7 +232,10 @@ int lmp_resume(lua_State *L, lua_State *co, int n) {
   int status = lua_resume(co, L, n, &results);
   lmp_interrupt_leave(vm, co, before);
   if (status != LUA_OK && status != LUA_YIELD) {
-    if (lmp_vm_caught(vm)) lmp_raise_stop(L);
+    if (lmp_vm_caught(vm)) {
+      lmp_close_coroutine(L, co); /* nobody else will */
+      lmp_raise_stop(L);
+    }
     lua_xmove(co, L, 1);
     return -1;
   }

@@ -26,6 +26,32 @@ static void push_environment(lua_State *L) {
   lua_setfield(L, -2, "_G");
 }
 
+/* Pushes a list of the coroutines that the task has started with mp.go and that have not ended. */
+static void push_routines(lua_State *L, const lmp_run *run) {
+  lua_newtable(L);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, run->world);
+  if (lua_getfield(L, -1, "routines") == LUA_TTABLE) {
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+      lua_pushvalue(L, -2);
+      lua_rawseti(L, -6, (lua_Integer)lua_rawlen(L, -6) + 1);
+    }
+  }
+  lua_pop(L, 2);
+}
+
+/* What the task has started ends with it, and closes its variables. */
+static void close_routines(lua_State *L, const lmp_run *run) {
+  luaL_checkstack(L, 8, NULL);
+  push_routines(L, run);
+  for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, -1); i++) {
+    lua_rawgeti(L, -1, i);
+    lua_State *co = lua_tothread(L, -1);
+    if (lua_status(co) == LUA_YIELD) lmp_close_coroutine(L, co);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}
+
 static int run_protected(lua_State *L) {
   lmp_run *run = lua_touserdata(L, 1);
   lmp_vm *vm = run->vm;
@@ -44,6 +70,7 @@ static int run_protected(lua_State *L) {
     lmp_run_chunk(L, run, &decoder, count, handler);
   else
     lmp_run_call(L, run, &decoder, count, handler);
+  if (run->world != LUA_NOREF) close_routines(L, run);
   return 0;
 }
 
@@ -135,16 +162,10 @@ static void borrow_own_task(lmp_message *result, mp_task *task) {
   }
 }
 
-/*
-** No task is on the state now: callbacks that wait are called, and a state that may be damaged
-** goes.
-*/
-static void after_task(lmp_vm *vm, lua_State *L, lmp_run *run) {
+/* No task is on the state now: one that may be damaged goes. */
+static void after_task(lmp_vm *vm, const lmp_run *run) {
   assert(vm->depth == 0 && vm->run == run->outer);
-  if (!vm->damaged && vm->host->isolate != LMP_ISOLATE_STATE) {
-    vm->between_tasks(L, vm->context);
-    return;
-  }
+  if (!vm->damaged && vm->host->isolate != LMP_ISOLATE_STATE) return;
   /* Finalisers may take long, or wait for a child process: the task ends before they run. */
   if (run->status == MP_CANCELLED && !mp_state_is_terminal(mp_task_state(run->task)))
     mp_cancel_now(run->task);
@@ -182,7 +203,7 @@ static mp_status run_task(lmp_vm *vm, mp_worker *worker, lmp_payload *payload, l
     mp_worker_set_result(worker, run.result,
                          run.result == &run.payload->message ? NULL : lmp_message_free);
   }
-  if (vm->depth == 0 && L != NULL) after_task(vm, L, &run);
+  if (vm->depth == 0 && L != NULL) after_task(vm, &run);
   return run.status;
 }
 

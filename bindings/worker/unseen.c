@@ -144,6 +144,7 @@ static void tell(mp_task *task, void *ud) {
   reason r;
   mp_task *cause = mp_task_cause(task);
   while (cause != NULL && mp_task_cause(cause) != NULL) cause = mp_task_cause(cause);
+  if (cause != NULL && mp_task_status(cause) == MP_CANCELLED) return; /* as somebody wanted */
   read_reason(cause != NULL ? cause : task, &r);
   if (cause == NULL && *r.name != '\0')
     snprintf(label, sizeof label, "task '%s'", r.name);

@@ -95,6 +95,37 @@ int lmp_vm_idle(mp_worker *worker, void *local, void *ud) {
 
 /*
 ** {======================================================
+** Between two tasks
+** =======================================================
+*/
+
+/* how long callbacks may keep a worker that others wait for */
+#define BETWEEN_NS ((uint64_t)2 * 1000000000)
+
+void lmp_vm_mail(mp_worker *worker, void *local, void *ud) {
+  const lmp_host *host = ud;
+  lmp_vm *vm = lmp_vm_of_worker(worker);
+  if (vm->L != NULL) {
+    vm->between_until = mp_now() + BETWEEN_NS;
+    lmp_interrupt_limit(vm, vm->L);
+    vm->between_tasks(vm->L, vm->context);
+    lmp_interrupt_leave(vm, vm->L, NULL);
+    vm->between_until = 0;
+    if (vm->overran) {
+      mp_pool_log(mp_worker_pool(worker), MP_LOG_ERROR, "callback",
+                  "callbacks between two tasks took more than %d s and were ended",
+                  (int)(BETWEEN_NS / 1000000000));
+      lmp_vm_close(vm);
+    }
+  }
+  if (host->outer.worker_mail != NULL)
+    host->outer.worker_mail(worker, local, host->outer.worker_ud);
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
 ** Guards
 ** =======================================================
 */
@@ -337,7 +368,7 @@ bool lmp_vm_open(lmp_vm *vm, char *why, size_t size) {
   if (vm->L != NULL) return true;
   vm->bytes = vm->peak = vm->refused = 0;
   vm->depth = vm->thread_count = 0;
-  vm->damaged = vm->seeded = false;
+  vm->damaged = vm->seeded = vm->overran = false;
   vm->ceiling = vm->host->memory_limit < vm->room ? vm->host->memory_limit : vm->room;
   vm->L = lmp_newstate(vm_alloc, vm);
   if (vm->L == NULL) {

@@ -100,10 +100,12 @@ struct lmp_vm {
   int threads;      /* registry reference: [d] = coroutine that runs tasks at depth d > 0 */
   int thread_count; /* of these coroutines: for depths up to this one */
   /*
-  ** What happens on the state when a task has ended and none is on it: callbacks are called. Set by
+  ** What happens on the state between two tasks when news has come: callbacks are called. Set by
   ** whoever makes the context. Never raises.
   */
   void (*between_tasks)(lua_State *L, lmp_context *context);
+  uint64_t between_until; /* until when that may take; 0: it does not happen now */
+  bool overran;           /* it has taken longer, and is told to go */
 };
 
 /* The worker's own; on its thread. */
@@ -121,6 +123,9 @@ void lmp_vm_stop(mp_worker *worker, void *local, void *ud);
 ** the end.
 */
 int lmp_vm_idle(mp_worker *worker, void *local, void *ud);
+
+/* The engine's worker_mail: callbacks of tasks that are over. */
+void lmp_vm_mail(mp_worker *worker, void *local, void *ud);
 
 /*
 ** Makes sure a task that runs while this one waits has a coroutine of its own: its C calls are then

@@ -9,6 +9,12 @@ local go = {}
 
 local routines = setmetatable({}, { __mode = "k" }) -- [coroutine] = routine: those that mp.go started
 
+-- Those that have not ended: what is left when a task ends is closed.
+local function routines_of(world)
+  if not world.routines then world.routines = setmetatable({}, { __mode = "k" }) end
+  return world.routines
+end
+
 -- Routines of a task, or of the state, that failed while nobody awaited them, in order.
 local function unclaimed_of(world)
   local unclaimed = world.unclaimed
@@ -34,6 +40,7 @@ end
 local function finish(self, status, results, err)
   self.state, self.results, self.err = status, results, err
   routines[self.co] = nil
+  routines_of(self.world)[self.co] = nil
   if status == "failed" and #self.waiting == 0 then table.insert(unclaimed_of(self.world), self) end
   local waiting = self.waiting
   self.waiting = {}
@@ -198,6 +205,7 @@ local function start(fn, ...)
   local co = coroutine.create(body)
   local self = setmetatable({ co = co, state = "running", waiting = {}, world = core.world() }, routine_mt)
   routines[co] = self
+  routines_of(self.world)[co] = true
   coroutine.resume(co, self, fn, ...)
   return self
 end

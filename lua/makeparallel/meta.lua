@@ -665,9 +665,9 @@ function bar:close() end
 ---@field when_full? "block"|"error"|"caller" wait for room (then nil and "queue full"); raise at once; run it on this thread, in a state of its own
 ---@field full_timeout? number seconds to wait for room; default: no limit, inside a task 30
 ---@field trace? string a file to write, anew: which worker ran which task, and when; for ui.perfetto.dev or chrome://tracing
----@field log? string|fun(level: string, area: string, line: string) as MAKEPARALLEL_LOG: "debug", "pool=trace,callback=error"
+---@field log? string|false|fun(level: string, area: string, line: string) as MAKEPARALLEL_LOG: "debug", "pool=trace,callback=error"; false: off
 
----Sets options of the default pool. A running one is replaced if nothing is left to do in it.
+---Sets options of the default pool; false gives one back. A running pool is replaced if nothing is left to do in it.
 ---@param options makeparallel.PoolOptions
 function mp.configure(options) end
 

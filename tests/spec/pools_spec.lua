@@ -351,3 +351,21 @@ describe("isolate", function()
     assert.equal(3, pool:spawn(function() return mp.spawn(math.abs, -3):get() end):get())
   end)
 end)
+
+describe("pools that are made in a loop and dropped", function()
+  it("are collected before there are many threads", function()
+    local function threads()
+      for line in io.lines "/proc/self/status" do
+        local n <const> = line:match "^Threads:%s*(%d+)"
+        if n then return tonumber(n) end
+      end
+    end
+    local before <const>, most = threads(), 0
+    for i = 1, 100 do
+      local pool <const> = mp.pool { workers = 4 }
+      if i % 10 == 0 then pool:spawn(type, i):get() end
+      most = math.max(most, threads())
+    end
+    assert.is_true(most - before < 100, most)
+  end)
+end)

@@ -143,3 +143,30 @@ describe("a worker", function()
     end):get())
   end)
 end)
+
+describe("a callback that a task has registered", function()
+  local function append(path)
+    local file <const> = io.open(path, "a")
+    file:write "called\n"
+    file:close()
+  end
+
+  for _, workers in ipairs { 1, 2 } do
+    it(("is called after the task has returned, on %d idle workers"):format(workers), function()
+      local file <close> = support.temporary_file()
+      local pool <close> = mp.pool { workers = workers }
+      pool:spawn(function(call, path)
+        mp.spawn(mp.sleep, 0.05):on_complete(function() call(path) end)
+      end, append, file.path):get()
+      support.wait_until(function() return file:read() == "called\n" end)
+    end)
+  end
+
+  it("does not keep the worker when it loops, and touches no other task", function()
+    local pool <close> = mp.pool { workers = 1, log = "off" }
+    pool:spawn(function()
+      mp.spawn(function() end):on_complete(function() while true do pcall(math.abs, 1) end end)
+    end):get()
+    for i = 1, 3 do assert.same({ true, i }, { pool:spawn(math.abs, i):pget(support.HANG_SECONDS) }) end
+  end)
+end)

@@ -1,6 +1,8 @@
 /* Mailboxes: order, budget, bounds, descriptor, closing, callbacks that call back. */
 #include "unit.h"
 
+#include <stdlib.h>
+
 #include <poll.h>
 #include <string.h>
 
@@ -265,6 +267,60 @@ static void test_mailbox_outlives_the_pool_handle(void **state) {
   assert_true(fault_is_clean(&w.memory));
 }
 
+/* A worker hears of messages to a mailbox of its own while it has nothing to do. */
+typedef struct at_home {
+  mp_mailbox *_Atomic box;
+  tally heard;
+  mp_worker *_Atomic worker;
+} at_home;
+
+static void poll_at_home(mp_worker *worker, void *local, void *ud) {
+  at_home *h = ud;
+  (void)local;
+  if (worker != mp_load_seq(&h->worker)) abort();
+  (void)mp_mailbox_poll(mp_load_seq(&h->box), MP_FOREVER, 0, NULL);
+}
+
+static void hear_at_home(void *ud, const void *data, size_t size) {
+  at_home *h = ud;
+  (void)data, (void)size;
+  tally_add(&h->heard);
+}
+
+static mp_status create_at_home(mp_worker *worker, void *arg) {
+  at_home *h = arg;
+  mp_mailbox *box;
+  mp_status status = mp_mailbox_create(mp_worker_pool(worker), &box);
+  mp_store_seq(&h->worker, worker);
+  if (status == MP_OK) mp_store_seq(&h->box, box);
+  return status;
+}
+
+static void test_mailbox_of_a_worker_is_heard_while_it_sleeps(void **state) {
+  (void)state;
+  for (unsigned workers = 1; workers <= 3; workers++) {
+    world w;
+    at_home h = {.heard = TALLY_INIT};
+    mp_task_desc desc = MP_TASK_DESC_INIT;
+    mp_task *task;
+    mp_pool_config config = world_config(&w, workers);
+    config.worker_mail = poll_at_home;
+    config.worker_ud = &h;
+    world_open_with(&w, config);
+    desc.run = create_at_home;
+    desc.arg = &h;
+    assert_ok(mp_submit(w.pool, &desc, &task));
+    assert_ends_and_release(task, MP_STATE_DONE, MP_OK);
+    for (unsigned i = 1; i <= 200; i++) {
+      if (i % 50 == 0) usleep(20000); /* it sleeps */
+      assert_ok(mp_mailbox_send(mp_load_seq(&h.box), hear_at_home, &h, "x", 1));
+      tally_await(&h.heard, i);
+    }
+    mp_mailbox_close(mp_load_seq(&h.box));
+    world_close(&w);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_mailbox_poll_empty_delivers_nothing),
@@ -282,6 +338,7 @@ int main(void) {
       cmocka_unit_test(test_mailbox_send_huge_is_nomem),
       cmocka_unit_test(test_mailbox_wake_called_when_it_stops_being_empty),
       cmocka_unit_test(test_mailbox_outlives_the_pool_handle),
+      cmocka_unit_test(test_mailbox_of_a_worker_is_heard_while_it_sleeps),
   };
   return unit_main(tests);
 }

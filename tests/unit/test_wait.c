@@ -329,6 +329,25 @@ static mp_status wait_drain(world *w, mp_task *task) {
   return (void)task, mp_pool_drain(w->pool, MP_FOREVER);
 }
 
+static mp_status wait_shutdown(world *w, mp_task *task) {
+  return (void)task, mp_pool_shutdown(w->pool, MP_FOREVER, MP_SHUTDOWN_FINISH, NULL);
+}
+
+static void test_wait_shutdown_signal_handler_ran_is_interrupted_and_may_be_called_again(
+    void **state) {
+  world w;
+  probe late = {0};
+  mp_task_desc desc = probe_desc(&late);
+  mp_shutdown_report report;
+  (void)state;
+  world_open(&w, 1);
+  interrupt(&w, wait_shutdown);
+  assert_status(mp_submit(w.pool, &desc, NULL), MP_SHUTDOWN);
+  assert_ok(mp_pool_shutdown(w.pool, MP_FOREVER, MP_SHUTDOWN_FINISH, &report));
+  assert_int_equal(report.done, 2);
+  world_close(&w);
+}
+
 static void test_wait_and_drain_signal_handler_ran_is_interrupted(void **state) {
   world w;
   (void)state;
@@ -402,6 +421,8 @@ int main(void) {
       cmocka_unit_test(test_wait_inside_with_a_limit_times_out),
       cmocka_unit_test(test_wait_many_tasks_on_one_all_return),
       cmocka_unit_test(test_wait_and_drain_signal_handler_ran_is_interrupted),
+      cmocka_unit_test(
+          test_wait_shutdown_signal_handler_ran_is_interrupted_and_may_be_called_again),
       cmocka_unit_test(test_wait_owner_at_work_signal_handler_ran_is_interrupted),
   };
   return unit_main(tests);

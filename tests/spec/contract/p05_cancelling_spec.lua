@@ -210,3 +210,57 @@ describe("pcall, xpcall, load and coroutines in a worker", function()
     for i = 1, #here do assert.same(here[i], there[i]) end
   end)
 end)
+
+describe("what a cancelled task has open", function()
+  local function mark(path)
+    return setmetatable({}, {
+      __close = function()
+        local file <close> = io.open(path, "a")
+        for _ = 1, 5000 do file:write "row\n" end
+        file:write "complete"
+      end,
+    })
+  end
+
+  for where, body in pairs {
+    ["in the task"] = function(mark, path)
+      local guard <close> = mark(path) -- luacheck: ignore
+      mp.report_progress(0.5)
+      while true do end
+    end,
+    ["in a coroutine"] = function(mark, path)
+      coroutine.wrap(function()
+        local guard <close> = mark(path) -- luacheck: ignore
+        mp.report_progress(0.5)
+        while true do end
+      end)()
+    end,
+    ["in a coroutine of mp.go that waits"] = function(mark, path)
+      mp.run(function()
+        local guard <close> = mark(path) -- luacheck: ignore
+        mp.report_progress(0.5)
+        mp.sleep(3600)
+      end)
+    end,
+  } do
+    it("is closed, with some milliseconds for it, " .. where, function()
+      local file <close> = support.temporary_file()
+      local h <const> = mp.spawn(body, mark, file.path)
+      support.wait_until(function() return h:progress() > 0 end)
+      h:cancel()
+      h:wait()
+      support.wait_until(function() return file:read():sub(-8) == "complete" end)
+    end)
+  end
+
+  it("is closed when the task returns, too, in coroutines of mp.go", function()
+    local file <close> = support.temporary_file()
+    mp.spawn(function(mark, path)
+      mp.go(function()
+        local guard <close> = mark(path) -- luacheck: ignore
+        mp.sleep(3600)
+      end)
+    end, mark, file.path):get()
+    assert.equal("complete", file:read():sub(-8))
+  end)
+end)

@@ -65,6 +65,7 @@ describe("a wait", function()
       get = "h:get()", wait = "h:wait()", gather = "mp.gather { h }", wait_any = "mp.wait_any { h }",
       as_completed = "for _ in mp.as_completed { h } do end", run = "h:on_complete(print) mp.run()",
       map = "mp.map(mp.sleep, { 1000, 1000 })", sleep = "mp.sleep(1000)",
+      shutdown = "mp.shutdown { timeout = 1000, cancel_pending = false }",
     } do
       it(("by %s is ended by Ctrl-C"):format(name), function()
         local child <const> = support.run_child(([[

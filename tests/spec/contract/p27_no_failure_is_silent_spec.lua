@@ -52,6 +52,8 @@ describe("promise 27: nothing is told of", function()
     ["what on_error was called with"] = "mp.spawn(fail):on_error(function() end):wait()",
     ["what was cancelled"] = [[local h = mp.spawn(fail) h:cancel() h:wait()
       local slow = mp.spawn(mp.sleep, 60) slow:cancel() slow:wait()]],
+    ["what depends on a task that was cancelled"] = [[local a = mp.spawn(mp.sleep, 60) mp.spawn(print, a) a:cancel()
+      local pool <close> = mp.pool { workers = 1 } pool:spawn(print, pool:spawn(mp.sleep, 60))]],
     ["pieces that end with the one that failed"] = [[local numbers = {} for i = 1, 100 do numbers[i] = i end
       pcall(mp.map, fail, numbers, { chunk = 1 }) pcall(mp.each, 1, 100, fail, { chunk = 1 })
       pcall(mp.reduce, fail, fail, numbers, { chunk = 1 }) pcall(function() for _ in mp.imap(fail, numbers, { chunk = 1 }) do end end)]],
