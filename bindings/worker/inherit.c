@@ -293,8 +293,8 @@ static void set_path(lua_State *L, lmp_context *context, const char *which, lua_
 
 /*
 ** The function on top is the loader of that name, both popped. What another one, given before, has
-** loaded is not what `require` is to find now. Stack from preload: preload, given before, given now,
-** package.loaded.
+** loaded is not what `require` is to find now. Stack from `preload` on: preload, what was given
+** before, what is given now, package.loaded.
 */
 static void set_loader(lua_State *L, int preload) {
   int function = lua_gettop(L);
