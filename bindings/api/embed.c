@@ -179,12 +179,8 @@ mp_status mp_submit_lua(lua_State *L, int args, const mp_lua_task *options, mp_t
 
 static int push_results(lua_State *L) {
   request *r = lua_touserdata(L, 1);
-  if (mp_task_state(r->task) != MP_STATE_DONE) {
-    r->values = -1;
-    lmp_push_task_error(L, r->context, r->task, 0);
-    return 1;
-  }
-  return r->values = lmp_push_results(L, r->context, r->task);
+  r->values = lmp_push_outcome(L, r->context, r->task, 0);
+  return r->values < 0 ? 1 : r->values;
 }
 
 int mp_push_results(lua_State *L, mp_task *task) {

@@ -23,10 +23,8 @@ static bool is_over(const lmp_handle *handle) {
 
 /* Values of the finished task, or its error raised. */
 static int push_outcome(lua_State *L, const lmp_handle *handle) {
-  if (mp_task_state(handle->task) == MP_STATE_DONE)
-    return lmp_push_results(L, handle->context, handle->task);
-  lmp_push_handle_error(L, handle->context, 1);
-  return lua_error(L);
+  int n = lmp_push_handle_outcome(L, handle->context, 1);
+  return n < 0 ? lua_error(L) : n;
 }
 
 static bool wait_until(lua_State *L, const lmp_handle *handle, double deadline) {
@@ -75,20 +73,15 @@ static int handle_get(lua_State *L) {
 static int handle_pget(lua_State *L) {
   lmp_handle *handle = lmp_check_handle(L, 1);
   double deadline = lmp_check_deadline(L, 2);
-  bool over = wait_until(L, handle, deadline);
-  if (over && mp_task_state(handle->task) == MP_STATE_DONE) {
-    int n = lmp_push_results(L, handle->context, handle->task);
-    lua_pushboolean(L, 1);
-    lua_insert(L, -n - 1);
-    return n + 1;
-  }
-  if (over)
-    lmp_push_handle_error(L, handle->context, 1);
+  int n = -1;
+  if (wait_until(L, handle, deadline))
+    n = lmp_push_handle_outcome(L, handle->context, 1);
   else
     push_not_finished(L, handle);
-  lua_pushboolean(L, 0);
-  lua_insert(L, -2);
-  return 2;
+  int pushed = n < 0 ? 1 : n;
+  lua_pushboolean(L, n >= 0);
+  lua_insert(L, -pushed - 1);
+  return pushed + 1;
 }
 
 static int handle_try_get(lua_State *L) {
@@ -299,6 +292,7 @@ static int handle_metadata(lua_State *L) {
 static int handle_set_metadata(lua_State *L) {
   lmp_check_handle(L, 1);
   luaL_argcheck(L, !lua_isnoneornil(L, 2), 2, "a key expected");
+  luaL_argcheck(L, lua_rawequal(L, 2, 2), 2, "a key expected, got NaN");
   lua_settop(L, 3);
   push_metadata(L);
   lua_insert(L, 2);

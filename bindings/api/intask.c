@@ -19,7 +19,8 @@ static lmp_run *need_run(lua_State *L, const char *what) {
 static mp_task *named_task(lua_State *L, int arg) {
   mp_task *task = lmp_to_task(L, arg);
   if (task != NULL) return task;
-  lua_Integer id = luaL_checkinteger(L, arg);
+  if (!lua_isinteger(L, arg)) luaL_typeerror(L, arg, "handle or a task's id");
+  lua_Integer id = lua_tointeger(L, arg);
   for (const lmp_run *run = current_run(lmp_context_of(L)); run != NULL; run = run->outer)
     if ((lua_Integer)mp_task_id(run->task) == id) return run->task;
   luaL_error(
@@ -28,25 +29,29 @@ static mp_task *named_task(lua_State *L, int arg) {
   return NULL;
 }
 
+/* A number before a number is an id; a fraction before one is a fraction with a wrong note. */
+static bool names_task(lua_State *L) {
+  int type = lua_type(L, 1);
+  if (type == LUA_TNUMBER) return lua_isinteger(L, 1) && lua_type(L, 2) == LUA_TNUMBER;
+  return lua_gettop(L) > 1 && (type == LUA_TUSERDATA || lua_type(L, 2) == LUA_TNUMBER);
+}
+
 /* report_progress([handle or id,] fraction [, note]) */
 static int report_progress(lua_State *L) {
-  int arg = 1;
-  mp_task *task;
-  if (lua_isuserdata(L, 1) || lua_type(L, 2) == LUA_TNUMBER) {
-    task = named_task(L, 1);
-    arg = 2;
-  } else {
-    task = need_run(L, "report_progress")->task;
-  }
+  int arg = names_task(L) ? 2 : 1;
+  mp_task *task = arg == 2 ? named_task(L, 1) : need_run(L, "report_progress")->task;
   if (lua_type(L, arg) != LUA_TNUMBER) luaL_typeerror(L, arg, "number");
   double progress = lua_tonumber(L, arg);
   if (!(progress >= 0 && progress <= 1)) {
     lua_pushfstring(L, "progress must be a number from 0 to 1, got %f", (LUAI_UACNUMBER)progress);
     luaL_argerror(L, arg, lua_tostring(L, -1));
   }
+  int note = arg + 1;
+  if (!lua_isnoneornil(L, note) && lua_type(L, note) != LUA_TSTRING)
+    luaL_typeerror(L, note, "a note, a string,");
   size_t size = 0;
-  const char *note = luaL_optlstring(L, arg + 1, NULL, &size);
-  lmp_check(L, mp_task_report(task, progress, note, size));
+  const char *text = luaL_optlstring(L, note, NULL, &size);
+  lmp_check(L, mp_task_report(task, progress, text, size));
   return 0;
 }
 

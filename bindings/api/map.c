@@ -1,5 +1,6 @@
 #include "api/map.h"
 
+#include "base/error.h"
 #include "codec/decode.h"
 #include "codec/encode.h"
 #include "codec/refusal.h"
@@ -50,34 +51,57 @@ static int map_chunk(lua_State *L) {
   return lmp_submit(L, context, buffer, &payload, &desc, lua_gettop(L), false);
 }
 
+typedef struct collection {
+  const lmp_handle *handle;
+  lua_Integer first;
+  uint32_t count;
+} collection;
+
+/* stack: collection, results, errors */
+static int collect(lua_State *L) {
+  collection *c = lua_touserdata(L, 1);
+  lmp_decoder decoder;
+  lmp_decode_begin(L, c->handle->context, mp_task_result(c->handle->task), &decoder, &c->count);
+  for (uint32_t i = 0; i + 1 < c->count; i++) {
+    lmp_decode_value(L, &decoder);
+    lua_rawseti(L, 2, c->first + (lua_Integer)i);
+  }
+  lmp_decode_value(L, &decoder); /* {index, message, value, traceback} of each that failed */
+  for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, -1); i++) {
+    lua_rawgeti(L, -1, i);
+    lua_rawseti(L, 3, (lua_Integer)lua_rawlen(L, 3) + 1);
+  }
+  assert(lua_istable(L, -1) && c->count > 0);
+  return 0;
+}
+
 /*
 ** collect_chunk(handle, results, first, errors) -> true and how many, or false and the error: fills
 ** results[first...], adds to errors
 */
 static int collect_chunk(lua_State *L) {
   lmp_handle *handle = lmp_check_handle(L, 1);
-  lua_Integer first = lua_tointeger(L, 3);
-  lmp_decoder decoder;
-  uint32_t count;
-  if (mp_task_state(handle->task) != MP_STATE_DONE) {
-    lua_pushboolean(L, 0);
-    lmp_push_handle_error(L, handle->context, 1);
-    return 2;
-  }
+  mp_task *task = handle->task;
+  collection c = {.handle = handle, .first = lua_tointeger(L, 3)};
   lua_settop(L, 4);
-  lmp_decode_begin(L, handle->context, mp_task_result(handle->task), &decoder, &count);
-  for (uint32_t i = 0; i + 1 < count; i++) {
-    lmp_decode_value(L, &decoder);
-    lua_rawseti(L, 2, first + (lua_Integer)i);
+  lua_getiuservalue(L, 1, LMP_HANDLE_NAME);
+  lua_replace(L, 3);
+  int name = lua_isnil(L, 3) ? 0 : 3;
+  if (mp_task_state(task) != MP_STATE_DONE) {
+    lmp_push_task_error(L, handle->context, task, name);
+  } else if (mp_task_result(task) == NULL) { /* there was no memory for it */
+    lmp_push_error(L, "memory", "%s", mp_status_text(MP_NOMEM));
+  } else {
+    lua_pushvalue(L, 2);
+    lua_pushvalue(L, 4);
+    if (lmp_rebuild(L, handle->context, task, name, collect, &c, 2) >= 0) {
+      lua_pushboolean(L, 1);
+      lua_pushinteger(L, (lua_Integer)c.count - 1);
+      return 2;
+    }
   }
-  lmp_decode_value(L, &decoder); /* {index, message, value, traceback} of each that failed */
-  for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, -1); i++) {
-    lua_rawgeti(L, -1, i);
-    lua_rawseti(L, 4, (lua_Integer)lua_rawlen(L, 4) + 1);
-  }
-  assert(lua_istable(L, -1) && count > 0);
-  lua_pushboolean(L, 1);
-  lua_pushinteger(L, (lua_Integer)count - 1);
+  lua_pushboolean(L, 0);
+  lua_insert(L, -2);
   return 2;
 }
 

@@ -4,12 +4,44 @@
 #include "api/task_object.h"
 #include "base/options.h"
 
-/* stack: function, options */
+/*
+** Stack: task, options. Pushes another task, with these options beside or in place of its own, and
+** these flags.
+*/
+static int derive(lua_State *L, int more_flags) {
+  lmp_context *context = lmp_context_of(L);
+  assert(lmp_is_task(L, context, 1));
+  lua_settop(L, 2);
+  lmp_check_option_names(L, 2, lmp_task_options);
+  lmp_copy_task(L, context, 1); /* 3: the new task */
+  lua_newtable(L);              /* 4: its own options, then the given ones */
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->tasks->options);
+  lua_pushvalue(L, 1);
+  for (int from = lua_rawget(L, 5) == LUA_TTABLE ? 6 : 2;; from = 2) {
+    lmp_copy_fields(L, from, 4);
+    if (from == 2) break;
+  }
+  lua_rawgeti(L, 1, LMP_TASK_FLAGS);
+  int flags = (int)lua_tointeger(L, -1) & ~LMP_FLAG_OPTIONS;
+  lua_pushvalue(L, 3);
+  lmp_apply_options(L, context, 4, flags | more_flags);
+  assert(lmp_is_task(L, context, -1));
+  return 1;
+}
+
+/* stack: function or task, options */
 static int make(lua_State *L, int flags) {
   lmp_context *context = lmp_context_of(L);
   lmp_check_function(L, 1);
   lua_settop(L, 2);
   if (!lua_isnil(L, 2)) luaL_checktype(L, 2, LUA_TTABLE);
+  if (lmp_is_task(L, context, 1)) { /* else its call would be a task that submits a task */
+    if (lua_isnil(L, 2)) {
+      lua_newtable(L);
+      lua_replace(L, 2);
+    }
+    return derive(L, flags);
+  }
   lmp_push_task(L, context, 1);
   if (lua_isnil(L, 2)) {
     lua_pushinteger(L, flags);
@@ -41,27 +73,11 @@ static int function_of(lua_State *L) {
   return 1;
 }
 
-/* task:with(options) -> another task, with these options beside or in place of its own */
+/* task:with(options) */
 static int task_with(lua_State *L) {
-  lmp_context *context = lmp_context_of(L);
-  lmp_check_task(L, context, 1);
+  lmp_check_task(L, lmp_context_of(L), 1);
   luaL_checktype(L, 2, LUA_TTABLE);
-  lua_settop(L, 2);
-  lmp_check_option_names(L, 2, lmp_task_options);
-  lmp_copy_task(L, context, 1); /* 3: the new task */
-  lua_newtable(L);              /* 4: its own options, then the given ones */
-  lua_rawgeti(L, LUA_REGISTRYINDEX, context->tasks->options);
-  lua_pushvalue(L, 1);
-  for (int from = lua_rawget(L, 5) == LUA_TTABLE ? 6 : 2;; from = 2) {
-    lmp_copy_fields(L, from, 4);
-    if (from == 2) break;
-  }
-  lua_rawgeti(L, 1, LMP_TASK_FLAGS);
-  int flags = (int)lua_tointeger(L, -1) & ~LMP_FLAG_OPTIONS;
-  lua_pushvalue(L, 3);
-  lmp_apply_options(L, context, 4, flags);
-  assert(lmp_is_task(L, context, -1));
-  return 1;
+  return derive(L, 0);
 }
 
 /*

@@ -201,9 +201,10 @@ int lmp_task_call_and_wait(lua_State *L) {
 ** =======================================================
 */
 
-/* lmp_spawn(function, ...) -> handle */
+/* lmp_spawn(function or task, ...) -> handle */
 int lmp_spawn(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
+  if (lmp_is_task(L, context, 1)) return lmp_task_call(L);
   call c = {.desc = MP_TASK_DESC_INIT,
             .how = argument_encoding,
             .payload = {.kind = LMP_CALL, .dependencies = LMP_NO_TABLE}};

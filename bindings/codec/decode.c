@@ -232,16 +232,39 @@ int lmp_decode_all(lua_State *L, lmp_context *context, const lmp_message *messag
   return (int)count;
 }
 
+#define SIMPLE_BYTES_MAX 512
+
+int lmp_decode_simple(lua_State *L, lmp_context *context, const lmp_message *message) {
+  int base = lua_gettop(L);
+  lmp_decoder decoder;
+  uint32_t count;
+  if (message == NULL) return 0;
+  if (message->size > SIMPLE_BYTES_MAX) return -1;
+  lmp_decode_begin(L, context, message, &decoder, &count);
+  luaL_checkstack(L, (int)count + 2, "too many values");
+  for (uint32_t i = 0; i < count; i++) {
+    if (decode_plain(L, &decoder)) continue;
+    lua_settop(L, base);
+    return -1;
+  }
+  lmp_decode_end(L, &decoder);
+  assert(decoder.refs == 0 || count == 0); /* nothing simple is shared */
+  return (int)count;
+}
+
 void lmp_decode_first(lua_State *L, lmp_decoder *outer, const lmp_message *message) {
   lmp_decoder inner;
   uint32_t count;
   int base = lua_gettop(L);
   lmp_decode_begin(L, outer->context, message, &inner, &count);
   inner.env = outer->env;
+  inner.beside = true;
+  inner.number = outer->number;
   if (count == 0)
     lua_pushnil(L);
   else
     lmp_decode_value(L, &inner);
+  outer->number = inner.number;
   lua_copy(L, -1, base + 1); /* the helper table may lie below it */
   lua_settop(L, base + 1);
 }

@@ -120,10 +120,14 @@ void lmp_push_error_text(lua_State *L) {
 }
 
 bool lmp_encode_failure(lua_State *L, lmp_context *context, lmp_buffer *buffer, const char *kind,
-                        const char *name, bool with_traceback) {
+                        const char *name, const char *prefix, bool with_traceback) {
   int value = lua_gettop(L);
   luaL_checkstack(L, 6, NULL);
-  lmp_push_error_text(L); /* stack: value, text */
+  lua_pushstring(L, prefix);
+  lua_pushvalue(L, value);
+  lmp_push_error_text(L);
+  lua_remove(L, -2);
+  lua_concat(L, 2); /* stack: value, text */
   if (!with_traceback || lua_rawgetp(L, LUA_REGISTRYINDEX, &traceback_key) != LUA_TSTRING) {
     lua_settop(L, value + 1);
     lua_pushnil(L);
@@ -156,6 +160,27 @@ bool lmp_encode_failure(lua_State *L, lmp_context *context, lmp_buffer *buffer, 
   if (ok) lmp_encode_finish(buffer, LMP_FAILURE_VALUES);
   lua_settop(L, value);
   return ok;
+}
+
+static bool put_text(lmp_buffer *buffer, const char *text) {
+  size_t size = strlen(text);
+  return lmp_put_tag_u32(buffer, LMP_STR32, (uint32_t)size) && lmp_put(buffer, text, size);
+}
+
+lmp_message *lmp_plain_failure(mp_pool *pool, const char *kind, const char *text) {
+  lmp_buffer buffer;
+  memset(&buffer, 0, sizeof buffer);
+  buffer.message.pool = pool;
+  lmp_encode_start(&buffer);
+  lmp_message *result = NULL;
+  if (!buffer.memory && put_text(&buffer, kind) && put_text(&buffer, text) &&
+      lmp_put_tag(&buffer, LMP_NIL) && lmp_put_tag(&buffer, LMP_NIL) &&
+      lmp_put_tag(&buffer, LMP_FALSE) && lmp_put_tag(&buffer, LMP_NIL)) {
+    lmp_encode_finish(&buffer, LMP_FAILURE_VALUES);
+    result = lmp_encode_take(&buffer);
+  }
+  lmp_buffer_free(&buffer);
+  return result;
 }
 
 /* Copies the string that is the next value, cut to size; false: it is none. */

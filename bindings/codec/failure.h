@@ -11,10 +11,12 @@
 
 /*
 ** Inside a worker's protected call: encodes the error value on top of the stack as a failure. name:
-** the task's, or NULL. False: no memory.
+** the task's, or NULL; prefix: what comes before its text. False: no memory.
 */
 bool lmp_encode_failure(lua_State *L, lmp_context *context, lmp_buffer *buffer, const char *kind,
-                        const char *name, bool with_traceback);
+                        const char *name, const char *prefix, bool with_traceback);
+/* A failure that is nothing but a text, written without Lua. NULL: no memory. Never raises. */
+lmp_message *lmp_plain_failure(mp_pool *pool, const char *kind, const char *text);
 /* A message handler that keeps the traceback for lmp_encode_failure and leaves the value alone. */
 int lmp_keep_traceback(lua_State *L);
 /* The error that it kept one of is done with. Needs a slot of the stack. */

@@ -189,14 +189,48 @@ static void check_upvalues(lua_State *L, lmp_decoder *decoder, int n) {
   lua_pop(L, 1);
 }
 
+/*
+** Is the function on top, made for an earlier message, as good as new? A task may have set its
+** upvalue, which is to be the globals.
+*/
+static bool is_pristine(lua_State *L, int n) {
+  if (n == 0 || lua_getupvalue(L, -1, 1) == NULL) return true;
+  lua_pushglobaltable(L);
+  bool pristine = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  return pristine;
+}
+
+/*
+** Does the message have the function on top already, for another function of the same code? A
+** message with one attachment has one function.
+*/
+static bool is_given(lua_State *L, lmp_decoder *decoder) {
+  struct lmp_codes *codes = decoder->context->codes;
+  if (decoder->message->attachment_count < 2 && !decoder->beside) return false;
+  if (decoder->number == 0) decoder->number = ++codes->messages;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, codes->given);
+  lua_pushvalue(L, -2);
+  bool given = lua_rawget(L, -2) != LUA_TNIL && lua_tointeger(L, -1) == decoder->number;
+  lua_pop(L, 1);
+  if (!given) {
+    lua_pushvalue(L, -2);
+    lua_pushinteger(L, decoder->number);
+    lua_rawset(L, -3);
+  }
+  lua_pop(L, 1);
+  return given;
+}
+
 static void push_plain(lua_State *L, lmp_decoder *decoder, const mp_bytes *bytes, int n) {
   lua_Integer id = (lua_Integer)mp_bytes_id(bytes);
   lua_rawgeti(L, LUA_REGISTRYINDEX, decoder->context->codes->loaded);
-  if (lua_rawgeti(L, -1, id) == LUA_TNIL) {
+  if (lua_rawgeti(L, -1, id) == LUA_TNIL || !is_pristine(L, n) || is_given(L, decoder)) {
     lua_pop(L, 1);
     load_code(L, bytes); /* sets the first upvalue to the globals */
     lua_pushvalue(L, -1);
     lua_rawseti(L, -3, id);
+    (void)is_given(L, decoder);
   }
   lua_remove(L, -2);
   check_upvalues(L, decoder, n);
@@ -273,7 +307,7 @@ static void decode_source(lua_State *L, lmp_decoder *decoder, int depth) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, decoder->context->codes->loaded);
   lua_pushlstring(L, text, size);
   lua_pushvalue(L, -1);
-  if (decoder->env != 0 || lua_rawget(L, -3) == LUA_TNIL) {
+  if (decoder->env != 0 || lua_rawget(L, -3) == LUA_TNIL || !is_pristine(L, 1)) {
     lua_pop(L, 1);
     /* The chunk's name must end with a zero, which the text in the message does not. */
     if (luaL_loadbufferx(L, text, size, lua_tostring(L, -1), "t") != LUA_OK) lua_error(L);
@@ -331,5 +365,6 @@ void lmp_open_function(lua_State *L, lmp_context *context) {
   context->codes->of_function = lmp_new_table(L, "k");
   context->codes->by_content = lmp_new_table(L, "v");
   context->codes->loaded = lmp_new_table(L, "v");
+  context->codes->given = lmp_new_table(L, "k");
   lmp_set_functions(L, context, functions);
 }

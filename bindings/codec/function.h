@@ -16,6 +16,8 @@ struct lmp_codes {
   int of_function; /* [function] = code userdata, weak keys */
   int by_content;  /* [dump] = code userdata, weak values */
   int loaded;      /* [id of the bytes, or source text] = function made of it here, weak values */
+  int given;       /* [function] = number of the message that has it, weak keys */
+  lua_Integer messages; /* numbered so far */
 };
 
 /* Writes a function; false: refused or no memory. */

@@ -47,17 +47,26 @@ static bool is_told_to_go(const lmp_context *context) {
   return context->vm != NULL && lmp_must_stop(context->vm);
 }
 
-/* stack: handle, function, event */
+/* An event of call_end: on_complete where nothing listens to on_error. */
+#define COMPLETE_ALONE (LMP_ON_END + 1)
+
+/*
+** stack: handle, function, event. A result that cannot be rebuilt is for on_error; where nothing
+** listens to that, it is an error of on_complete.
+*/
 static int call_end(lua_State *L) {
   lmp_handle *handle = lua_touserdata(L, 1);
   int event = (int)lua_tointeger(L, 3), n = 1;
   lua_settop(L, 2);
-  if (event == LMP_ON_COMPLETE)
-    n = lmp_push_results(L, handle->context, handle->task);
-  else if (event == LMP_ON_ERROR)
-    lmp_push_handle_error(L, handle->context, 1);
-  else
+  if (event == LMP_ON_END) {
     lua_pushvalue(L, 1);
+  } else {
+    n = lmp_push_handle_outcome(L, handle->context, 1);
+    if (n < 0 && event == COMPLETE_ALONE) return lua_error(L);
+    if (n < 0 && event == LMP_ON_COMPLETE) handle->lost = true;
+    if ((event == LMP_ON_ERROR) != (n < 0)) return 0; /* not its turn */
+    if (n < 0) n = 1;
+  }
   lua_pushvalue(L, 2); /* the function below its arguments; a helper table may lie between */
   lua_insert(L, -n - 1);
   lua_call(L, n, 0);
@@ -94,7 +103,7 @@ static void call_each(lua_State *L, const lmp_handle *handle, int first, int obj
 static int deliver_end(lua_State *L) {
   lmp_handle *handle = lua_touserdata(L, 1);
   lmp_context *context = handle->context;
-  int ended = mp_task_state(handle->task) == MP_STATE_DONE ? LMP_ON_COMPLETE : LMP_ON_ERROR;
+  bool done = mp_task_state(handle->task) == MP_STATE_DONE;
   luaL_checkstack(L, 12, NULL);
   lua_rawgeti(L, LUA_REGISTRYINDEX, context->handles->watched);
   lua_rawgetp(L, 2, handle); /* 3: the handle */
@@ -102,14 +111,19 @@ static int deliver_end(lua_State *L) {
   lua_rawsetp(L, 2, handle);
   handle->watched = handle->follows = false;
   lua_getiuservalue(L, 3, LMP_HANDLE_EXTRA);
-  lua_rawgeti(L, 4, ended);      /* 5 */
-  lua_rawgeti(L, 4, LMP_ON_END); /* 6 */
+  lua_rawgeti(L, 4, LMP_ON_COMPLETE); /* 5 */
+  lua_rawgeti(L, 4, LMP_ON_ERROR);    /* 6 */
+  lua_rawgeti(L, 4, LMP_ON_END);      /* 7 */
   for (int event = LMP_ON_COMPLETE; event <= LMP_ON_END && !MP_BUGGY(CALLED_AGAIN); event++) {
     lua_pushnil(L);
     lua_rawseti(L, 4, event);
   }
-  if (lua_istable(L, 5)) call_each(L, handle, 3, 3, 5, call_end, ended);
-  if (lua_istable(L, 6)) call_each(L, handle, 3, 3, 6, call_end, LMP_ON_END);
+  handle->lost = false;
+  if (done && lua_istable(L, 5))
+    call_each(L, handle, 3, 3, 5, call_end, lua_istable(L, 6) ? LMP_ON_COMPLETE : COMPLETE_ALONE);
+  if ((!done || handle->lost) && lua_istable(L, 6))
+    call_each(L, handle, 3, 3, 6, call_end, LMP_ON_ERROR);
+  if (lua_istable(L, 7)) call_each(L, handle, 3, 3, 7, call_end, LMP_ON_END);
   return 0;
 }
 
@@ -142,27 +156,101 @@ static int deliver_progress(lua_State *L) {
   return 0;
 }
 
-/* What was reported before anyone listened, for one function. */
-typedef struct late_progress {
-  lmp_handle *handle;
-  int function; /* registry reference */
-  double progress;
-} late_progress;
+/* What there is to tell of a task that nobody listened to before: a table of these. */
+enum { LATE_HANDLE = 1, LATE_FUNCTION /* for what was reported last; nil: the end */, LATE_PROGRESS };
 
-/* stack: light userdata late_progress */
+/* Pushes one; function: its stack index, or 0. */
+static void push_late(lua_State *L, int handle, int function) {
+  const lmp_handle *of = lua_touserdata(L, handle);
+  lua_createtable(L, LATE_PROGRESS, 0);
+  lua_pushvalue(L, handle);
+  lua_rawseti(L, -2, LATE_HANDLE);
+  if (function == 0) return;
+  lua_pushvalue(L, function);
+  lua_rawseti(L, -2, LATE_FUNCTION);
+  lua_pushnumber(L, mp_task_progress(of->task));
+  lua_rawseti(L, -2, LATE_PROGRESS);
+}
+
+/* stack: what push_late pushed */
 static int deliver_late(lua_State *L) {
-  const late_progress *late = lua_touserdata(L, 1);
-  progress_news news = {late->handle, late->progress, NULL, 0};
   luaL_checkstack(L, 12, NULL);
-  lua_createtable(L, 1, 0);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, late->function);
-  lua_rawseti(L, 2, 1);
-  luaL_unref(L, LUA_REGISTRYINDEX, late->function);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, lmp_context_get(L)->handles->watched);
-  if (lua_rawgetp(L, 3, late->handle) == LUA_TNIL) return 0; /* its pool was closed */
-  lua_pushlightuserdata(L, &news);
-  call_each(L, late->handle, 5, 4, 2, call_progress, LMP_ON_PROGRESS);
+  lua_rawgeti(L, 1, LATE_HANDLE); /* 2 */
+  lmp_handle *handle = lua_touserdata(L, 2);
+  if (lua_rawgeti(L, 1, LATE_FUNCTION) == LUA_TNIL) {
+    lua_pushcfunction(L, deliver_end);
+    lua_pushlightuserdata(L, handle);
+    lua_call(L, 1, 0);
+    return 0;
+  }
+  lua_rawgeti(L, 1, LATE_PROGRESS);
+  progress_news news = {handle, lua_tonumber(L, -1), NULL, 0};
+  lua_pop(L, 1);
+  lua_createtable(L, 1, 0); /* 4: a list of the function */
+  lua_insert(L, 3);
+  lua_rawseti(L, 3, 1);
+  lua_pushlightuserdata(L, &news); /* 4 */
+  call_each(L, handle, 4, 2, 3, call_progress, LMP_ON_PROGRESS);
   return 0;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** News of ended tasks that no pool brings any more
+** =======================================================
+*/
+
+/* The next poll calls what the handle at `index` was given; its progress: the function there. */
+static void add_late(lua_State *L, lmp_context *context, int index, int progress) {
+  struct lmp_events *events = context->events;
+  if (events->late == 0) events->late = lmp_new_table(L, NULL);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, events->late);
+  push_late(L, index, progress);
+  if (events->late_count == 0) events->late_first = 1;
+  lua_rawseti(L, -2, events->late_first + events->late_count);
+  events->late_count++;
+  lua_pop(L, 1);
+}
+
+static void listen_late(lua_State *L, lmp_context *context, int index, lmp_event event,
+                        int function) {
+  lmp_handle *handle = lua_touserdata(L, index);
+  luaL_checkstack(L, 8, NULL);
+  if (event == LMP_ON_PROGRESS) {
+    if (mp_task_progress(handle->task) > 0) add_late(L, context, index, function);
+    return;
+  }
+  lmp_listen_add(L, index, event, function);
+  if (handle->watched) return;
+  add_late(L, context, index, 0);
+  lmp_keep_handle(L, handle, index);
+}
+
+/* Delivers those that are there now; lmp_poll has left stack for it. Returns how many. */
+static lua_Integer poll_late(lua_State *L, lmp_context *context) {
+  struct lmp_events *events = context->events;
+  lua_Integer n = events->late_count;
+  int top = lua_gettop(L);
+  for (lua_Integer i = 0; i < n && events->late_count > 0; i++) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, events->late);
+    lua_rawgeti(L, -1, events->late_first);
+    lua_rawgeti(L, -1, LATE_HANDLE); /* stack: list, late, handle */
+    lmp_handle *handle = lua_touserdata(L, -1);
+    lua_pushnil(L);
+    lua_rawseti(L, -4, events->late_first);
+    events->late_first++;
+    events->late_count--;
+    lua_pushcfunction(L, deliver_late);
+    lua_pushvalue(L, -3);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+      events->callback_errors++;
+      lmp_forget_handle(L, handle); /* nothing may wait for it for ever */
+    }
+    lua_settop(L, top);
+  }
+  return n;
 }
 
 /* }====================================================== */
@@ -201,21 +289,32 @@ static void on_progress(mp_task *task, double progress, const char *note, size_t
   if (task != NULL) run_delivery(handle->context, deliver_progress, &news);
 }
 
+/* stack: light userdata registry reference */
+static int deliver_reference(lua_State *L) {
+  int reference = *(const int *)lua_touserdata(L, 1);
+  lua_pushcfunction(L, deliver_late);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, reference);
+  luaL_unref(L, LUA_REGISTRYINDEX, reference);
+  lua_call(L, 1, 0);
+  return 0;
+}
+
 static void on_late(void *ud, const void *data, size_t size) {
-  late_progress late;
-  assert(size == sizeof late);
-  memcpy(&late, data, size);
-  (void)run_delivery(ud, deliver_late, &late);
+  int reference;
+  assert(size == sizeof reference);
+  memcpy(&reference, data, size);
+  (void)run_delivery(ud, deliver_reference, &reference);
 }
 
 /* The function at index will be called with what was reported last. A full mailbox drops it. */
-static void send_late(lua_State *L, lmp_handle *handle, mp_mailbox *mailbox, int function) {
-  late_progress late = {handle, 0, mp_task_progress(handle->task)};
-  if (!(late.progress > 0)) return;
-  lua_pushvalue(L, function);
-  late.function = luaL_ref(L, LUA_REGISTRYINDEX);
-  mp_status status = mp_mailbox_send(mailbox, on_late, handle->context, &late, sizeof late);
-  if (status != MP_OK) luaL_unref(L, LUA_REGISTRYINDEX, late.function);
+static void send_late(lua_State *L, int index, mp_mailbox *mailbox, int function) {
+  const lmp_handle *handle = lua_touserdata(L, index);
+  if (!(mp_task_progress(handle->task) > 0)) return;
+  push_late(L, index, function);
+  int reference = luaL_ref(L, LUA_REGISTRYINDEX);
+  mp_status status =
+      mp_mailbox_send(mailbox, on_late, handle->context, &reference, sizeof reference);
+  if (status != MP_OK) luaL_unref(L, LUA_REGISTRYINDEX, reference);
 }
 
 static void watch(lua_State *L, int index, lmp_handle *handle, mp_mailbox *mailbox) {
@@ -272,11 +371,15 @@ void lmp_on(lua_State *L, lmp_context *context, int index, lmp_event event, int 
   if (pool == NULL && context->vm != NULL &&
       mp_worker_pool(context->vm->worker) == mp_task_pool(handle->task))
     pool = lmp_default_pool(L, context);       /* the worker's own view is made when first needed */
+  if (pool == NULL && mp_state_is_terminal(mp_task_state(handle->task))) {
+    listen_late(L, context, index, event, function);
+    return;
+  }
   if (pool == NULL) lmp_check(L, MP_SHUTDOWN); /* nothing can bring news of it any more */
   mp_mailbox *mailbox = lmp_mailbox(L, pool);
   lmp_listen_add(L, index, event, function);
   keep_pool(L, index, pool);
-  if (event == LMP_ON_PROGRESS) send_late(L, handle, mailbox, function);
+  if (event == LMP_ON_PROGRESS) send_late(L, index, mailbox, function);
   if (event == LMP_ON_PROGRESS && !handle->follows &&
       !mp_state_is_terminal(mp_task_state(handle->task))) {
     watch(L, index, handle, mailbox);
@@ -310,12 +413,13 @@ lua_Integer lmp_poll(lua_State *L, lmp_context *context, uint64_t budget_ns, lua
   int top = lua_gettop(L), count = 0;
   if (left != NULL) *left = 0;
   for (lmp_pool *pool = context->pools->first; pool != NULL; pool = pool->next) count++;
-  luaL_checkstack(L, count + 8, NULL);
+  luaL_checkstack(L, count + 12, NULL);
   lua_rawgeti(L, LUA_REGISTRYINDEX, context->pools->objects);
   /* A callback may drop a pool object: those to poll stay on the stack. */
   for (lmp_pool *pool = context->pools->first; pool != NULL; pool = pool->next)
     lua_rawgetp(L, top + 1, pool);
   context->polling = L;
+  if (context->events->late_count > 0) delivered += poll_late(L, context);
   for (int i = 1; i <= count; i++)
     delivered += poll_pool(lua_touserdata(L, top + 1 + i), budget_ns, left);
   assert(context->polling == L);
@@ -331,7 +435,7 @@ static int poll_protected(lua_State *L) {
 }
 
 void lmp_poll_idle(lua_State *L, lmp_context *context) {
-  bool mail = false;
+  bool mail = context->events->late_count > 0;
   for (const lmp_pool *pool = context->pools->first; pool != NULL && !mail; pool = pool->next)
     mail = pool->mailbox != NULL && mp_mailbox_count(pool->mailbox) > 0;
   if (!mail || !lua_checkstack(L, 6)) return;

@@ -22,6 +22,7 @@ typedef struct lmp_handle {
   uint32_t entry; /* in the ledger */
   bool watched;   /* news of the task's end is on its way to this state */
   bool follows;   /* so is its progress */
+  bool lost;      /* on_complete was to be called, but the result cannot be rebuilt here */
 } lmp_handle;
 
 /* User values of a handle. */

@@ -44,6 +44,7 @@ static void hear_interrupt(wait *w) {
 }
 
 static bool has_mail(const lmp_context *context) {
+  if (context->events->late_count > 0) return true;
   for (const lmp_pool *pool = context->pools->first; pool != NULL; pool = pool->next)
     if (pool->mailbox != NULL && mp_mailbox_count(pool->mailbox) > 0) return true;
   return false;

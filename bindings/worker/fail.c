@@ -1,16 +1,37 @@
 #include "worker/fail.h"
 
+#include <string.h>
+
+#include "base/error.h"
 #include "codec/encode.h"
 #include "codec/failure.h"
 #include "worker/interrupt.h"
+#include "worker/payload.h"
 
 void lmp_fail(lua_State *L, lmp_run *run, const char *kind, bool with_traceback) {
   lmp_context *context = run->vm->context;
   lmp_buffer *buffer = lmp_encode_begin(L, context, mp_worker_pool(run->worker));
   assert(run->result == NULL);
   run->status = MP_FAILED;
-  if (lmp_encode_failure(L, context, buffer, kind, run->name, with_traceback))
+  if (lmp_encode_failure(L, context, buffer, kind, run->name, "", with_traceback))
     run->result = lmp_encode_take(buffer);
+}
+
+/* The error that a cancelled task ended with, passed on by one that had waited for it? */
+static bool is_cancel_passed_on(lua_State *L) {
+  LMP_HEIGHT(base, L);
+  bool is = false;
+  if (lua_istable(L, -1) && lua_getmetatable(L, -1)) {
+    luaL_getmetatable(L, LMP_ERROR);
+    if (lua_rawequal(L, -1, -2)) {
+      lua_pushliteral(L, "kind");
+      is = lua_rawget(L, -4) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "cancelled") == 0;
+      lua_pop(L, 1);
+    }
+    lua_pop(L, 2);
+  }
+  assert(lua_gettop(L) == base);
+  return is;
 }
 
 void lmp_fail_run(lua_State *L, lmp_run *run, int status) {
@@ -23,6 +44,7 @@ void lmp_fail_run(lua_State *L, lmp_run *run, int status) {
     lmp_interrupt_disarm(vm, L);
     lua_pushliteral(L, LMP_OVER_LIMIT);
   }
+  run->payload->quiet = is_cancel_passed_on(L);
   lmp_fail(L, run, status == LUA_ERRMEM || run->stop == LMP_STOPS_MEMORY ? "memory" : "error",
            true);
 }

@@ -145,7 +145,7 @@ lua_State *lmp_interrupt_enter(lmp_vm *vm, lua_State *L) {
 
 void lmp_interrupt_leave(lmp_vm *vm, lua_State *L, lua_State *before) {
   vm->current = before; /* first: from here on no interrupt means L */
-  if (lua_gethook(L) == on_hook) lmp_interrupt_disarm(vm, L);
+  if (lua_gethook(L) == on_hook || MP_BUGGY(HOOK_FROM_START)) lmp_interrupt_disarm(vm, L);
 }
 
 /* }====================================================== */

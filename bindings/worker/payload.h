@@ -34,7 +34,8 @@ typedef struct lmp_payload {
   ** no such table. Of a chunk: the id of the task that it is a piece of, cut to 32 bits, or 0.
   */
   uint32_t dependencies;
-  uint32_t place; /* where it was started (unseen.h), or 0 */
+  uint32_t place : 31; /* where it was started (unseen.h), or 0 */
+  uint32_t quiet : 1;  /* how it failed is nothing to tell unasked */
 } lmp_payload;
 #define LMP_NO_TABLE UINT32_MAX
 #define LMP_INLINE_MAX 128

@@ -129,25 +129,6 @@ static void run_on(lua_State *L, lmp_run *run) {
   lua_settop(L, top);
 }
 
-/* The failure of a task whose state could not be made, written without Lua. */
-static lmp_message *plain_failure(mp_pool *pool, const char *kind, const char *text) {
-  lmp_buffer buffer;
-  memset(&buffer, 0, sizeof buffer);
-  buffer.message.pool = pool;
-  lmp_encode_start(&buffer);
-  size_t kind_size = strlen(kind), text_size = strlen(text) < 255 ? strlen(text) : 255;
-  lmp_message *result = NULL;
-  if (!buffer.memory && lmp_put_tag(&buffer, LMP_STR8) && lmp_put_short(&buffer, kind, kind_size) &&
-      lmp_put_tag(&buffer, LMP_STR8) && lmp_put_short(&buffer, text, text_size) &&
-      lmp_put_tag(&buffer, LMP_NIL) && lmp_put_tag(&buffer, LMP_NIL) &&
-      lmp_put_tag(&buffer, LMP_FALSE) && lmp_put_tag(&buffer, LMP_NIL)) {
-    lmp_encode_finish(&buffer, LMP_FAILURE_VALUES);
-    result = lmp_encode_take(&buffer);
-  }
-  lmp_buffer_free(&buffer);
-  return result;
-}
-
 /*
 ** Where the result holds a handle of its own task, that holds no reference any more: the task owns
 ** the result, and a reference would keep both for ever.
@@ -180,13 +161,13 @@ static mp_status run_task(lmp_vm *vm, mp_worker *worker, lmp_payload *payload, l
                  .message = lmp_payload_message(payload),
                  .world = LUA_NOREF,
                  .span = span};
-  char why[256];
+  lmp_message *failure = NULL;
   lua_State *L = NULL;
   bool new = vm->L == NULL;
   /* What prepares the state is a part of its first task, and is stopped with it. */
   run.outer = vm->run;
   if (new) vm->run = &run;
-  bool opened = lmp_vm_open(vm, why, sizeof why);
+  bool opened = lmp_vm_open(vm, &failure);
   vm->run = run.outer;
   if (opened) {
     L = state_for(vm);
@@ -194,9 +175,10 @@ static mp_status run_task(lmp_vm *vm, mp_worker *worker, lmp_payload *payload, l
     run_on(L, &run);
   } else if (lmp_was_cancelled(&run)) {
     run.status = MP_CANCELLED;
+    if (failure != NULL) lmp_message_free(failure);
   } else {
     run.status = MP_FAILED;
-    run.result = plain_failure(mp_worker_pool(worker), "error", why);
+    run.result = failure;
   }
   if (run.result != NULL) {
     borrow_own_task(run.result, run.task);

@@ -105,10 +105,9 @@ static const char *place_text(const lmp_host *host, uint32_t number) {
 ** =======================================================
 */
 
-/* " (main.lua:12)" and the like, or "" */
-static const char *where(mp_task *task, const lmp_host *host, char *text, size_t size) {
-  const lmp_payload *payload = mp_task_arg(task);
-  const char *at = place_text(host, payload->place);
+/* " (started at main.lua:12)", or "" */
+static const char *where(const lmp_host *host, uint32_t place, char *text, size_t size) {
+  const char *at = place_text(host, place);
   *text = '\0';
   if (at != NULL) snprintf(text, size, " (started at %s)", at);
   return text;
@@ -142,6 +141,8 @@ static void tell(mp_task *task, void *ud) {
   const lmp_host *host = ud;
   char started[TEXT_MAX + 20], label[100];
   reason r;
+  const lmp_payload *payload = mp_task_arg(task);
+  if (payload->quiet) return;
   mp_task *cause = mp_task_cause(task);
   while (cause != NULL && mp_task_cause(cause) != NULL) cause = mp_task_cause(cause);
   if (cause != NULL && mp_task_status(cause) == MP_CANCELLED) return; /* as somebody wanted */
@@ -151,7 +152,7 @@ static void tell(mp_task *task, void *ud) {
   else
     snprintf(label, sizeof label, "task #%llu", (unsigned long long)mp_task_id(task));
   mp_pool_log(mp_task_pool(task), MP_LOG_ERROR, "task", "%s%s %s, and nobody looked: %s", label,
-              where(task, host, started, sizeof started),
+              where(host, payload->place, started, sizeof started),
               cause != NULL ? "did not run, for one it depends on failed" : "failed", r.text);
 }
 

@@ -10,6 +10,8 @@
 
 #include "base/compat.h"
 #include "codec/decode.h"
+#include "codec/encode.h"
+#include "codec/failure.h"
 #include "worker/inherit.h"
 #include "worker/interrupt.h"
 #include "worker/random.h"
@@ -364,7 +366,56 @@ static int open_protected(lua_State *L) {
   return 0;
 }
 
-bool lmp_vm_open(lmp_vm *vm, char *why, size_t size) {
+/* How the making of a state failed, on its way into a message. */
+typedef struct opening {
+  lmp_vm *vm;
+  const char *kind;
+  lmp_message *failure;
+} opening;
+
+/* stack: opening, error value */
+static int write_failure(lua_State *L) {
+  static const char prefix[] = "cannot set up a worker: ";
+  opening *o = lua_touserdata(L, 1);
+  mp_pool *pool = mp_worker_pool(o->vm->worker);
+  if (o->vm->context == NULL) { /* it did not even come to that */
+    lua_pushstring(L, prefix);
+    lua_insert(L, 2);
+    lmp_push_error_text(L);
+    lua_remove(L, -2);
+    lua_concat(L, 2);
+    o->failure = lmp_plain_failure(pool, o->kind, lua_tostring(L, -1));
+    return 0;
+  }
+  lmp_buffer *buffer = lmp_encode_begin(L, o->vm->context, pool);
+  if (lmp_encode_failure(L, o->vm->context, buffer, o->kind, NULL, prefix, true))
+    o->failure = lmp_encode_take(buffer);
+  return 0;
+}
+
+/* The failure for the error value on top. NULL: no memory, or the task is cancelled. */
+static lmp_message *opening_failure(lmp_vm *vm, int status) {
+  lua_State *L = vm->L;
+  (void)lmp_vm_caught(vm);
+  lmp_stop stop = vm->run == NULL ? LMP_GOES_ON : vm->run->stop;
+  bool over_limit = stop == LMP_STOPS_MEMORY;
+  opening o = {vm, status == LUA_ERRMEM || over_limit ? "memory" : "error", NULL};
+  vm->ceiling = SIZE_MAX;                       /* the failure takes some memory, too */
+  if (stop == LMP_STOPS_CANCELLED) return NULL; /* a cancelled task has none */
+  if (over_limit) {
+    lmp_interrupt_disarm(vm, L);
+    lua_pop(L, 1);
+    lua_pushstring(L, LMP_OVER_LIMIT);
+  }
+  lua_pushcfunction(L, write_failure);
+  lua_insert(L, -2);
+  lua_pushlightuserdata(L, &o);
+  lua_insert(L, -2);
+  if (lua_pcall(L, 2, 0, 0) != LUA_OK) lua_pop(L, 1);
+  return o.failure;
+}
+
+bool lmp_vm_open(lmp_vm *vm, lmp_message **failure) {
   if (vm->L != NULL) return true;
   vm->bytes = vm->peak = vm->refused = 0;
   vm->depth = vm->thread_count = 0;
@@ -372,16 +423,20 @@ bool lmp_vm_open(lmp_vm *vm, char *why, size_t size) {
   vm->ceiling = vm->host->memory_limit < vm->room ? vm->host->memory_limit : vm->room;
   vm->L = lmp_newstate(vm_alloc, vm);
   if (vm->L == NULL) {
-    snprintf(why, size, "not enough memory for a worker's Lua state");
+    *failure = lmp_plain_failure(mp_worker_pool(vm->worker), "memory",
+                                 "not enough memory for a worker's Lua state");
     return false;
   }
   *(lmp_vm **)lua_getextraspace(vm->L) = vm; /* coroutines inherit it */
+  lua_pushcfunction(vm->L, lmp_keep_traceback);
   lua_pushcfunction(vm->L, open_protected);
   lua_pushlightuserdata(vm->L, vm);
-  if (lua_pcall(vm->L, 1, 0, 0) == LUA_OK) return true;
-  const char *text =
-      lua_type(vm->L, -1) == LUA_TSTRING ? lua_tostring(vm->L, -1) : "(no error text)";
-  snprintf(why, size, "cannot set up a worker: %s", text);
+  int status = lua_pcall(vm->L, 1, 0, 1);
+  if (status == LUA_OK) {
+    lua_settop(vm->L, 0);
+    return true;
+  }
+  *failure = opening_failure(vm, status);
   lmp_vm_close(vm);
   return false;
 }

@@ -134,9 +134,10 @@ void lmp_vm_mail(mp_worker *worker, void *local, void *ud);
 void lmp_vm_prepare_deeper(lua_State *L, lmp_vm *vm);
 
 /*
-** Makes the state if there is none; false with the reason in `why`, of so many bytes. Never raises.
+** Makes the state if there is none; false with the failure of the task that needed it, NULL if there
+** was no memory for that. Never raises.
 */
-bool lmp_vm_open(lmp_vm *vm, char *why, size_t size);
+bool lmp_vm_open(lmp_vm *vm, lmp_message **failure);
 void lmp_vm_close(lmp_vm *vm);
 /*
 ** The state on which a task waits goes into `waiting`, so that another can be made for a task that

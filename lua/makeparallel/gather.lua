@@ -48,6 +48,7 @@ local function wait_unless_failed(handles, i, deadline)
 end
 
 local function add_result(results, errors_found, on_error, i, ok, value, ...)
+  if not ok and on_error == "raise" then error(value, 0) end
   if ok then
     local n = results.n + 1
     results.n = n

@@ -130,6 +130,7 @@ local function submit_all(sorted, options, list, handles)
   end
 end
 
+-- Returns the error of what failed.
 local function take(report, results, name, ok, value, ...)
   if ok then
     report.done[#report.done + 1] = name
@@ -141,21 +142,19 @@ local function take(report, results, name, ok, value, ...)
     report.failed[#report.failed + 1] = name
     report.errors[name] = value
   end
+  return not ok and value or nil
 end
 
 -- In the order in which they end; the first failure is raised, if so wanted, and the rest cancelled. Values that nobody wants stay encoded.
 local function await(sorted, list, on_error, wanted)
   local results, report = {}, { done = {}, failed = {}, skipped = {}, errors = {} }
   for handle, i in gather.as_completed(list) do
-    if on_error == "raise" and handle:status() ~= "done" then
-      local _, err = handle:pget()
-      return nil, err
-    end
     local name = sorted[i].name
     if wanted and not wanted[name] and handle:status() == "done" then
       report.done[#report.done + 1] = name
     else
-      take(report, results, name, handle:pget())
+      local err = take(report, results, name, handle:pget())
+      if err ~= nil and on_error == "raise" then return nil, err end
     end
   end
   return results, report

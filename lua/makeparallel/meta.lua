@@ -7,8 +7,8 @@
 ---@field _COPYRIGHT string
 local mp = {}
 
----What a task can run: a Lua function, `"module.fn"`, or `mp.source[[...]]`.
----@alias makeparallel.Runnable function|string|makeparallel.Source
+---What a task can run: a Lua function, `"module.fn"`, or `mp.source[[...]]`. Where a task stands in its place, what it runs is meant, with its options.
+---@alias makeparallel.Runnable function|string|makeparallel.Source|makeparallel.Task
 
 ---@alias makeparallel.Status "waiting"|"queued"|"running"|"done"|"failed"|"cancelled"|"timeout"
 
@@ -21,7 +21,7 @@ local mp = {}
 ---@field priority? integer 0 is normal; higher runs before, lower after; first come first served among equals
 ---@field after? makeparallel.Handle[]|makeparallel.Handle starts when these are done; receives nothing from them
 ---@field on_complete? fun(...) called with the results when done
----@field on_error? fun(err: makeparallel.Error) called when it ends otherwise
+---@field on_error? fun(err: makeparallel.Error) called when it ends otherwise, or its result cannot be rebuilt here
 ---@field on_progress? fun(fraction: number, note?: string)
 ---@field metadata? table copied into `handle:metadata()`
 ---@field pool? makeparallel.Pool default: the default pool

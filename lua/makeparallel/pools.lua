@@ -14,6 +14,9 @@ end
 --- configure_thread_pool(n) or configure_thread_pool{workers = n, ...}
 function pools.configure_thread_pool(options)
   if type(options) == "number" then options = { workers = options } end
+  if type(options) ~= "table" then
+    error(("bad argument #1 to 'configure_thread_pool' (number of workers or table expected, got %s)"):format(type(options)), 2)
+  end
   return at_caller(pcall(core.configure, options))
 end
 

@@ -435,3 +435,44 @@ describe("mp.fd", function()
     assert.is_nil((system.poll(pollable, 0)) == pollable or nil)
   end)
 end)
+
+describe("a callback given after its pool is gone", function()
+  local function check(finish)
+    local pool <const> = mp.pool { workers = 1, log = "off" }
+    local h <const> = pool:parallel(function() mp.report_progress(0.5) return "result", 2 end)()
+    local failed <const> = pool:spawn(error, "boom")
+    mp.wait_all { h, failed }
+    finish(pool)
+    local order <const> = {}
+    local function note(what) return function(...) order[#order + 1] = { what, ... } end end
+    assert.equal(h, h:on_complete(note "complete"):on_error(note "never"))
+    h:on_progress(note "progress")
+    failed:on_error(function(err) order[#order + 1] = { "error", err.message } end):on_complete(note "never")
+    assert.same({}, order)
+    mp.poll()
+    assert.same({ { "complete", "result", 2 }, { "progress", 0.5 }, { "error", "boom" } }, order)
+    assert.same({ 0, 0 }, { mp.poll() })
+  end
+
+  it("is called by the next poll if the task had ended", function()
+    check(function(pool) pool:shutdown() end)
+    check(function() end)
+  end)
+
+  it("is called before a wait returns, and by mp.run, in a program without any pool", function()
+    local child <const> = support.run_child [[
+      local mp = require "makeparallel"
+      local h = mp.spawn(math.abs, -1)
+      h:wait()
+      mp.configure { workers = 1 } -- another pool than that of the handle, once there is one
+      h:on_progress(function() print "never" end)
+      h:on_complete(function(r) print("first", r) h:on_complete(function(again) print("second", again) end) end)
+      h:get()
+      print "got"
+      h:on_complete(function() print "third" end)
+      mp.run()
+    ]]
+    assert.equal("first\t1\nsecond\t1\ngot\nthird\n", child.stdout)
+    assert.equal("", child.stderr)
+  end)
+end)

@@ -181,3 +181,97 @@ describe("errors made by the Lua side", function()
     assert.equal("too late", tostring(err))
   end)
 end)
+
+-- An object that cannot be rebuilt outside of tasks: as one whose class nobody has registered there.
+local function define_shy()
+  local inner <const> = require "makeparallel"
+  local shy <const> = {}
+  shy.__index = shy
+  function shy.__mp_pack(object) return object.v end
+  function shy.__mp_unpack(v)
+    if inner.current() == nil then error("no place for it", 0) end
+    return setmetatable({ v = v }, shy)
+  end
+  return inner.class("errors_spec.shy", shy)
+end
+
+describe("a result that cannot be rebuilt here", function()
+  local pool
+  before_each(function()
+    define_shy()
+    pool = mp.pool { workers = 1, log = "off", setup = function() Shy = define_shy() end } -- luacheck: globals Shy
+  end)
+  after_each(function() pool:shutdown() end)
+
+  local function shy_task(options)
+    return pool:parallel(mp.source "return setmetatable({ v = 1 }, Shy)", options)
+  end
+
+  it("is an error that get raises and pget returns; the task is done all the same", function()
+    local h <const> = shy_task { name = "shy" }()
+    local err <const> = support.failure(h)
+    assert.equal("error", err.kind)
+    assert.equal("the result of task 'shy' cannot be rebuilt here: no place for it", err.message)
+    assert.equal("shy", err.task)
+    assert.equal(h:id(), err.task_id)
+    assert.equal("done", h:status())
+    for _, how in ipairs { h.get, h.try_get, h.await } do
+      local ok, raised = pcall(how, h)
+      assert.is_false(ok)
+      assert.equal(err.message, raised.message)
+    end
+    assert.equal(1, pool:spawn(function(shy) return shy.v end, h):get())
+  end)
+
+  it("tells a class that is not registered", function()
+    local classes <const> = mp.pool { workers = 1, log = "off", setup = function()
+      Known = require("makeparallel").class("errors_spec.known_there", {}) -- luacheck: globals Known
+    end }
+    local err <const> = support.failure(classes:spawn(mp.source "return setmetatable({}, Known)"))
+    assert.matches("cannot be rebuilt here: class 'errors_spec.known_there' is not registered in this state", err.message, 1, true)
+    classes:shutdown()
+  end)
+
+  it("is for on_error, not for on_complete, each time once", function()
+    local completed, on_complete = support.recorder()
+    local failed, on_error = support.recorder()
+    local before <const> = pool:info().callback_errors
+    local h <const> = shy_task()():on_complete(on_complete):on_complete(on_complete):on_error(on_error)
+    h:wait()
+    assert.equal(0, completed.n)
+    assert.equal(1, failed.n)
+    assert.matches("cannot be rebuilt here", failed[1][1].message, 1, true)
+    assert.equal(before, pool:info().callback_errors)
+  end)
+
+  it("is an error of the callback where nothing listens to on_error", function()
+    local before <const> = pool:info().callback_errors
+    shy_task()():on_complete(function() end):wait()
+    assert.equal(before + 1, pool:info().callback_errors)
+  end)
+
+  it("is told by gather, map and graph as any failure is", function()
+    local ok, err = pcall(mp.gather, { shy_task()() })
+    assert.is_false(ok)
+    assert.matches("cannot be rebuilt here", err.message, 1, true)
+    local results, failures = mp.gather({ shy_task()(), pool:spawn(math.abs, -1) }, { on_error = "none" })
+    assert.equal(1, #failures)
+    assert.matches("cannot be rebuilt here", failures[1].error.message, 1, true)
+    assert.same({ n = 2, [2] = 1 }, results)
+    ok, err = pcall(pool.map, pool, mp.source "return setmetatable({ v = 1 }, Shy)", { 1 })
+    assert.is_false(ok)
+    assert.matches("cannot be rebuilt here", err.message, 1, true)
+    local graph <const> = mp.graph()
+    graph:add("a", shy_task())
+    ok, err = pcall(graph.run, graph)
+    assert.is_false(ok)
+    assert.matches("cannot be rebuilt here", tostring(err), 1, true)
+  end)
+
+  it("raised as an error loses its value only", function()
+    local err <const> = support.failure(pool:spawn(mp.source "error(setmetatable({ v = 1, message = 'told' }, Shy))"))
+    assert.equal("error", err.kind)
+    assert.is_nil(err.value)
+    assert.equal("told\nnote: the value that was raised cannot be rebuilt here: no place for it", err.message)
+  end)
+end)

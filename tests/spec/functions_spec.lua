@@ -207,9 +207,29 @@ describe("a function sent by value", function()
     assert.equal("again", run(function() return double:with { name = "again" } (1):name() end))
   end)
 
-  it("may be a callable table of a module, or a task", function()
+  it("may be a callable table of a module", function()
     assert.equal(105, run(counter.callable, 5))
-    assert.equal(3, run(mp.parallel(function(n) return mp.spawn(math.max, n, 1):get() end), 3):get())
+  end)
+
+  it("may be a task, which then is not called by another task but runs itself", function()
+    local double <const> = mp.parallel(function(n) return 2 * n end, { name = "double", timeout = 60 })
+    local other <close> = mp.pool { workers = 1 }
+    assert.equal(8, run(double, 4))
+    assert.equal("double", mp.spawn(double, 4):name())
+    assert.near(60, mp.spawn(double, 4):timeout(), 1e-6)
+    assert.equal(8, other:spawn(double, 4):get())
+    assert.equal(8, other:parallel(double, { name = "again" })(4):get())
+    assert.equal(1, #mp.map(double, { 4 }))
+    for _, make in ipairs { mp.parallel, mp.parallel_fast, mp.parallel_pool } do
+      local h <const> = make(double, { name = "of a task" })(4)
+      assert.equal(8, h:get())
+      assert.equal("of a task", h:name())
+      assert.near(60, h:timeout(), 1e-6)
+      assert.equal(8, make(double)(4):get())
+    end
+    assert.equal(8, mp.parallel_priority(double)(1, 4):get())
+    assert.equal(5, mp.parallel_with_deps(mp.parallel(function(deps, n) return deps.n + n end))(5):get())
+    assert.matches("unknown option 'nmae'", support.refusal(mp.parallel, double, { nmae = "x" }), 1, true)
   end)
 
   it("is the same code for many functions made by one", function()
@@ -218,6 +238,39 @@ describe("a function sent by value", function()
       sum = sum + run(function() return i end) - i
     end
     assert.equal(0, sum)
+  end)
+
+  it("is not one with another function of the same code", function()
+    local function make() return function() return 1 end end
+    local function make_reader() return function() return print end end -- refers to the globals
+    for _, maker in ipairs { make, make_reader } do
+      local a, b, c = maker(), maker(), maker()
+      assert.same({ false, false, false, true }, { run(function(x, y, z, again) return x == y, y == z, x == z, x == again end, a, b, c, a) })
+      assert.equal(3, run(function(handlers)
+        local n = 0
+        for _ in pairs(handlers) do n = n + 1 end
+        return n
+      end, { [a] = 1, [b] = 2, [c] = 3 }))
+      local one, other = mp.spawn(function() return maker() end), mp.spawn(function() return maker() end)
+      assert.is_true(run(function(x, y) return x ~= y end, one, other))
+    end
+  end)
+
+  it("is for each task as it was sent, whatever an earlier one did to it", function()
+    local pool <close> = mp.pool { workers = 1 }
+    local function reads_x() return rawget(_ENV, "x") end
+    local function poison(f)
+      local get <const> = debug.getupvalue
+      debug.setupvalue(f, 1, { x = 42 }) -- the environment that this function may share
+      local _, env = get(f, 1)
+      return env.x
+    end
+    assert.is_nil(pool:spawn(reads_x):get())
+    assert.equal(42, pool:spawn(poison, reads_x):get())
+    assert.is_nil(pool:spawn(reads_x):get())
+    local source <const> = mp.source "return x"
+    assert.equal(42, pool:spawn(poison, source):get())
+    assert.is_nil(pool:spawn(source):get())
   end)
 end)
 

@@ -190,6 +190,7 @@ describe("a handle", function()
     assert.is_nil(h:get_metadata "colour")
     assert.same({}, mp.spawn(math.abs, 1):metadata())
     assert.has_error(function() h:set_metadata(nil, 1) end)
+    assert.equal("bad argument #1 to 'set_metadata' (a key expected, got NaN)", (support.refusal(function() h:set_metadata(0 / 0, 1) end)))
   end)
 
   it("shares no metadata with other handles of its task object", function()

@@ -72,6 +72,24 @@ describe("mp.report_progress", function()
     assert.equal(0.5, h:progress())
   end)
 
+  it("names what is wrong of task and note", function()
+    local texts <const> = mp.spawn(function()
+      local all <const> = {}
+      for i, arguments in ipairs { { 0.5, 42 }, { 0.5, {} }, { "x", 0.5 }, { io.stdout, 0.5 }, { 0.5, 0.5, 0.5 } } do
+        local ok, text = pcall(function() mp.report_progress(table.unpack(arguments)) end)
+        all[i] = ok and "accepted" or text:match ": (.*)"
+      end
+      return all
+    end):get()
+    assert.same({
+      "bad argument #2 to 'report_progress' (a note, a string, expected, got number)",
+      "bad argument #2 to 'report_progress' (a note, a string, expected, got table)",
+      "bad argument #1 to 'report_progress' (handle or a task's id expected, got string)",
+      "bad argument #1 to 'report_progress' (handle or a task's id expected, got FILE*)",
+      "bad argument #2 to 'report_progress' (a note, a string, expected, got number)",
+    }, texts)
+  end)
+
   it("outside of a task is an error", function()
     assert.matches("report_progress: no task is running here", (support.refusal(function() mp.report_progress(0.5) end)), 1, true)
   end)

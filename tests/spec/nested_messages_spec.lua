@@ -4,7 +4,7 @@ local mp <const> = require "makeparallel"
 local support <const> = require "support"
 
 describe("a message that is half written", function()
-  after_each(function() mp.configure {} end)
+  after_each(function() mp.configure { workers = false, setup = false } end)
 
   it("lets __mp_pack submit, wait and map", function()
     local mt

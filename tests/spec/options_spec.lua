@@ -100,6 +100,8 @@ describe("a number in options", function()
       assert.equal(text, (refusal(mp.configure_thread_pool, { workers = wrong })))
       if type(wrong) == "number" then assert.equal(text, (refusal(mp.configure_thread_pool, wrong))) end
     end
+    assert.equal("bad argument #1 to 'configure_thread_pool' (number of workers or table expected, got boolean)",
+      (refusal(mp.configure_thread_pool, true)))
     local pool <close> = mp.pool { workers = 3.0 }
     assert.equal(3, pool:info().workers)
   end)

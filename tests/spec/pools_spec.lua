@@ -285,6 +285,38 @@ describe("setup", function()
     assert.equal(2, pool:info().failed)
   end)
 
+  local function failure_of_setup(setup, options)
+    local pool <close> = mp.pool { workers = 1, setup = setup, worker_memory_limit = options and options.worker_memory_limit }
+    return support.failure(pool:spawn(math.abs, 1))
+  end
+
+  it("that fails tells the whole text, where, and what was raised", function()
+    local err = failure_of_setup(function() error("long " .. ("x"):rep(400) .. " end", 0) end)
+    assert.equal("cannot set up a worker: long " .. ("x"):rep(400) .. " end", err.message)
+    err = failure_of_setup(function()
+      local function inner() local nothing return nothing.field end
+      return (inner())
+    end)
+    assert.matches("pools_spec.lua:%d+: in .-inner", err.traceback)
+    err = failure_of_setup(function() error { code = 5, message = "no licence" } end)
+    assert.equal("cannot set up a worker: no licence", err.message)
+    assert.same({ code = 5, message = "no licence" }, err.value)
+    err = failure_of_setup(function() error(setmetatable({}, { __tostring = function() return "an object" end })) end)
+    assert.equal("cannot set up a worker: an object", err.message)
+    err = failure_of_setup(function() mp.spawn(error, "inner"):get() end)
+    assert.matches("^cannot set up a worker: inner", err.message)
+    assert.equal("inner", err.cause.message)
+  end)
+
+  it("that fails for lack of memory has an error of that kind", function()
+    local err <const> = failure_of_setup(function()
+      local all = {}
+      for i = 1, 1e6 do all[i] = { i } end
+    end, { worker_memory_limit = 4 << 20 })
+    assert.equal("memory", err.kind)
+    assert.matches("^cannot set up a worker: ", err.message)
+  end)
+
   it("that cannot be sent is refused when the pool is made", function()
     local file <const> = io.stdout
     assert.matches("upvalue 'file'", (support.refusal(mp.pool, { setup = function() return file end })), 1, true)

@@ -54,6 +54,8 @@ describe("promise 27: nothing is told of", function()
       local slow = mp.spawn(mp.sleep, 60) slow:cancel() slow:wait()]],
     ["what depends on a task that was cancelled"] = [[local a = mp.spawn(mp.sleep, 60) mp.spawn(print, a) a:cancel()
       local pool <close> = mp.pool { workers = 1 } pool:spawn(print, pool:spawn(mp.sleep, 60))]],
+    ["a cancel that was passed on"] = [[local a = mp.spawn(mp.sleep, 60)
+      local b = mp.spawn(function(list) list[1]:get() end, { a }) mp.sleep(0.05) a:cancel() b:wait()]],
     ["pieces that end with the one that failed"] = [[local numbers = {} for i = 1, 100 do numbers[i] = i end
       pcall(mp.map, fail, numbers, { chunk = 1 }) pcall(mp.each, 1, 100, fail, { chunk = 1 })
       pcall(mp.reduce, fail, fail, numbers, { chunk = 1 }) pcall(function() for _ in mp.imap(fail, numbers, { chunk = 1 }) do end end)]],
