@@ -106,8 +106,8 @@ static const char *place_text(const lmp_host *host, uint32_t number) {
 */
 
 /* " (started at main.lua:12)", or "" */
-static const char *where(const lmp_host *host, uint32_t place, char *text, size_t size) {
-  const char *at = place_text(host, place);
+static const char *where(const lmp_host *host, uint32_t number, char *text, size_t size) {
+  const char *at = place_text(host, number);
   *text = '\0';
   if (at != NULL) snprintf(text, size, " (started at %s)", at);
   return text;
