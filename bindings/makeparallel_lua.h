@@ -89,8 +89,9 @@ MP_API void mp_lua_discard(mp_lua *lua); /* NULL is ignored */
 /*
 ** Makes the pool the default one of L, in which the core is open already and no default pool runs.
 ** Workers inherit package.path, cpath and package.preload from the first state that attaches, and
-** follow those of the state that submits a task, where they differ. Any number of states, each on its own thread, may attach. It lasts until lua_close
-** or mp_lua_detach; tasks in flight go on, their callbacks are dropped.
+** follow those of the state that submits a task, where they differ. Any number of states, each on
+** its own thread, may attach. It lasts until lua_close or mp_lua_detach; tasks in flight go on,
+** their callbacks are dropped.
 ** Errors: INVALID (the pool is not prepared; L lacks the core or has a default pool), NOMEM,
 ** SHUTDOWN, FORKED.
 */

@@ -12,11 +12,19 @@
 ** =======================================================
 */
 
+/* What an import says of a Lua function, behind its tag. */
+typedef struct function_place {
+  int32_t line; /* -1: it is none */
+  uint32_t source;
+} function_place;
+
+static const function_place no_place = {-1, 0};
+
 /* Writes the n strings on top, the name of a class or module and field, and pops them. */
-static bool put_name(lua_State *L, lmp_buffer *buffer, int n, int32_t line) {
+static bool put_name(lua_State *L, lmp_buffer *buffer, int n, function_place place) {
   assert((n == 1 || n == 2) && lua_isstring(L, -1) && lua_isstring(L, -n));
   bool ok = n == 1 ? lmp_put_tag(buffer, LMP_CLASS)
-                   : lmp_put_tagged(buffer, LMP_IMPORT, &line, sizeof line);
+                   : lmp_put_tagged(buffer, LMP_IMPORT, &place, sizeof place);
   for (int i = -n; i < 0 && ok; i++) {
     size_t size;
     const char *name = lua_tolstring(L, i, &size);
@@ -34,7 +42,7 @@ int lmp_encode_import(lua_State *L, lmp_context *context, lmp_buffer *buffer, in
     return 0;
   }
   if (!name.standard) buffer->imports++;
-  return put_name(L, buffer, 2, name.line) ? 1 : -1;
+  return put_name(L, buffer, 2, (function_place){name.line, name.source}) ? 1 : -1;
 }
 
 void lmp_note_refused(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index) {
@@ -48,7 +56,7 @@ void lmp_note_refused(lua_State *L, lmp_context *context, lmp_buffer *buffer, in
 bool lmp_encode_metatable(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index) {
   int n = lmp_push_metatable_name(L, context, index);
   if (n > 0) buffer->imports++;
-  if (n > 0) return put_name(L, buffer, n, -1);
+  if (n > 0) return put_name(L, buffer, n, no_place);
   if (lmp_push_holder(L, context, index)) {
     lmp_refuse(buffer,
                "(a table with a metatable) cannot be sent $direction: its metatable is in module "
@@ -215,27 +223,26 @@ static int line_of(lua_State *L) { /* of the value on top; -1: it is no Lua func
   return ar.linedefined;
 }
 
-/* The Lua functions at these two places: are they of one file? */
-static bool are_of_one_file(lua_State *L, int left, int right) {
-  lua_Debug a, b;
-  lua_pushvalue(L, left);
-  lua_getinfo(L, ">S", &a);
-  lua_pushvalue(L, right);
-  lua_getinfo(L, ">S", &b);
-  return strcmp(a.source, b.source) == 0;
+/* The value on top: is it the Lua function of that place? */
+static bool is_at(lua_State *L, function_place place) {
+  lua_Debug ar;
+  if (line_of(L) != place.line) return false;
+  lua_pushvalue(L, -1);
+  lua_getinfo(L, ">S", &ar);
+  return lmp_source_mark(ar.source) == place.source;
 }
 
 /*
-** The Lua function that begins in that line is meant. Where two functions of a module have changed
-** places, another field holds it. Stack: module's name, module, field's name, field.
+** The Lua function that begins in that line is meant. Where functions that a module made have
+** changed places, another field holds it. Stack: module's name, module, field's name, field.
 */
-static void find_by_line(lua_State *L, int line) {
-  int field = lua_gettop(L), module = field - 2, there = line_of(L);
-  if (there == line) return;
-  if (there >= 0 && lua_istable(L, module)) {
+static void find_by_place(lua_State *L, function_place place) {
+  int field = lua_gettop(L), module = field - 2;
+  if (line_of(L) == place.line) return;
+  if (lua_istable(L, module)) {
     lua_pushnil(L);
     while (lua_next(L, module)) {
-      if (line_of(L) == line && are_of_one_file(L, field, lua_gettop(L))) {
+      if (is_at(L, place)) {
         lua_replace(L, field);
         lua_settop(L, field);
         return;
@@ -243,8 +250,11 @@ static void find_by_line(lua_State *L, int line) {
       lua_pop(L, 1);
     }
   }
+  const char *field_name = lua_tostring(L, field - 1), *module_name = lua_tostring(L, field - 3);
+  if (lua_isnil(L, field))
+    luaL_error(L, "module '%s' has no field '%s' in this state", module_name, field_name);
   luaL_error(L, "'%s' of module '%s' is another function in this state: line %d was sent",
-             lua_tostring(L, field - 1), lua_tostring(L, field - 3), line);
+             field_name, module_name, (int)place.line);
 }
 
 /* Stack: module, field's name (empty: the module itself); pushes the field, or nil. */
@@ -261,7 +271,7 @@ static void push_field(lua_State *L) {
 }
 
 static void push_import(lua_State *L, const char *module, size_t module_size, const char *field,
-                        size_t field_size, int line) {
+                        size_t field_size, function_place place) {
   LMP_HEIGHT(base, L);
   luaL_checkstack(L, 12, NULL);
   lua_pushlstring(L, module, module_size);
@@ -270,10 +280,7 @@ static void push_import(lua_State *L, const char *module, size_t module_size, co
   lua_call(L, 1, 1);
   lua_pushlstring(L, field, field_size);
   push_field(L); /* stack: module's name, module, field's name, field */
-  if (lua_isnil(L, -1))
-    luaL_error(L, "module '%s' has no field '%s' in this state", lua_tostring(L, -4),
-               lua_tostring(L, -2));
-  if (line >= 0) find_by_line(L, line);
+  if (place.line >= 0 || lua_isnil(L, -1)) find_by_place(L, place);
   lua_replace(L, -4);
   lua_pop(L, 2);
   assert(lua_gettop(L) == base + 1);
@@ -281,8 +288,8 @@ static void push_import(lua_State *L, const char *module, size_t module_size, co
 
 void lmp_decode_import(lua_State *L, lmp_decoder *decoder) {
   size_t module_size, field_size;
-  int32_t line;
-  memcpy(&line, lmp_take(L, decoder, sizeof line), sizeof line);
+  function_place place;
+  memcpy(&place, lmp_take(L, decoder, sizeof place), sizeof place);
   const char *module = lmp_take_short(L, decoder, &module_size);
   const char *field = lmp_take_short(L, decoder, &field_size);
   if (decoder->inert) {
@@ -293,7 +300,7 @@ void lmp_decode_import(lua_State *L, lmp_decoder *decoder) {
     lua_pushvalue(L, decoder->env);
     return;
   }
-  push_import(L, module, module_size, field, field_size, line);
+  push_import(L, module, module_size, field, field_size, place);
 }
 
 void lmp_decode_class(lua_State *L, lmp_decoder *decoder) {

@@ -14,6 +14,7 @@ struct lmp_known {
   const void *address;
   lua_Integer name; /* its module's place in the list; its field's is the next */
   int line;         /* as lmp_name */
+  uint32_t source;  /* as lmp_name */
   uint8_t kind;     /* lmp_name_kind */
   uint8_t rank;     /* of the module: of two names for a value the lower one is taken */
 };
@@ -92,13 +93,23 @@ static bool is_module_file(lua_State *L, const learning *l, const lua_Debug *ar)
   return found;
 }
 
-static lmp_name_kind kind_of_function(lua_State *L, const module *m, int *line) { /* on top */
+uint32_t lmp_source_mark(const char *source) {
+  uint32_t mark = 0x811c9dc5;
+  for (; *source != '\0'; source++)
+    mark = (mark ^ (unsigned char)*source) * 0x01000193; /* FNV-1a */
+  return mark;
+}
+
+/* Of the function on top. */
+static lmp_name_kind kind_of_function(lua_State *L, const module *m, struct lmp_known *entry) {
   lua_Debug ar;
   if (lua_iscfunction(L, -1)) return LMP_NAME;
   if (m->globals || m->origin.kind == LMP_STANDARD) return LMP_NO_NAME; /* the program's */
   describe(L, &ar);
-  *line = ar.linedefined;
-  return is_own(m, &ar) ? LMP_NAME : LMP_NAME_IN_DOUBT;
+  entry->line = ar.linedefined;
+  if (!is_own(m, &ar)) return LMP_NAME_IN_DOUBT;
+  entry->source = lmp_source_mark(ar.source);
+  return LMP_NAME;
 }
 
 /*
@@ -168,9 +179,10 @@ static void append_name(lua_State *L, learning *l, int index) {
 /* The value on top, under the names of module and field below it; leaves all. */
 static void add_known(lua_State *L, learning *l, const module *m, bool whole) {
   LMP_HEIGHT(base, L);
-  struct lmp_known entry = {lua_topointer(L, -1), 0, -1, LMP_NO_NAME, (uint8_t)rank_of(m)};
+  struct lmp_known entry = {
+      .address = lua_topointer(L, -1), .line = -1, .rank = (uint8_t)rank_of(m)};
   entry.kind = (uint8_t)(lua_istable(L, -1) ? kind_of_table(L, l, m, whole)
-                                            : kind_of_function(L, m, &entry.line));
+                                            : kind_of_function(L, m, &entry));
   if (entry.kind == LMP_NO_NAME) return;
   if (l->count * 2 >= l->capacity) grow_known(L, l);
   struct lmp_known *place = &l->known[place_of(l->known, l->capacity, entry.address)];
@@ -372,6 +384,7 @@ static lmp_name push_name(lua_State *L, lmp_context *context, int index) {
   if (entry == NULL) return (lmp_name){.kind = LMP_NO_NAME};
   lmp_name name = {.kind = (lmp_name_kind)entry->kind,
                    .line = entry->line,
+                   .source = entry->source,
                    .standard = entry->rank == RANK_STANDARD || entry->rank == RANK_GLOBALS};
   if (!push_valid_name(L, context, entry, index)) name.kind = LMP_NO_NAME;
   return name;

@@ -40,10 +40,13 @@ typedef enum lmp_name_kind {
 /* A name that was found. Unless it is LMP_NO_NAME, module and field were pushed. */
 typedef struct lmp_name {
   lmp_name_kind kind;
-  int line;      /* where the Lua function begins; -1: it is something else */
-  bool standard; /* of Lua's own: to find it no module is loaded */
+  int line;        /* where the Lua function begins; -1: it is something else */
+  uint32_t source; /* of a Lua function that the module made: lmp_source_mark; or 0 */
+  bool standard;   /* of Lua's own: to find it no module is loaded */
 } lmp_name;
 
+/* A number for what debug.getinfo calls a function's source. */
+uint32_t lmp_source_mark(const char *source);
 /* Learns the names of package.loaded anew if modules have come or gone; true if it did. */
 bool lmp_refresh_names(lua_State *L, lmp_context *context);
 /* What can be required has changed: names are learnt anew when one is looked for. */

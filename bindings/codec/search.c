@@ -59,8 +59,7 @@ static lua_Unsigned mix(lua_Unsigned mark, const void *data, size_t size) {
   return mark;
 }
 
-/* Of the loader on top, whose name is below: the same for the same code in any state. */
-static lua_Unsigned mark_loader(lua_State *L) {
+lua_Unsigned lmp_loader_mark(lua_State *L) {
   size_t size;
   const char *name = lua_tolstring(L, -2, &size);
   lua_Unsigned mark = mix(0xcbf29ce484222325ULL, name, size);
@@ -83,7 +82,7 @@ lua_Unsigned lmp_search_mark(lua_State *L, const char *path, const char *cpath, 
   mark = mix(mark, cpath, strlen(cpath) + 1);
   luaL_checkstack(L, 4, NULL);
   for (lua_pushnil(L); lua_next(L, preload); lua_pop(L, 1))
-    if (is_loader(L)) loaders += mark_loader(L);
+    if (is_loader(L)) loaders += lmp_loader_mark(L);
   assert(lua_gettop(L) == base);
   return mix(mark, &loaders, sizeof loaders);
 }

@@ -49,6 +49,8 @@ typedef struct lmp_origin {
 bool lmp_search_look(lua_State *L, lmp_context *context);
 /* The mark of a path, a cpath and what the preload table at stack index holds (0: nothing). */
 lua_Unsigned lmp_search_mark(lua_State *L, const char *path, const char *cpath, int preload);
+/* Of the loader on top, whose name is below: the same for the same code in any state. */
+lua_Unsigned lmp_loader_mark(lua_State *L);
 /* Where the module would come from now; pushes one value, which keeps `source`. */
 lmp_origin lmp_find_module(lua_State *L, lmp_context *context, const char *name);
 /* Pushes why a module is not found, as `require` says it. */

@@ -12,8 +12,8 @@
 **   META                 how to find the metatable (a CLASS or IMPORT; ENV: a new one, whose __index
 **                        are the globals), then a TABLE or, for __mp_pack, PACKED and a value
 **   REF                  u32: the n-th table or function of this message, again
-**   IMPORT               i32 line in which a Lua function begins, or -1, u8 + module, u8 + field
-**                        (empty: the module itself)
+**   IMPORT               i32 line in which a Lua function begins, or -1, u32 mark of its source,
+**                        u8 + module, u8 + field (empty: the module itself)
 **   CLASS                u8 + the name given to mp.class
 **   FUNCTION             u32 attachment (its code), u8 upvalues; each UPVALUE and a value, or
 **                        UPVALUE_REF and u32

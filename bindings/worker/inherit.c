@@ -291,11 +291,25 @@ static void set_path(lua_State *L, lmp_context *context, const char *which, lua_
   keep(L, context, place);
 }
 
-/* The function on top is the loader of that name, both popped. */
-static void set_loader(lua_State *L, int preload, int given) {
-  lua_pushvalue(L, -2);
-  lua_pushvalue(L, -2);
-  lua_rawset(L, given);
+/*
+** The function on top is the loader of that name, both popped. What another one, given before, has
+** loaded is not what `require` is to find now. Stack from `preload` on: preload, what was given
+** before, what is given now, package.loaded.
+*/
+static void set_loader(lua_State *L, int preload) {
+  int function = lua_gettop(L);
+  lua_Unsigned mark = lmp_loader_mark(L);
+  lua_pushvalue(L, function - 1); /* the name, twice */
+  lua_pushvalue(L, function - 1);
+  if (lua_rawget(L, preload + 1) == LUA_TFUNCTION && lmp_loader_mark(L) != mark) {
+    lua_pushvalue(L, function - 1);
+    lua_pushnil(L);
+    lua_rawset(L, preload + 3);
+  }
+  lua_settop(L, function);
+  lua_pushvalue(L, function - 1);
+  lua_pushvalue(L, function);
+  lua_rawset(L, preload + 2);
   lua_rawset(L, preload);
 }
 
@@ -303,13 +317,17 @@ static void set_loaders(lua_State *L, lmp_context *context, const lmp_message *m
                         int last) {
   lmp_push_preload(L, context);
   int preload = lua_gettop(L);
+  push_kept(L, context, GIVEN_LOADERS);
+  if (!lua_istable(L, -1)) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+  }
   lua_newtable(L);
-  lua_pushvalue(L, -1);
-  keep(L, context, GIVEN_LOADERS);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, context->names->loaded);
   for (int i = first; i < last; i += 2) {
     lua_pushvalue(L, i);
     lua_pushvalue(L, i + 1);
-    set_loader(L, preload, preload + 1);
+    set_loader(L, preload);
   }
   for (uint32_t i = 0; i < m->attachment_count; i++) {
     lua_CFunction function;
@@ -319,8 +337,10 @@ static void set_loaders(lua_State *L, lmp_context *context, const lmp_message *m
     memcpy(&function, data, sizeof function);
     lua_pushstring(L, data + sizeof function);
     lua_pushcfunction(L, function);
-    set_loader(L, preload, preload + 1);
+    set_loader(L, preload);
   }
+  lua_pop(L, 1);
+  keep(L, context, GIVEN_LOADERS);
   lua_pop(L, 2);
 }
 

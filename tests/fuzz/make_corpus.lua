@@ -19,7 +19,7 @@ end
 local function i8(n) return tags.I8 .. string.pack("=i1", n) end
 local function str(s) return tags.STR8 .. u8(#s) .. s end
 local function short(s) return u8(#s) .. s end
-local function import(module, field) return tags.IMPORT .. string.pack("=i4", -1) .. short(module) .. short(field) end
+local function import(module, field) return tags.IMPORT .. string.pack("=i4I4", -1, 0) .. short(module) .. short(field) end
 local function items(...)
   local list = table.pack(...)
   return tags.TABLE .. u32(list.n) .. u32(0) .. table.concat(list)
@@ -66,7 +66,7 @@ write("cyclic", SHARED, items(ref(0)), ref(0))
 write("shared_key", SHARED, pairs_of(items(), ref(1)))
 write("import_module", 0, import("math", ""))
 write("import_field", SHARED, import("string", "format"), ref(0))
-write("import_other_line", 0, tags.IMPORT .. string.pack("=i4", 7) .. short "string" .. short "format")
+write("import_other_line", 0, tags.IMPORT .. string.pack("=i4I4", 7, 0) .. short "string" .. short "format")
 write("object_of_class", 0, tags.META .. tags.CLASS .. short "plain" .. items(i8(1)))
 write("object_of_module", SHARED, tags.META .. import("m", "mt") .. pairs_of(str "self", ref(0)))
 write("object_packed", SHARED, tags.META .. tags.CLASS .. short "point" .. tags.PACKED .. items(i8(1)), ref(0), ref(1))

@@ -389,6 +389,23 @@ static void test_two_states_attach_at_once(void **state) {
   }
 }
 
+static void test_states_with_paths_of_their_own_are_followed_by_turns(void **state) {
+  program p;
+  (void)state;
+  open_program(&p, NULL);
+  lua_State *other = open_state();
+  run(other, "package.path = '/other/?.lua'\n"
+             "package.preload.theirs = function() return {f = function() return 'theirs' end} end");
+  assert_ok(mp_lua_attach(other, p.pool));
+  for (int i = 0; i < 3; i++) {
+    run(p.L, "assert(core.spawn(function() return package.path end):get() == package.path)");
+    run(other, "assert(core.spawn(function() return package.path end):get() == '/other/?.lua')\n"
+               "assert(core.spawn('theirs.f'):get() == 'theirs')");
+  }
+  lua_close(other);
+  close_program(&p);
+}
+
 static void test_detach_and_attach_again(void **state) {
   program p;
   (void)state;
@@ -477,6 +494,7 @@ int main(void) {
       cmocka_unit_test(test_script_that_loops_is_stopped_on_the_owner_too),
       cmocka_unit_test(test_two_states_share_a_pool),
       cmocka_unit_test(test_two_states_attach_at_once),
+      cmocka_unit_test(test_states_with_paths_of_their_own_are_followed_by_turns),
       cmocka_unit_test(test_detach_and_attach_again),
       cmocka_unit_test(test_attach_refuses_what_does_not_fit),
       cmocka_unit_test(test_discard_and_configs_of_another_size),
