@@ -191,7 +191,7 @@ mp_status mp_submit_lua(lua_State *L, int args, const mp_lua_task *options, mp_t
   static const mp_lua_task plain = MP_LUA_TASK_INIT;
   request r = {.context = lmp_context_get(L), .options = options != NULL ? options : &plain};
   if (args < 0 || args >= lua_gettop(L)) return MP_INVALID;
-  const char *wrong = r.context == NULL                  ? "makeparallel is not open in this state"
+  const char *wrong = r.context == NULL                 ? "makeparallel is not open in this state"
                       : r.options->size != sizeof plain ? "the options have another size"
                                                         : NULL;
   if (wrong != NULL) return refuse(L, args + 1, wrong, MP_INVALID);

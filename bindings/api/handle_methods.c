@@ -29,8 +29,8 @@ static int push_outcome(lua_State *L, const lmp_handle *handle) {
 
 static bool wait_until(lua_State *L, const lmp_handle *handle, double deadline) {
   size_t index;
-  if (!is_over(handle) && !lmp_wait(L, handle->context, mp_task_pool(handle->task), &handle->task,
-                                    1, deadline, &index))
+  if (!is_over(handle) &&
+      !lmp_wait(L, handle->context, mp_task_pool(handle->task), &handle->task, 1, deadline, &index))
     return false;
   lmp_settle(L, handle);
   lmp_free_pool(L, 1);

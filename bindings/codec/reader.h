@@ -15,8 +15,8 @@ typedef struct lmp_decoder {
   const lmp_message *message;
   lmp_context *context;
   const char *at, *end;
-  int refs; /* stack index of the table of objects, 0: none occur */
-  int env;  /* stack index of the globals to give to functions, 0: the state's own */
+  int refs;           /* stack index of the table of objects, 0: none occur */
+  int env;            /* stack index of the globals to give to functions, 0: the state's own */
   lua_Integer number; /* of the message, and those beside it in one call; 0: none yet */
   bool beside;        /* it is the message of a value that another one waited for */
   uint32_t objects, upvalues; /* numbered so far */

@@ -372,12 +372,13 @@ void lmp_on(lua_State *L, lmp_context *context, int index, lmp_event event, int 
   lmp_pool *pool = lmp_pool_find(context, mp_task_pool(handle->task));
   if (pool == NULL && context->vm != NULL &&
       mp_worker_pool(context->vm->worker) == mp_task_pool(handle->task))
-    pool = lmp_default_pool(L, context);       /* the worker's own view is made when first needed */
+    pool = lmp_default_pool(L, context); /* the worker's own view is made when first needed */
   if (pool == NULL && mp_state_is_terminal(mp_task_state(handle->task))) {
     listen_late(L, context, index, event, function);
     return;
   }
-  if (pool == NULL) lmp_check_open(L, MP_SHUTDOWN, NULL); /* nothing can bring news of it any more */
+  if (pool == NULL)
+    lmp_check_open(L, MP_SHUTDOWN, NULL); /* nothing can bring news of it any more */
   mp_mailbox *mailbox = lmp_mailbox(L, pool);
   lmp_listen_add(L, index, event, function);
   lmp_keep_pool(L, index, pool);

@@ -19,18 +19,18 @@ struct lmp_handles {
 typedef struct lmp_handle {
   mp_task *task; /* NULL while it is being made */
   lmp_context *context;
-  uint32_t entry; /* in the ledger */
-  bool watched;   /* news of the task's end is on its way to this state */
-  bool follows;   /* so is its progress */
+  uint32_t entry;  /* in the ledger */
+  bool watched;    /* news of the task's end is on its way to this state */
+  bool follows;    /* so is its progress */
   bool keeps_pool; /* the object of its pool is among its user values */
-  bool lost;      /* on_complete was to be called, but the result cannot be rebuilt here */
+  bool lost;       /* on_complete was to be called, but the result cannot be rebuilt here */
 } lmp_handle;
 
 /* User values of a handle. */
 enum {
   /* a table: [event] = list of functions, metadata, pool; or the pool alone; or nil */
   LMP_HANDLE_EXTRA = 1,
-  LMP_HANDLE_NAME = 2   /* a string, or nil */
+  LMP_HANDLE_NAME = 2 /* a string, or nil */
 };
 
 /* Pushes a handle without a task. name: stack index of its name or nil; 0: none. */

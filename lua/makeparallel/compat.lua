@@ -5,7 +5,12 @@ local mp = require "makeparallel"
 
 local compat = setmetatable({}, { __index = mp })
 
-compat.ParallelContext = mp.context
+--- ParallelContext(timeout)
+function compat.ParallelContext(timeout)
+  local ok, context = pcall(mp.context, type(timeout) == "number" and { timeout = timeout } or timeout)
+  if not ok then error(context, 2) end
+  return context
+end
 
 -- What is called with the options of a decorator, not with a function, returns what wraps a function. Whatever can be run in a worker is a
 -- function: also a name, "module.fn", or an mp.source.
@@ -55,10 +60,13 @@ function compat.get_thread_pool_info()
   return info
 end
 
---- shutdown(timeout_secs, cancel_pending)
+--- shutdown(timeout_secs, cancel_pending): whether all tasks have ended, and the report; with a table, mp.shutdown.
 function compat.shutdown(timeout, cancel_pending)
-  if type(timeout) == "table" then return mp.shutdown(timeout) end
-  return mp.shutdown { timeout = timeout, cancel_pending = cancel_pending }
+  local by_name <const> = type(timeout) == "table"
+  local ok, report = pcall(mp.shutdown, by_name and timeout or { timeout = timeout, cancel_pending = cancel_pending })
+  if not ok then error(report, 2) end
+  if by_name then return report end
+  return report.stuck == 0, report
 end
 
 --- report_progress(fraction, task_id): without an id that of the task that runs here

@@ -61,7 +61,7 @@ local handle = {}
 ---@return any ...
 function handle:get(timeout) end
 
----As pcall: true and the results, or false and the error.
+---As pcall: true and the results, or false and the error; also where the results cannot be rebuilt here.
 ---@param timeout? number
 ---@return boolean ok
 ---@return any ...
@@ -685,7 +685,7 @@ function mp.configure_memory_limit(percent) end
 ---@class makeparallel.Pool
 local pool = {}
 
----A further pool, with workers of its own.
+---A further pool, with workers of its own. When it is dropped it ends, and cancels what is unfinished; a handle keeps its pool until its result was asked for.
 ---@param options? makeparallel.PoolOptions
 ---@return makeparallel.Pool
 function mp.pool(options) end
@@ -821,10 +821,17 @@ function compat.configure_thread_pool(workers, stack_size) end
 ---@return makeparallel.Info
 function compat.get_thread_pool_info() end
 
+---Whether all tasks have ended, and the report; with a table of options only the report.
 ---@param timeout? number
 ---@param cancel_pending? boolean
+---@return boolean ended
 ---@return makeparallel.Report
+---@overload fun(options: { timeout?: number, cancel_pending?: boolean }): makeparallel.Report
 function compat.shutdown(timeout, cancel_pending) end
+
+---@param timeout? number|makeparallel.ContextOptions seconds for all that is submitted
+---@return makeparallel.Context
+function compat.ParallelContext(timeout) end
 
 ---@param fraction number
 ---@param task? makeparallel.Handle|integer

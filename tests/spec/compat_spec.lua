@@ -103,12 +103,30 @@ describe("makeparallel.compat", function()
       mp.configure_thread_pool { workers = 2 }
       print(mp.get_thread_pool_info().workers)
       mp.parallel(math.abs)(1):get()
-      print(mp.shutdown(5, true).done)
+      local ok, report = mp.shutdown(5, true)
+      print(ok, report.done)
       mp.reset_shutdown()
       print(mp.shutdown { timeout = 5 }.done)
       print(pcall(mp.configure_thread_pool, 0))
     ]]
     assert.equal("", child.stderr)
-    assert.matches("^3\n2\n1\n0\nfalse\tworkers must be an integer from 1 to 1024, got 0\n$", child.stdout)
+    assert.matches("^3\n2\ntrue\t1\n0\nfalse\tworkers must be an integer from 1 to 1024, got 0\n$", child.stdout)
+  end)
+
+  it("tells by its shutdown whether all has ended", function()
+    local child <const> = support.run_child [[
+      local mp = require "makeparallel.compat"
+      local h = mp.spawn(os.execute, "sleep 5")
+      while h:status() ~= "running" do end
+      local ok, report = mp.shutdown(0.05, true)
+      print(ok, report.stuck)
+    ]]
+    assert.equal("false\t1\n", child.stdout)
+  end)
+
+  it("takes a context's timeout by position", function()
+    local ctx <close> = compat.ParallelContext(60)
+    assert.is_true(ctx:submit(mp.sleep, 0):timeout() <= 60)
+    assert.matches("timeout must be a finite number of seconds", support.refusal(compat.ParallelContext, -1), 1, true)
   end)
 end)

@@ -204,7 +204,7 @@ describe("mp.context", function()
       done[#done + 1] = ctx:submit(function(n) mp.sleep(0.02) return n end, name)
       return ctx
     end
-    for _ = 1, 1 do
+    for _ = 1, 1 do -- luacheck: ignore
       local ctx <close> = submit "break" -- luacheck: ignore
       break
     end

@@ -726,7 +726,7 @@ describe("the pool", function()
       local handles = {}
       for i = 1, 3 do handles[i] = mp.parallel(mp.sleep)(100) end
       local started = mp.now()
-      local report = mp.shutdown(0.05, true)
+      local _, report = mp.shutdown(0.05, true)
       print(mp.now() - started < 30, report.cancelled == 3 and handles[3]:is_ready())
       local ok, err = pcall(mp.parallel(type), 1)
       print(ok, err.kind, (err.message:match "pool is.*"))

@@ -323,7 +323,7 @@ describe("setup", function()
     local err = failure_of_setup(function() error("long " .. ("x"):rep(400) .. " end", 0) end)
     assert.equal("cannot set up a worker: long " .. ("x"):rep(400) .. " end", err.message)
     err = failure_of_setup(function()
-      local function inner() local nothing return nothing.field end
+      local function inner(nothing) return nothing.field end
       return (inner())
     end)
     assert.matches("pools_spec.lua:%d+: in .-inner", err.traceback)
@@ -341,6 +341,7 @@ describe("setup", function()
     local err <const> = failure_of_setup(function()
       local all = {}
       for i = 1, 1e6 do all[i] = { i } end
+      return all
     end, { worker_memory_limit = 4 << 20 })
     assert.equal("memory", err.kind)
     assert.matches("^cannot set up a worker: ", err.message)
