@@ -23,10 +23,10 @@
 **
 ** What runs where
 **   - On a worker: bodies, pieces, worker_start, worker_stop, worker_idle, worker_mail and
-**     worker_interrupt. Its signals that tell of a fault (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT) and
-**     SIGPROF are open, so the host's crash handler and profiler see it; all others are blocked,
-**     but for interrupt_signal. A process that is started there (system, popen, fork) inherits
-**     that, and no SIGTERM ends it: see mp_worker_open_signals.
+**     worker_interrupt. Its signals that tell of a fault (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP,
+**     SIGSYS, SIGABRT) and SIGPROF are open, so the host's crash handler and profiler see it; all
+**     others are blocked, but for interrupt_signal. A process that is started there (system, popen,
+**     fork) inherits that, and no SIGTERM ends it: see mp_worker_open_signals.
 **   - On the owner's thread, in its slot (owner_works, caller_runs): the same.
 **   - While a thread waits, on its stack: see mp_wait.
 **   - In mp_poll, mp_mailbox_poll: done, notify, progress, deliver.
@@ -226,13 +226,14 @@ typedef struct mp_pool_config {
   uint64_t idle_after_ns;
   /*
   ** On a worker between two tasks, or while it has none: messages have come to a mailbox that was
-  ** created on it, which it may poll now. Within 300 ms if it is one too many just then. May be NULL
+  ** created on it, which it may poll now. Within 300 ms if it is one too many just then. May be
+  ** NULL
   */
   void (*worker_mail)(mp_worker *worker, void *local, void *ud);
   /*
   ** The last reference to a task that failed or timed out goes, and nobody has asked why: no
-  ** mp_task_status, mp_task_result or mp_task_cause since its end, no mp_cancel at any time, no task
-  ** that failed with it. It may be read, its argument too if that was copied (though it was
+  ** mp_task_status, mp_task_result or mp_task_cause since its end, no mp_cancel at any time, no
+  ** task that failed with it. It may be read, its argument too if that was copied (though it was
   ** dropped), but not be kept. Any thread. May be NULL
   */
   void (*task_unseen)(mp_task *task, void *ud);
@@ -345,8 +346,8 @@ typedef enum mp_shutdown_mode {
 ** raises what the others began, if its mode or its time wants more, and waits for no more than its
 ** own time. `report` may be NULL. Inside a `drop` it is the wrong thing to do without a timeout:
 ** the task whose drop that is has not ended before. Errors: INVALID (on a worker, no such mode),
-** INTERRUPTED (a signal handler has run while it waited for tasks: what it has begun goes on, call it
-** again), FORKED.
+** INTERRUPTED (a signal handler has run while it waited for tasks: what it has begun goes on, call
+** it again), FORKED.
 */
 MP_API MP_CHECKED mp_status mp_pool_shutdown(mp_pool *pool, uint64_t timeout_ns,
                                              mp_shutdown_mode mode, mp_shutdown_report *report);

@@ -56,8 +56,8 @@ static inline void mp_park_notify(mp_park *park) {
   if (mp_load_seq(&park->sleepers) != 0) mp_park_wake_one(park);
 }
 /*
-** There is news for the thread of this parker, which its `called_off` looks at: ends its sleep among
-** the sleepers, if it is in one. Any thread.
+** There is news for the thread of this parker, which its `called_off` looks at: ends its sleep
+** among the sleepers, if it is in one. Any thread.
 */
 void mp_park_tell(mp_park *park, mp_parker *parker);
 /* Wakes every sleeper. Any thread. */

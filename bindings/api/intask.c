@@ -106,8 +106,8 @@ static int current(lua_State *L) {
 }
 
 /*
-** world() -> a table for what the Lua modules keep: the running task's, which goes with it, or where
-** none runs the state's
+** world() -> a table for what the Lua modules keep: the running task's, which goes with it, or
+** where none runs the state's
 */
 static int world(lua_State *L) {
   /* its address is the registry key of the state's */

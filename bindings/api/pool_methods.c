@@ -177,8 +177,8 @@ static int reset_shutdown(lua_State *L) {
 */
 
 /*
-** Checks the table of options at index 1, and puts one in its place without those that are false: not
-** given, or given back. But for `log`, where that means something.
+** Checks the table of options at index 1, and puts one in its place without those that are false:
+** not given, or given back. But for `log`, where that means something.
 */
 static void check_options(lua_State *L) {
   lmp_host_check_names(L, 1);

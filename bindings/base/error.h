@@ -18,12 +18,14 @@ void lmp_push_error(lua_State *L, const char *kind, const char *format, ...);
 void lmp_make_error(lua_State *L);
 
 /*
-** Raises as lmp_check does; for MP_SHUTDOWN an error object of kind "shutdown", whose message begins
-** with the place in the program that called. text: NULL, or in place of the status's own.
+** Raises as lmp_check does; for MP_SHUTDOWN an error object of kind "shutdown", whose message
+** begins with the place in the program that called. text: NULL, or in place of the status's own.
 */
 void lmp_check_open(lua_State *L, mp_status status, const char *text);
 
-/* "@.../makeparallel/map.lua": does the source of a function say that it is one of our Lua files? */
+/*
+** "@.../makeparallel/map.lua": does the source of a function say that it is one of our Lua files?
+*/
 bool lmp_is_of_module(const char *source);
 
 /* The metatable; the function of the core that makes such an object for the Lua modules. */

@@ -36,8 +36,8 @@ typedef struct lmp_buffer {
   const void *refused, *trusted[LMP_TRUSTED_MAX];
   uint32_t trusted_count;
   /*
-  ** An environment that reads through to the globals is written as these; and met was a function that
-  ** names another field of it.
+  ** An environment that reads through to the globals is written as these; and met was a function
+  ** that names another field of it.
   */
   bool as_globals, names_own;
   /* what __mp_pack returned for this message: a list in the registry, if there are any */

@@ -244,8 +244,8 @@ bool lmp_encode_value(lua_State *L, lmp_context *context, lmp_buffer *buffer, in
 struct lmp_level {
   lmp_buffer buffer;
   /*
-  ** Where on the C stack the message was begun. Whoever writes it is still at work only for code that
-  ** runs further down, towards lower addresses: an error that ended it has unwound the stack.
+  ** Where on the C stack the message was begun. Whoever writes it is still at work only for code
+  ** that runs further down, towards lower addresses: an error that ended it has unwound the stack.
   */
   const char *frame;
   struct lmp_level *below, *above;
@@ -388,8 +388,8 @@ static bool encode_trusting(lua_State *L, lmp_context *context, lmp_buffer *buff
 }
 
 /*
-** As lmp_encode_values. An environment is one for all functions of a message: that a later one needs
-** its fields shows when an earlier one has been written without.
+** As lmp_encode_values. An environment is one for all functions of a message: that a later one
+** needs its fields shows when an earlier one has been written without.
 */
 static bool encode_all(lua_State *L, lmp_context *context, lmp_buffer *buffer,
                        const lmp_encoding *how, int first, int n) {

@@ -12,9 +12,9 @@
 
 /*
 ** Where this state writes its messages: each on a level of its own, which is free again when the
-** message was moved out of it, or when whoever began it is gone. Code of the program's may run while
-** one is half written (a finaliser, __mp_pack, a loader) and send messages as well: on the level
-** above. Its context's own; only this room looks inside.
+** message was moved out of it, or when whoever began it is gone. Code of the program's may run
+** while one is half written (a finaliser, __mp_pack, a loader) and send messages as well: on the
+** level above. Its context's own; only this room looks inside.
 */
 struct lmp_scratch {
   struct lmp_level *first, *top; /* the bottom one; the one that was begun last */
@@ -59,9 +59,9 @@ void lmp_forget_packed(lua_State *L, lmp_buffer *buffer);
 
 void lmp_open_scratch(lua_State *L, lmp_context *context);
 /*
-** The pool is about to be closed: gives back the memory that the buffers have of it; where a message
-** is half written the pool is kept until that is over. False: it cannot be kept, for lack of memory.
-** NULL: gives everything back. Never raises.
+** The pool is about to be closed: gives back the memory that the buffers have of it; where a
+** message is half written the pool is kept until that is over. False: it cannot be kept, for lack
+** of memory. NULL: gives everything back. Never raises.
 */
 MP_CHECKED bool lmp_scratch_free(lmp_context *context, mp_pool *pool);
 

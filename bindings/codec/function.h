@@ -11,7 +11,9 @@
 #define LMP_CODE "makeparallel.code"
 #define LMP_SOURCE "makeparallel.source"
 
-/* __name of a metatable: its table stands for the globals, whatever it holds, and travels as these. */
+/*
+** __name of a metatable: its table stands for the globals, whatever it holds, and travels as these.
+*/
 #define LMP_GLOBALS "makeparallel.globals"
 
 /* The code that this state has sent or received. Its context's own; registry references. */

@@ -9,8 +9,9 @@
 **   I8 I32 I64 F64       the number
 **   STR8 STR32           length, bytes
 **   TABLE                u32 array items, u32 pairs; the items, then key and value of each pair
-**   META                 how to find the metatable (a CLASS or IMPORT; ENV: a new one, whose __index
-**                        are the globals), then a TABLE or, for __mp_pack, PACKED and a value
+**   META                 how to find the metatable (a CLASS or IMPORT; ENV: a new one, whose
+**                        __index are the globals), then a TABLE or, for __mp_pack, PACKED and a
+**                        value
 **   REF                  u32: the n-th table or function of this message, again
 **   IMPORT               i32 line in which a Lua function begins, or -1, u32 mark of its source,
 **                        u8 + module, u8 + field (empty: the module itself)

@@ -19,8 +19,8 @@ static int keep_traceback_text(lua_State *L) { /* message handler: the text, for
 }
 
 /*
-** The error of a callback of the handle at `object` is on top: it is logged in one line, counted, and
-** stops nothing.
+** The error of a callback of the handle at `object` is on top: it is logged in one line, counted,
+** and stops nothing.
 */
 static void count_error(lua_State *L, const lmp_handle *handle, int object) {
   const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "(no error text)";
@@ -41,8 +41,8 @@ static void count_error(lua_State *L, const lmp_handle *handle, int object) {
 }
 
 /*
-** The task that waits here ends, and its callbacks with it: that is no error of theirs. The wait will
-** raise.
+** The task that waits here ends, and its callbacks with it: that is no error of theirs. The wait
+** will raise.
 */
 static bool is_told_to_go(const lmp_context *context) {
   return context->vm != NULL && lmp_must_stop(context->vm);

@@ -13,8 +13,8 @@ struct lmp_events {
   lua_Integer callback_errors; /* callbacks that raised, so far */
   lua_Integer delivered;       /* messages so far */
   /*
-  ** registry reference, once there is one: a list of what there is to tell of ended tasks whose pool
-  ** is gone, and brings no news: the next poll tells it
+  ** registry reference, once there is one: a list of what there is to tell of ended tasks whose
+  ** pool is gone, and brings no news: the next poll tells it
   */
   int late;
   lua_Integer late_first, late_count; /* what is in it: from the first one on */

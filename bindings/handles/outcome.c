@@ -43,7 +43,9 @@ static int decode_results(lua_State *L) {
   return lmp_decode_all(L, r->context, r->message);
 }
 
-/* Error value on top: its text takes its place. In a worker an end that cannot be caught goes on. */
+/*
+** Error value on top: its text takes its place. In a worker an end that cannot be caught goes on.
+*/
 static void caught(lua_State *L, const lmp_context *context) {
   if (context->vm != NULL && lmp_vm_caught(context->vm)) lmp_raise_stop(L);
   lmp_push_error_text(L);
@@ -89,8 +91,8 @@ static int decode_value(lua_State *L) {
 }
 
 /*
-** The last value of a failure, what the task raised, may be of a class that this state does not know:
-** then the text tells why it is missing. stack: kind, message, traceback, name, has value
+** The last value of a failure, what the task raised, may be of a class that this state does not
+** know: then the text tells why it is missing. stack: kind, message, traceback, name, has value
 */
 static void push_raised(lua_State *L, rebuild *r, int base) {
   lua_pushcfunction(L, decode_value);

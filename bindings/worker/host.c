@@ -173,8 +173,8 @@ static size_t option_worker_memory(lua_State *L, int options) {
 }
 
 /*
-** The option (false: off), else the environment's MAKEPARALLEL_LOG, else errors. A function stays on
-** top.
+** The option (false: off), else the environment's MAKEPARALLEL_LOG, else errors. A function stays
+** on top.
 */
 static void read_log(lua_State *L, int options, lmp_log *log) {
   const char *text = getenv("MAKEPARALLEL_LOG");

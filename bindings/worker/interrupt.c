@@ -6,7 +6,7 @@
 #include "worker/payload.h"
 
 #define LIMIT_LOOK_EVERY 100000 /* between two looks at the clock, between two tasks */
-#define LOOK_EVERY 1000 /* instructions between two looks of the permanent hook */
+#define LOOK_EVERY 1000         /* instructions between two looks of the permanent hook */
 /* how long a task that is told to go may spend in __close before it is told again, and again */
 #define CLEANUP_NS ((uint64_t)20 * 1000000)
 #define CLEANUP_LOOK_EVERY 20000 /* instructions between two looks whether that is over */

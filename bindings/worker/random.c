@@ -64,8 +64,7 @@ void lmp_random_open(lua_State *L, lmp_vm *vm) {
 }
 
 void lmp_random_begin_seeded(lua_State *L, lmp_vm *vm, lmp_random *random, bool outer) {
-  random->kept =
-      outer && vm->generator != NULL && vm->generator_size <= sizeof random->bytes;
+  random->kept = outer && vm->generator != NULL && vm->generator_size <= sizeof random->bytes;
   if (random->kept) memcpy(random->bytes, vm->generator, vm->generator_size);
   begin_stream(L, vm);
 }

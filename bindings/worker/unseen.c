@@ -22,17 +22,17 @@
 typedef struct place {
   const char *source; /* identity only: it may be gone */
   int line;
-  uint32_t size; /* of the text before ":" */
+  uint32_t size;    /* of the text before ":" */
   bool passed_over; /* in C, or in our own modules: their caller is the one to name */
   char text[TEXT_MAX];
 } place;
 
 /*
-** Written by the state it belongs to, before it submits; read by whoever releases a task last, which
-** the task's references order.
+** Written by the state it belongs to, before it submits; read by whoever releases a task last,
+** which the task's references order.
 */
 struct lmp_book {
-  uint16_t count, last; /* last: the one found last, or 0 */
+  uint16_t count, last;  /* last: the one found last, or 0 */
   uint16_t slots[SLOTS]; /* number of a place, from 1 on; 0: free */
   place places[PLACES];
 };
@@ -122,13 +122,11 @@ typedef struct reason {
 static void read_reason(const mp_task *task, reason *r) {
   *r = (reason){"not enough memory", ""};
   if (mp_task_status(task) == MP_TIMEOUT) {
-    snprintf(r->text, sizeof r->text, "timed out after %g s",
-             (double)mp_task_timeout(task) * 1e-9);
+    snprintf(r->text, sizeof r->text, "timed out after %g s", (double)mp_task_timeout(task) * 1e-9);
     return;
   }
   const lmp_message *result = mp_task_result(task);
-  if (result != NULL)
-    lmp_read_failure(result, r->text, sizeof r->text, r->name, sizeof r->name);
+  if (result != NULL) lmp_read_failure(result, r->text, sizeof r->text, r->name, sizeof r->name);
   one_line(r->text);
 }
 

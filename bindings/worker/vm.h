@@ -48,10 +48,10 @@ struct lmp_host {
   lmp_cancel_mode cancel_mode;
   mp_limits limits; /* as configured; the engine has those that hold */
   lmp_when_full when_full;
-  double full_timeout; /* seconds; below 0: not given */
-  size_t memory_limit; /* bytes a worker's state may hold; SIZE_MAX: any number */
+  double full_timeout;           /* seconds; below 0: not given */
+  size_t memory_limit;           /* bytes a worker's state may hold; SIZE_MAX: any number */
   struct lmp_heritage *heritage; /* the pool's, to be freed with it; NULL until it is made */
-  lmp_vm *vms;          /* by worker index: a worker cannot lack one. Each is its worker's own */
+  lmp_vm *vms; /* by worker index: a worker cannot lack one. Each is its worker's own */
   size_t vm_count;
   struct lmp_book *book; /* of the state that owns the pool (unseen.h) */
   lmp_log log;
@@ -147,8 +147,8 @@ void lmp_vm_mail(mp_worker *worker, void *local, void *ud);
 void lmp_vm_prepare_deeper(lua_State *L, lmp_vm *vm);
 
 /*
-** Makes the state if there is none; false with the failure of the task that needed it, NULL if there
-** was no memory for that. Never raises.
+** Makes the state if there is none; false with the failure of the task that needed it, NULL if
+** there was no memory for that. Never raises.
 */
 bool lmp_vm_open(lmp_vm *vm, lmp_message **failure);
 void lmp_vm_close(lmp_vm *vm);

@@ -17,7 +17,10 @@ describe("a message that is half written", function()
       __mp_unpack = function(v) return v[1] end,
     })
     local list <const> = { { 1 }, setmetatable({ x = 10 }, mt), "text", setmetatable({ x = 20 }, mt) }
-    mp.configure { workers = 2, setup = function() require("makeparallel").class("spec.nested", { __mp_unpack = function(v) return v[1] end }) end }
+    mp.configure {
+      workers = 2,
+      setup = function() require("makeparallel").class("spec.nested", { __mp_unpack = function(v) return v[1] end }) end,
+    }
     assert.same({ { 1 }, 13, "text", 23 }, mp.spawn(function(l) return l end, list):get())
   end)
 

@@ -333,8 +333,8 @@ static mp_status wait_shutdown(world *w, mp_task *task) {
   return (void)task, mp_pool_shutdown(w->pool, MP_FOREVER, MP_SHUTDOWN_FINISH, NULL);
 }
 
-static void test_wait_shutdown_signal_handler_ran_is_interrupted_and_may_be_called_again(
-    void **state) {
+static void
+test_wait_shutdown_signal_handler_ran_is_interrupted_and_may_be_called_again(void **state) {
   world w;
   probe late = {0};
   mp_task_desc desc = probe_desc(&late);

@@ -359,9 +359,10 @@ static void *attach_beside(void *arg) {
     lua_rawset(L, 1);
   }
   pthread_barrier_wait(s->begin);
-  s->works = mp_lua_attach(L, s->pool) == MP_OK &&
-             luaL_dostring(L, "assert(core.spawn(function() return require 'm7' ~= nil end):get())") ==
-                 LUA_OK;
+  s->works =
+      mp_lua_attach(L, s->pool) == MP_OK &&
+      luaL_dostring(L, "assert(core.spawn(function() return require 'm7' ~= nil end):get())") ==
+          LUA_OK;
   lua_close(L);
   return NULL;
 }

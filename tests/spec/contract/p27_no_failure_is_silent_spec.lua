@@ -25,7 +25,8 @@ describe("promise 27: told in one line", function()
 
   it_tells("is a failed task without a handle, when the program ends", "mp.spawn(fail) mp.sleep(0.1)",
     { "makeparallel: error: task: task # (started at x:4) failed, and nobody looked: disk full" })
-  it_tells("is one whose handle went before it ended", "mp.spawn(function() mp.sleep(0.05) error('late', 0) end) collectgarbage() mp.sleep(0.3)",
+  it_tells("is one whose handle went before it ended",
+    "mp.spawn(function() mp.sleep(0.05) error('late', 0) end) collectgarbage() mp.sleep(0.3)",
     { "makeparallel: error: task: task # (started at x:4) failed, and nobody looked: late" })
   it_tells("is one that was waited for and not looked at", "local h = mp.spawn(fail, 'one\\ntwo') h:wait() print(h:is_ready(), h)",
     { "makeparallel: error: task: task # (started at x:4) failed, and nobody looked: one two" })
@@ -58,11 +59,13 @@ describe("promise 27: nothing is told of", function()
       local b = mp.spawn(function(list) list[1]:get() end, { a }) mp.sleep(0.05) a:cancel() b:wait()]],
     ["pieces that end with the one that failed"] = [[local numbers = {} for i = 1, 100 do numbers[i] = i end
       pcall(mp.map, fail, numbers, { chunk = 1 }) pcall(mp.each, 1, 100, fail, { chunk = 1 })
-      pcall(mp.reduce, fail, fail, numbers, { chunk = 1 }) pcall(function() for _ in mp.imap(fail, numbers, { chunk = 1 }) do end end)]],
+      pcall(mp.reduce, fail, fail, numbers, { chunk = 1 })
+      pcall(function() for _ in mp.imap(fail, numbers, { chunk = 1 }) do end end)]],
     ["a list that was gathered"] = [[local function list() local l = {} for i = 1, 10 do l[i] = mp.spawn(fail) end return l end
       pcall(mp.gather, list()) mp.gather(list(), { on_error = "skip" })]],
     ["what a context raised"] = "pcall(function() local ctx <close> = mp.context() for _ = 1, 5 do ctx:submit(fail) end end)",
-    ["what a graph raised"] = [[local g = mp.graph() g:add("a", fail) g:add("b", print, { after = { "a" } }) g:add("c", fail) pcall(g.run, g)]],
+    ["what a graph raised"] = [[local g = mp.graph() g:add("a", fail) g:add("b", print, { after = { "a" } })
+      g:add("c", fail) pcall(g.run, g)]],
     ["a retry that was got in the end"] = "pcall(mp.retry(function() mp.spawn(fail):get() end, 2))",
     ["an error passed on"] = "mp.spawn(function(f) require('makeparallel').spawn(f):get() end, fail):pget()",
     ["tasks that are done"] = "for i = 1, 100 do mp.spawn(math.abs, i) end",
