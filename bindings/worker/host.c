@@ -82,51 +82,46 @@ static lmp_message *take_weak(lua_State *L, lmp_buffer *buffer) {
   return message;
 }
 
-#define DRAFT "makeparallel.draft" /* the metatable's name in the registry */
+/* What lmp_host_inherit is at: what the pool's memory holds must not be left to the collector. */
+typedef struct draft {
+  lmp_context *context;
+  mp_pool *pool;
+  lmp_heritage *heritage;
+} draft;
 
-/* What an attempt that failed, or that came second, has made. */
-static int free_draft(lua_State *L) {
-  lmp_heritage **draft = lua_touserdata(L, 1);
-  free_heritage(*draft);
-  *draft = NULL;
-  return 0;
-}
-
-/* Pushes the owner of a new heritage. */
-static lmp_heritage **push_draft(lua_State *L) {
-  lmp_heritage **draft = lua_newuserdatauv(L, sizeof *draft, 0);
-  *draft = NULL;
-  if (luaL_newmetatable(L, DRAFT)) {
-    lua_pushcfunction(L, free_draft);
-    lua_setfield(L, -2, "__gc");
+/* stack: draft, options */
+static int write_heritage(lua_State *L) {
+  static const lmp_encoding how = {.root = "setup", .direction = "to a worker", .unnumbered = 2};
+  const draft *d = lua_touserdata(L, 1);
+  lmp_heritage *h = d->heritage;
+  h->search = take_weak(L, lmp_inherit_write(L, d->context, d->pool, &h->search_mark));
+  push_preload_names(L, 2);
+  lua_getfield(L, 2, "setup");
+  assert(lua_gettop(L) == 4);
+  lmp_buffer *buffer = lmp_encode_begin(L, d->context, d->pool);
+  if (!lmp_encode_values(L, d->context, buffer, &how, 3, 2)) {
+    lmp_push_refusal(L, buffer, how.direction);
+    lua_error(L);
   }
-  lua_setmetatable(L, -2);
-  *draft = calloc(1, sizeof **draft);
-  if (*draft == NULL) lmp_check(L, MP_NOMEM);
-  return draft;
+  h->setup = take_weak(L, buffer);
+  return 0;
 }
 
 void lmp_host_inherit(lua_State *L, lmp_context *context, lmp_host *host, mp_pool *pool,
                       int options) {
-  static const lmp_encoding how = {.root = "setup", .direction = "to a worker", .unnumbered = 2};
-  int top = lua_gettop(L), first = top + 2;
   if (lmp_heritage_of(pool) != NULL) return; /* it is the first state's that came */
-  lmp_heritage **draft = push_draft(L);
-  (*draft)->search = take_weak(L, lmp_inherit_write(L, context, pool, &(*draft)->search_mark));
-  push_preload_names(L, options);
-  lua_getfield(L, options, "setup");
-  assert(lua_gettop(L) == first + 1);
-  lmp_buffer *buffer = lmp_encode_begin(L, context, pool);
-  if (!lmp_encode_values(L, context, buffer, &how, first, 2)) {
-    lmp_push_refusal(L, buffer, how.direction);
-    lua_error(L);
-  }
-  (*draft)->setup = take_weak(L, buffer);
-  if (mp_pool_keep(pool, *draft) == *draft) { /* no other was faster */
-    host->heritage = *draft;
-    *draft = NULL;
-  }
-  lua_settop(L, top);
+  luaL_checkstack(L, 3, NULL);
+  draft d = {context, pool, calloc(1, sizeof *d.heritage)};
+  if (d.heritage == NULL) lmp_check(L, MP_NOMEM);
+  lua_pushcfunction(L, write_heritage);
+  lua_pushlightuserdata(L, &d);
+  lua_pushvalue(L, options);
+  int status = lua_pcall(L, 2, 0, 0);
+  if (status == LUA_OK && mp_pool_keep(pool, d.heritage) == d.heritage)
+    host->heritage = d.heritage;
+  else
+    free_heritage(d.heritage); /* an attempt that failed, or another state was faster */
+  if (status != LUA_OK) lua_error(L);
 }
 
 void lmp_limits_read(lua_State *L, lmp_host *host, int options) {
