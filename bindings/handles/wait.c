@@ -14,33 +14,50 @@
 typedef struct wait {
   lua_State *L;
   lmp_context *context;
-  lua_Hook hook; /* heard: it has been given its chance */
+  lua_Hook hook; /* stays, and has been given its chance; or NULL */
 } wait;
 
-/*
-** A hook that is there already may be Ctrl-C that came a moment ago: only on another coroutine,
-** where it cannot be tried, it is let be.
-*/
-static wait begin_wait(lua_State *L, lmp_context *context) {
-  return (wait){L, context, L == context->main ? NULL : lua_gethook(context->main)};
+static wait begin_wait(lua_State *L, lmp_context *context) { return (wait){L, context, NULL}; }
+
+/* Gives a hook on L its chance: it sees a function called, a line and an instruction. */
+static int run_hook(lua_State *L) {
+  if (luaL_loadstring(L, "return") != LUA_OK) lua_error(L);
+  lua_call(L, 0, 0);
+  return 0;
 }
 
 /*
-** Lua's interpreter answers Ctrl-C by setting a hook on the main coroutine, which raises
-** "interrupted!" at the next Lua instruction. There is none while we wait: so one is run, or, on
-** another coroutine, the error is raised in its place.
+** On another coroutine than the one which has the hook: that gets its chance here. One that takes
+** itself away then, as handlers of signals do, is done with; one that stays, say a profiler's,
+** stays where it was.
+*/
+static void lend_hook(lua_State *L, lua_State *from) {
+  lua_Hook hook = lua_gethook(from), own = lua_gethook(L);
+  int mask = lua_gethookmask(L), count = lua_gethookcount(L);
+  lua_pushcfunction(L, run_hook);
+  lua_sethook(L, hook, lua_gethookmask(from), lua_gethookcount(from));
+  int status = lua_pcall(L, 0, 0, 0);
+  if (lua_gethook(L) != hook && lua_gethook(from) == hook) lua_sethook(from, NULL, 0, 0);
+  lua_sethook(L, own, mask, count);
+  if (status != LUA_OK) lua_error(L);
+}
+
+/*
+** Lua's interpreter answers Ctrl-C, and bindings of signals answer others, by setting a hook on the
+** main coroutine, which runs at the next Lua instruction. There is none while we wait: so one is
+** run.
 */
 static void hear_interrupt(wait *w) {
-  lua_Hook hook = lua_gethook(w->context->main);
+  lua_State *main = w->context->main;
+  lua_Hook hook = lua_gethook(main);
   if (hook == NULL || hook == w->hook) return;
   w->hook = hook;
-  if (w->L == w->context->main) {
-    if (luaL_loadstring(w->L, "return") != LUA_OK) lua_error(w->L);
-    lua_call(w->L, 0, 0);
-  } else {
-    lua_sethook(w->context->main, NULL, 0, 0);
-    luaL_error(w->L, "interrupted!");
-  }
+  luaL_checkstack(w->L, 4, NULL);
+  if (w->L == main)
+    (void)run_hook(w->L);
+  else
+    lend_hook(w->L, main);
+  if (lua_gethook(main) == NULL) w->hook = NULL; /* and will hear the next one */
 }
 
 static bool has_mail(const lmp_context *context) {

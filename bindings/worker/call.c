@@ -9,6 +9,7 @@
 #include "codec/import.h"
 #include "codec/refusal.h"
 #include "worker/fail.h"
+#include "worker/interrupt.h"
 #include "worker/payload.h"
 
 static const lmp_encoding result_encoding = {.root = "result", .direction = "back"};
@@ -129,6 +130,7 @@ void lmp_run_call(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t cou
   lua_pushvalue(L, base + 2);
   lua_insert(L, base + 2); /* one copy stays below the call, to name the function in errors */
   int status = lua_pcall(L, lua_gettop(L) - base - 3, LUA_MULTRET, handler);
+  lmp_hook_off(L, run->vm);
   if (lmp_was_cancelled(run)) {
     run->status = MP_CANCELLED;
     if (status != LUA_OK) lmp_forget_traceback(L);

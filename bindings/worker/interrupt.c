@@ -3,6 +3,7 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "bug.h"
+#include "worker/guards.h"
 #include "worker/payload.h"
 
 #define LIMIT_LOOK_EVERY 100000 /* between two looks at the clock, between two tasks */
@@ -64,7 +65,7 @@ void lmp_interrupt_disarm(lmp_vm *vm, lua_State *L) {
   if (vm->host->cancel_mode == LMP_CANCEL_HOOK || MP_BUGGY(HOOK_FROM_START))
     arm(L, LOOK_EVERY);
   else
-    lua_sethook(L, NULL, 0, 0);
+    lua_sethook(L, vm->hook.function, vm->hook.mask, vm->hook.count);
 }
 
 /* The first time what it has open may close; after that it is told at each instruction. */
@@ -171,24 +172,40 @@ static int guarded_pcall(lua_State *L) {
   return finish_pcall(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, finish_pcall), 0);
 }
 
-/*
-** A message handler in Lua could go on for ever, out of reach of the hook that raised: it is not
-** called for an end.
-*/
-static int guarded_handler(lua_State *L) {
-  if (lmp_must_stop(lmp_vm_of(L))) return 1;
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_insert(L, 1);
-  lua_call(L, lua_gettop(L) - 1, 1);
+/* Is the task that runs told to go? */
+static int is_stopping(lua_State *L) {
+  lua_pushboolean(L, lmp_must_stop(lmp_vm_of(L)));
   return 1;
 }
 
+/*
+** A message handler in Lua could go on for ever, out of reach of the hook that raised: it is not
+** called for an end. A tail call leaves it at the level of the stack where it is without us.
+*/
+static const char guard_handler[] = "local is_stopping = ...\n"
+                                    "return function(handler)\n"
+                                    "  return function(...)\n"
+                                    "    if is_stopping() then return ... end\n"
+                                    "    return handler(...)\n"
+                                    "  end\n"
+                                    "end\n";
+
+/* Pushes the function that guards a handler. */
+static void push_handler_guard(lua_State *L) {
+  if (luaL_loadbufferx(L, guard_handler, sizeof guard_handler - 1, "=(xpcall)", "t") != LUA_OK)
+    lua_error(L);
+  lua_pushcfunction(L, is_stopping);
+  lua_call(L, 1, 1);
+}
+
+/* Second upvalue: what guards a handler */
 static int guarded_xpcall(lua_State *L) {
   enum { FUNCTION = 1, HANDLER = 2 };
   luaL_checktype(L, HANDLER, LUA_TFUNCTION);
   if (!lua_iscfunction(L, HANDLER)) {
+    lua_pushvalue(L, lua_upvalueindex(2));
     lua_pushvalue(L, HANDLER);
-    lua_pushcclosure(L, guarded_handler, 1);
+    lua_call(L, 1, 1);
     lua_replace(L, HANDLER);
   }
   lua_pushboolean(L, 1);
@@ -200,11 +217,9 @@ static int guarded_xpcall(lua_State *L) {
 
 /* load with a reader calls it, and catches its errors. */
 static int guarded_load(lua_State *L) {
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_insert(L, 1);
-  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-  if (lua_isnil(L, 1) && lmp_vm_caught(lmp_vm_of(L))) return lmp_raise_stop(L);
-  return lua_gettop(L);
+  int n = lmp_call_original(L);
+  if (lua_isnil(L, -n) && lmp_vm_caught(lmp_vm_of(L))) return lmp_raise_stop(L);
+  return n;
 }
 
 void lmp_close_coroutine(lua_State *L, lua_State *co) {
@@ -312,11 +327,75 @@ static int guarded_sethook(lua_State *L) {
   if (vm->host->cancel_mode == LMP_CANCEL_HOOK)
     return luaL_error(L, "debug.sethook is refused in a worker with cancel_mode = \"hook\": a "
                          "state has but one hook");
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_insert(L, 1);
-  lua_call(L, lua_gettop(L) - 1, 0);
+  vm->hook.changed = true;
+  int n = lmp_call_original(L);
   if (lmp_must_stop(vm)) return lmp_raise_stop(L);
+  return n;
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** The program's own hooks
+** =======================================================
+*/
+
+/*
+** its address: registry key of a list, sethook and gethook of Lua's library; then, if setup has left
+** a hook in Lua, that, its mask and its count
+*/
+static const char hook_key;
+enum { SETHOOK = 1, GETHOOK, HOOK, MASK, COUNT };
+
+/* Keeps the functions, if this state has them. */
+static void keep_hook_functions(lua_State *L) {
+  int top = lua_gettop(L);
+  lua_newtable(L);
+  if (lua_getglobal(L, "debug") == LUA_TTABLE) {
+    lua_getfield(L, -1, "sethook");
+    lua_rawseti(L, top + 1, SETHOOK);
+    lua_getfield(L, -1, "gethook");
+    lua_rawseti(L, top + 1, GETHOOK);
+  }
+  lua_settop(L, top + 1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &hook_key);
+}
+
+void lmp_hook_settle(lua_State *L, lmp_vm *vm) {
+  int top = lua_gettop(L);
+  if (lua_gethook(L) == on_hook) return;
+  vm->hook.function = lua_gethook(L);
+  vm->hook.mask = lua_gethookmask(L);
+  vm->hook.count = lua_gethookcount(L);
+  if (vm->hook.changed) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &hook_key);
+    lua_rawgeti(L, -1, GETHOOK);
+    lua_call(L, 0, 3);
+    for (int i = COUNT; i >= HOOK; i--) lua_rawseti(L, top + 1, i);
+  }
+  vm->hook.changed = false;
+  lua_settop(L, top);
+}
+
+static int set_hook(lua_State *L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &hook_key);
+  for (int i = SETHOOK; i <= COUNT; i++)
+    if (i != GETHOOK) lua_rawgeti(L, 1, i);
+  if (lua_isfunction(L, 3)) lua_call(L, 3, 0);
   return 0;
+}
+
+void lmp_hook_off(lua_State *L, lmp_vm *vm) {
+  if (vm->hook.changed && lua_gethook(L) != on_hook) lua_sethook(L, NULL, 0, 0);
+}
+
+void lmp_hook_restore(lua_State *L, lmp_vm *vm) {
+  vm->hook.changed = false;
+  lua_sethook(L, vm->hook.function, vm->hook.mask, vm->hook.count);
+  if (vm->hook.function == NULL) return;
+  lua_pushcfunction(L, set_hook);
+  if (lua_pcall(L, 0, 0, 0) != LUA_OK) lua_pop(L, 1);
 }
 
 /* }====================================================== */
@@ -337,7 +416,9 @@ static void replace(lua_State *L, const char *library, const char *field, lua_CF
   lua_pushglobaltable(L);
   if (*library != '\0') lua_getfield(L, -1, library);
   if (lua_istable(L, -1) && lua_getfield(L, -1, field) == LUA_TFUNCTION) {
-    lua_pushcclosure(L, function, 1);
+    bool handles = function == guarded_xpcall;
+    if (handles) push_handler_guard(L);
+    lua_pushcclosure(L, function, handles ? 2 : 1);
     lua_setfield(L, -2, field);
   }
 }
@@ -354,6 +435,7 @@ void lmp_interrupt_open(lua_State *L, lmp_vm *vm) {
                 {"coroutine", "wrap", guarded_wrap},  {"coroutine", "close", guarded_close},
                 {"debug", "sethook", guarded_sethook}};
   int top = lua_gettop(L);
+  keep_hook_functions(L);
   for (size_t i = 0; i < sizeof guards / sizeof guards[0]; i++) {
     replace(L, guards[i].library, guards[i].field, guards[i].function);
     lua_settop(L, top);

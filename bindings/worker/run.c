@@ -55,13 +55,19 @@ static void close_routines(lua_State *L, const lmp_run *run) {
   lua_pop(L, 1);
 }
 
+/* The message handler of tasks. */
+static int on_error(lua_State *L) {
+  lmp_hook_off(L, lmp_vm_of(L));
+  return lmp_keep_traceback(L);
+}
+
 static int run_protected(lua_State *L) {
   lmp_run *run = lua_touserdata(L, 1);
   lmp_vm *vm = run->vm;
   lmp_decoder decoder;
   uint32_t count;
   lmp_vm_prepare_deeper(L, vm);
-  lua_pushcfunction(L, lmp_keep_traceback);
+  lua_pushcfunction(L, on_error);
   int handler = lua_gettop(L);
   lmp_inherit_follow(L, vm, &run->message);
   lmp_decode_begin(L, vm->context, &run->message, &decoder, &count);
@@ -102,8 +108,10 @@ static void run_on(lua_State *L, lmp_run *run) {
   lmp_vm *vm = run->vm;
   int top = lua_gettop(L);
   size_t ceiling = vm->ceiling;
+  bool outer_hook = vm->hook.changed;
   run->outer = vm->run;
   vm->run = run;
+  vm->hook.changed = false;
   vm->depth++;
   vm->ceiling = ceiling_for(vm, run->payload);
   int status = LUA_ERRMEM;
@@ -115,6 +123,8 @@ static void run_on(lua_State *L, lmp_run *run) {
     lua_pushlightuserdata(L, run);
     status = lua_pcall(L, 1, 0, 0);
     lmp_interrupt_leave(vm, L, before);
+    if (vm->hook.changed) lmp_hook_restore(L, vm);
+    vm->hook.changed = outer_hook;
     lmp_random_end(L, vm, &random);
   }
   vm->ceiling = SIZE_MAX;

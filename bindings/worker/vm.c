@@ -1,6 +1,5 @@
 #include "worker/vm.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +11,7 @@
 #include "codec/decode.h"
 #include "codec/encode.h"
 #include "codec/failure.h"
+#include "worker/guards.h"
 #include "worker/inherit.h"
 #include "worker/interrupt.h"
 #include "worker/random.h"
@@ -128,136 +128,6 @@ void lmp_vm_mail(mp_worker *worker, void *local, void *ud) {
 
 /*
 ** {======================================================
-** Guards
-** =======================================================
-*/
-
-static int refused_exit(lua_State *L) {
-  return luaL_error(L, "os.exit is refused in a worker: it would end the whole process; return or "
-                       "raise an error instead");
-}
-
-static int guarded_setlocale(lua_State *L) {
-  if (!lua_isnoneornil(L, 1))
-    return luaL_error(
-        L, "os.setlocale is refused in a worker: it would change the locale of every thread");
-  lua_settop(L, 2);
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_insert(L, 1);
-  lua_call(L, 2, 1);
-  return 1;
-}
-
-/* One write a line, so that lines of several workers do not mix. */
-static int print_line(lua_State *L) {
-  int n = lua_gettop(L);
-  luaL_Buffer line;
-  luaL_buffinit(L, &line);
-  for (int i = 1; i <= n; i++) {
-    if (i > 1) luaL_addchar(&line, '\t');
-    luaL_tolstring(L, i, NULL);
-    luaL_addvalue(&line);
-  }
-  luaL_addchar(&line, '\n');
-  luaL_pushresult(&line);
-  size_t size;
-  const char *text = lua_tolstring(L, -1, &size);
-  fwrite(text, 1, size, stdout);
-  fflush(stdout);
-  return 0;
-}
-
-/* Runs the function in upvalue 1 on the arguments, between these two calls. */
-static int call_between(lua_State *L, void (*before)(mp_worker *worker),
-                        void (*after)(mp_worker *worker)) {
-  const lmp_vm *vm = lua_touserdata(L, lua_upvalueindex(2));
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_insert(L, 1);
-  before(vm->worker);
-  int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
-  after(vm->worker);
-  if (status != LUA_OK) return lua_error(L);
-  return lua_gettop(L);
-}
-
-/* Alone among all workers: few C modules' initialisers are thread-safe. */
-static int call_alone(lua_State *L) { return call_between(L, mp_worker_lock, mp_worker_unlock); }
-
-/* What starts a process: it is to end by the signals that would end one which main starts. */
-static int call_with_signals(lua_State *L) {
-  return call_between(L, mp_worker_open_signals, mp_worker_block_signals);
-}
-
-/* function on top, replaced */
-static void wrap(lua_State *L, lmp_vm *vm, lua_CFunction call) {
-  lua_pushlightuserdata(L, vm);
-  lua_pushcclosure(L, call, 2);
-}
-
-/* table on top */
-static void wrap_field(lua_State *L, lmp_vm *vm, const char *name, lua_CFunction call) {
-  if (lua_getfield(L, -1, name) == LUA_TNIL) {
-    lua_pop(L, 1);
-    return;
-  }
-  wrap(L, vm, call);
-  lua_setfield(L, -2, name);
-}
-
-/* A searcher for C modules: the library is opened, and its loader will run, alone. */
-static int search_alone(lua_State *L) {
-  lmp_vm *vm = lua_touserdata(L, lua_upvalueindex(2));
-  int n = call_alone(L);
-  if (n == 0 || !lua_isfunction(L, -n)) return n;
-  lua_pushvalue(L, -n);
-  wrap(L, vm, call_alone);
-  lua_replace(L, -n - 1);
-  return n;
-}
-
-/* package on top */
-static void guard_searchers(lua_State *L, lmp_vm *vm) {
-  if (lua_getfield(L, -1, "searchers") == LUA_TTABLE) {
-    for (int i = 3; i <= 4; i++) {
-      if (lua_rawgeti(L, -1, i) == LUA_TNIL) break;
-      lua_pushlightuserdata(L, vm);
-      lua_pushcclosure(L, search_alone, 2);
-      lua_rawseti(L, -2, i);
-    }
-  }
-  assert(lua_gettop(L) >= 3);
-  lua_settop(L, 2);
-  wrap_field(L, vm, "loadlib", call_alone);
-}
-
-static void guard_os(lua_State *L, lmp_vm *vm) { /* os on top */
-  wrap_field(L, vm, "execute", call_with_signals);
-  lua_pushcfunction(L, refused_exit);
-  lua_setfield(L, -2, "exit");
-  if (lua_getfield(L, -1, "setlocale") == LUA_TNIL) return;
-  lua_pushcclosure(L, guarded_setlocale, 1);
-  lua_setfield(L, -2, "setlocale");
-}
-
-/* Guards what there is: a host's sandbox may have left libraries out. */
-static void guard_libraries(lua_State *L, lmp_vm *vm) { /* stack: vm */
-  if (lua_getglobal(L, "print") != LUA_TNIL) {
-    lua_pushcfunction(L, print_line);
-    lua_setglobal(L, "print");
-  }
-  lua_settop(L, 1);
-  if (lua_getglobal(L, "os") == LUA_TTABLE) guard_os(L, vm);
-  lua_settop(L, 1);
-  if (lua_getglobal(L, "io") == LUA_TTABLE) wrap_field(L, vm, "popen", call_with_signals);
-  lua_settop(L, 1);
-  if (lua_getglobal(L, "package") == LUA_TTABLE) guard_searchers(L, vm);
-  lua_settop(L, 1);
-}
-
-/* }====================================================== */
-
-/*
-** {======================================================
 ** Life
 ** =======================================================
 */
@@ -286,6 +156,7 @@ void lmp_vm_close(lmp_vm *vm) {
   vm->context = NULL;
   vm->current = NULL;
   vm->damaged = false;
+  memset(&vm->hook, 0, sizeof vm->hook);
   if (L != NULL) lua_close(L);
 }
 
@@ -295,6 +166,7 @@ void lmp_vm_set_aside(lmp_vm *vm, lmp_vm *waiting) {
   vm->L = NULL;
   vm->context = NULL;
   vm->depth = vm->thread_count = 0;
+  memset(&vm->hook, 0, sizeof vm->hook);
   if (waiting->ceiling != SIZE_MAX)
     vm->room = waiting->ceiling > waiting->bytes ? waiting->ceiling - waiting->bytes : 0;
 }
@@ -324,10 +196,24 @@ void lmp_vm_prepare_deeper(lua_State *L, lmp_vm *vm) {
   if (vm->depth <= vm->thread_count) return;
   assert(vm->depth == vm->thread_count + 1);
   lua_rawgeti(L, LUA_REGISTRYINDEX, vm->threads);
-  lua_newthread(L);
+  lua_State *deeper = lua_newthread(L);
+  if (vm->hook.function != NULL) lmp_hook_restore(deeper, vm);
   lua_rawseti(L, -2, vm->depth);
   lua_pop(L, 1);
   vm->thread_count = vm->depth;
+}
+
+/* The hook that setup has left is the coroutines' for its tasks, too. */
+static void settle_hook(lua_State *L, lmp_vm *vm) {
+  lmp_hook_settle(L, vm);
+  if (vm->hook.function == NULL) return;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm->threads);
+  for (int i = 1; i <= vm->thread_count; i++) {
+    lua_rawgeti(L, -1, i);
+    lmp_hook_restore(lua_tothread(L, -1), vm);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
 }
 
 /*
@@ -343,6 +229,7 @@ static void set_up_protected(lua_State *L, lmp_vm *vm) {
   set_up(L);
   lmp_inherit_settle(L, vm->context);
   lmp_interrupt_leave(vm, L, NULL);
+  settle_hook(L, vm);
   assert(vm->depth == 1);
   vm->depth = 0;
 }
@@ -353,7 +240,7 @@ static int open_protected(lua_State *L) {
   if (lua->open_libs) luaL_openlibs(L);
   if (lua->worker_state != NULL) lua->worker_state(L, vm->worker, lua->ud);
   lua_settop(L, 1);
-  guard_libraries(L, vm);
+  lmp_guard_libraries(L, vm);
   lmp_random_open(L, vm);
   assert(lua_gettop(L) == 1);
   vm->context = vm->host->open_state(L, vm);

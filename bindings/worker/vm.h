@@ -107,6 +107,12 @@ struct lmp_vm {
   size_t generator_size;
   bool seeded;      /* the task that runs, or ran last, has set a seed of its own */
   uint64_t streams; /* begun on this worker */
+  /* the hook that setup, or the host, has given the state */
+  struct {
+    lua_Hook function; /* NULL: none */
+    int mask, count;
+    bool changed; /* the task that runs has set another */
+  } hook;
   /* what runs on the state */
   lmp_run *run;     /* the innermost task, or NULL */
   int depth;        /* how many there are */

@@ -3,11 +3,80 @@ local mp <const> = require "makeparallel"
 local support <const> = require "support"
 
 describe("a worker", function()
-  it("refuses to change the locale, but tells it", function()
-    assert.matches("os.setlocale is refused in a worker", support.failure(mp.spawn(os.setlocale, "C")).message, 1, true)
+  it("does not change the locale, but tells it", function()
+    assert.same({ nil, nil }, { mp.spawn(function() return os.setlocale "pt_BR", os.setlocale("no such", "numeric") end):get() })
+    assert.equal(os.setlocale(), mp.spawn(os.setlocale, (os.setlocale())):get())
     assert.equal(os.setlocale(), mp.spawn(function() return os.setlocale() end):get())
     assert.equal(os.setlocale(nil, "numeric"), mp.spawn(os.setlocale, nil, "numeric"):get())
   end)
+
+  it("starts processes side by side, and none that reads holds up main's", function()
+    local pool <close> = mp.pool { workers = 4 }
+    local path <const> = os.tmpname()
+    local waiting <const> = {}
+    for i = 1, 4 do
+      waiting[i] = pool:spawn(function()
+        local pipe <close> = io.popen(("while [ -e %s ]; do sleep 0.01; done; echo over"):format(path))
+        mp.report_progress(1)
+        return pipe:read "l"
+      end)
+    end
+    for i = 1, 4 do support.wait_until(function() return waiting[i]:progress() == 1 end) end
+    local pipe <close> = io.popen "echo main"
+    assert.equal("main", pipe:read "l")
+    os.remove(path)
+    for i = 1, 4 do assert.equal("over", waiting[i]:get()) end
+  end)
+
+  it("flushes what it has written before io.popen starts a process", function()
+    local file <close> = support.temporary_file()
+    assert.equal("some text", mp.spawn(function(path)
+      local out <close> = io.open(path, "w")
+      out:write "some text"
+      local closed <const> = io.open(path, "a")
+      closed:close()
+      local pipe <close> = io.popen("cat " .. path)
+      return pipe:read "a"
+    end, file.path):get())
+  end)
+
+  it("has io.open, io.popen and os.execute that answer as Lua's own", function()
+    local function answers(path)
+      local out <const> = {}
+      local function add(...) out[#out + 1] = table.pack(...) end
+      add(os.execute())
+      add(os.execute "exit 3")
+      add(os.execute "kill -9 $$")
+      add(os.execute "no-such-command 2>/dev/null")
+      add(pcall(os.execute, {}))
+      add(pcall(io.popen))
+      add(pcall(io.popen, "true", "rw"))
+      add(io.popen("exit 5"):close())
+      add(io.popen("cat >" .. path, "w"):write("a", 1):close())
+      add(io.open(path):read "a")
+      add(io.open "/no/where")
+      add(pcall(io.open))
+      add(pcall(io.open, path, "x"))
+      add(pcall(io.open, path, {}))
+      add(io.type(io.popen "true"), tostring(io.popen "true"):match "^file")
+      return out
+    end
+    local file <close> = support.temporary_file()
+    local here <const>, there <const> = answers(file.path), mp.spawn(answers, file.path):get()
+    for i = 1, #here do assert.same(here[i], there[i]) end
+  end)
+
+  if not support.sanitized then -- their interpreter has no handler for SIGINT
+    it("that waits in os.execute leaves Ctrl-C to the program", function()
+      local child <const> = support.run_child [[
+        local mp = require "makeparallel"
+        local h = mp.spawn(os.execute, "sleep 0.5; echo the child goes on")
+        mp.spawn(os.execute, "sleep 0.1; kill -INT $PPID")
+        io.write(tostring(pcall(h.get, h)))
+      ]]
+      assert.matches("false", child.stdout, 1, true)
+    end)
+  end
 
   it("starts processes that a signal ends", function()
     assert.same({ nil, "signal", 15 }, { mp.spawn(os.execute, "kill -TERM $$"):get() })
