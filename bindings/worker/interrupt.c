@@ -342,8 +342,8 @@ static int guarded_sethook(lua_State *L) {
 */
 
 /*
-** its address: registry key of a list, sethook and gethook of Lua's library; then, if setup has left
-** a hook in Lua, that, its mask and its count
+** its address: registry key of a list, sethook and gethook of Lua's library; then, if setup has
+** left a hook in Lua, that, its mask and its count
 */
 static const char hook_key;
 enum { SETHOOK = 1, GETHOOK, HOOK, MASK, COUNT };

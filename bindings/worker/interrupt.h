@@ -62,9 +62,9 @@ void lmp_interrupt_leave(lmp_vm *vm, lua_State *L, lua_State *before);
 int lmp_resume(lua_State *L, lua_State *co, int n);
 
 /*
-** Hooks of the program's own. Settle: what L has now is what the state's tasks have, each; may raise.
-** Off: a task on L is over, and its hook must not see what follows. Restore: L, a coroutine that
-** tasks run on, has what was settled again. The last two never raise.
+** Hooks of the program's own. Settle: what L has now is what the state's tasks have, each; may
+** raise. Off: a task on L is over, and its hook must not see what follows. Restore: L, a coroutine
+** that tasks run on, has what was settled again. The last two never raise.
 */
 void lmp_hook_settle(lua_State *L, lmp_vm *vm);
 void lmp_hook_off(lua_State *L, lmp_vm *vm);
