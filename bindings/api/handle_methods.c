@@ -27,14 +27,19 @@ static int push_outcome(lua_State *L, const lmp_handle *handle) {
   return n < 0 ? lua_error(L) : n;
 }
 
-static bool wait_until(lua_State *L, const lmp_handle *handle, double deadline) {
+/* stack: handle */
+static bool wait_for(lua_State *L, const lmp_handle *handle, bool owns, double deadline) {
   size_t index;
-  if (!is_over(handle) &&
-      !lmp_wait(L, handle->context, mp_task_pool(handle->task), &handle->task, 1, deadline, &index))
+  if (!is_over(handle) && !lmp_wait(L, handle->context, mp_task_pool(handle->task), &handle->task,
+                                    1, owns, deadline, &index))
     return false;
   lmp_settle(L, handle);
   lmp_free_pool(L, 1);
   return true;
+}
+
+static bool wait_until(lua_State *L, const lmp_handle *handle, double deadline) {
+  return wait_for(L, handle, false, deadline);
 }
 
 static void push_label(lua_State *L, const lmp_handle *handle) {
@@ -100,6 +105,16 @@ static int handle_try_get(lua_State *L) {
 static int handle_wait(lua_State *L) {
   lmp_handle *handle = lmp_check_handle(L, 1);
   lua_pushboolean(L, wait_until(L, handle, lmp_check_deadline(L, 2)));
+  return 1;
+}
+
+/*
+** wait_own(handle, timeout): as handle:wait(timeout), for one that the caller cancels if the wait
+** ends early.
+*/
+static int wait_own(lua_State *L) {
+  lmp_handle *handle = lmp_check_handle(L, 1);
+  lua_pushboolean(L, wait_for(L, handle, true, lmp_check_deadline(L, 2)));
   return 1;
 }
 
@@ -355,7 +370,8 @@ static int wait_any(lua_State *L) {
     if (tasks[i] != NULL) pool = mp_task_pool(tasks[i]);
     lua_pop(L, 1);
   }
-  if (pool == NULL || !lmp_wait(L, context, pool, tasks, (size_t)n, deadline, &found)) return 0;
+  if (pool == NULL || !lmp_wait(L, context, pool, tasks, (size_t)n, false, deadline, &found))
+    return 0;
   lua_rawgeti(L, 1, (lua_Integer)found + 1);
   const lmp_handle *handle = luaL_testudata(L, -1, LMP_HANDLE); /* callbacks may change the list */
   if (handle != NULL) lmp_settle(L, handle);
@@ -417,9 +433,13 @@ void lmp_open_handle(lua_State *L, lmp_context *context) {
                                      {"get_timeout", handle_timeout},
                                      {"get_all_metadata", handle_metadata},
                                      {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"wait_any", wait_any}, {"is_handle", is_handle},
-                                       {"watch", watch},       {"now", now},
-                                       {"deadline", deadline}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"wait_any", wait_any},
+                                       {"wait_own", wait_own},
+                                       {"is_handle", is_handle},
+                                       {"watch", watch},
+                                       {"now", now},
+                                       {"deadline", deadline},
+                                       {NULL, NULL}};
   lmp_new_class(L, context, LMP_HANDLE, meta, methods);
   lmp_handles_begin(L, context);
   lmp_set_functions(L, context, functions);

@@ -264,24 +264,21 @@ static void free_level(struct lmp_level *level) {
   level->keeper = NULL;
 }
 
-static struct lmp_level *push_level(lua_State *L) {
+/* A level, which the registry keeps. Finalisers may run. */
+static struct lmp_level *make_level(lua_State *L) {
   luaL_checkstack(L, 2, NULL);
   struct lmp_level *level = lua_newuserdatauv(L, sizeof *level, 0);
   memset(level, 0, sizeof *level);
+  (void)luaL_ref(L, LUA_REGISTRYINDEX);
   return level;
 }
 
 static struct lmp_level *level_above(lua_State *L, struct lmp_level *below) {
   if (below->above != NULL) return below->above;
-  struct lmp_level *level = push_level(L);
-  if (below->above == NULL) { /* no finaliser has made it meanwhile */
-    lua_pushvalue(L, -1);
-    (void)luaL_ref(L, LUA_REGISTRYINDEX);
-    level->below = below;
-    below->above = level;
-  }
-  lua_pop(L, 1);
-  return below->above;
+  struct lmp_level *level = make_level(L);
+  while (below->above != NULL) below = below->above; /* a finaliser has made some meanwhile */
+  level->below = below;
+  return below->above = level;
 }
 
 /* The innermost level of the code that calls from here. */
@@ -415,8 +412,7 @@ bool lmp_encode_values(lua_State *L, lmp_context *context, lmp_buffer *buffer,
 /* }====================================================== */
 
 void lmp_open_scratch(lua_State *L, lmp_context *context) {
-  context->scratch->first = context->scratch->top = push_level(L);
-  (void)luaL_ref(L, LUA_REGISTRYINDEX);
+  context->scratch->first = context->scratch->top = make_level(L);
 }
 
 bool lmp_scratch_free(lmp_context *context, mp_pool *pool) {

@@ -139,6 +139,7 @@ typedef struct task_wait {
   mp_task *const *tasks; /* borrowed until `held` */
   mp_task *const *own;   /* those of the pool; the others NULL */
   size_t n;
+  bool owns;
   hold *held;
 } task_wait;
 
@@ -182,15 +183,18 @@ static bool has_ended(mp_task *const *tasks, size_t n, size_t *index) {
 }
 
 /* One task that the running one needs in any case may run in place: that spares a thread. */
-static bool run_in_place(task_wait *w, const lmp_run *run, uint64_t timeout) {
+static bool run_in_place(task_wait *w, lmp_run *run, uint64_t timeout) {
   if (run == NULL || w->n != 1 || w->own[0] == NULL || timeout != MP_FOREVER) return false;
   hold_tasks(w);
-  return mp_worker_run(run->worker, w->own[0]) != 0;
+  run->owns_inner = w->owns;
+  bool ran = mp_worker_run(run->worker, w->own[0]) != 0;
+  run->owns_inner = false;
+  return ran;
 }
 
 static bool wait_for_tasks(task_wait *w, double deadline, size_t *index) {
   lmp_context *context = w->base.context;
-  const lmp_run *run = waiting_run(context, w->pool);
+  lmp_run *run = waiting_run(context, w->pool);
   for (;;) {
     deliver(w);
     const lmp_pool *object = lmp_pool_find(context, w->pool);
@@ -219,10 +223,11 @@ static bool wait_for_tasks(task_wait *w, double deadline, size_t *index) {
 }
 
 bool lmp_wait(lua_State *L, lmp_context *context, mp_pool *pool, mp_task *const *tasks, size_t n,
-              double deadline, size_t *index) {
+              bool owns, double deadline, size_t *index) {
   int top = lua_gettop(L);
   luaL_checkstack(L, 8, NULL);
-  task_wait w = {.base = begin_wait(L, context), .pool = pool, .tasks = tasks, .n = n};
+  task_wait w = {
+      .base = begin_wait(L, context), .pool = pool, .tasks = tasks, .n = n, .owns = owns};
   w.own = own_tasks(L, pool, tasks, n);
   bool ended = wait_for_tasks(&w, deadline, index);
   if (w.held != NULL) {

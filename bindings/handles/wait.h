@@ -10,10 +10,11 @@
 /*
 ** Waits until one of n tasks is terminal (its index in *index), running callbacks meanwhile; `pool`
 ** is that of one of them. The tasks are held for as long as code runs that might let go of them.
-** NULL entries are skipped. False at the deadline (an absolute lmp_now). Raises on Ctrl-C.
+** NULL entries are skipped. False at the deadline (an absolute lmp_now). Raises on Ctrl-C. owns: who
+** waits cancels the task when the wait ends early, so one that runs in place meanwhile ends at once.
 */
 bool lmp_wait(lua_State *L, lmp_context *context, mp_pool *pool, mp_task *const *tasks, size_t n,
-              double deadline, size_t *index);
+              bool owns, double deadline, size_t *index);
 /*
 ** Waits until a callback was delivered: listens where news of a handle is on its way, and looks at
 ** the state's other pools now and then. False at the deadline. Raises as above.

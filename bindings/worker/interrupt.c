@@ -11,6 +11,8 @@
 /* how long a task that is told to go may spend in __close before it is told again, and again */
 #define CLEANUP_NS ((uint64_t)20 * 1000000)
 #define CLEANUP_LOOK_EVERY 20000 /* instructions between two looks whether that is over */
+/* so many instructions, calls and returns of our Lua module go on when a task is told to go */
+#define POSTPONE_MAX 10000
 /* beyond its memory limit a task that is told to go may still need this much to do so */
 #define LIMIT_SLACK ((size_t)64 << 10)
 
@@ -23,10 +25,11 @@ static const char errors_key;
 ** =======================================================
 */
 
-/* A piece that runs in place, on top of the task that it is a piece of, ends with that. */
-static bool is_piece_of(const lmp_run *run, const lmp_run *outer) {
+/* Does what runs in place, on top of a task that waits, end with that? A piece of it does. */
+static bool ends_with(const lmp_run *run, const lmp_run *outer) {
   const lmp_payload *payload = run->payload;
-  return payload->kind == LMP_CHUNK && payload->dependencies == (uint32_t)mp_task_id(outer->task);
+  return outer->owns_inner ||
+         (payload->kind == LMP_CHUNK && payload->dependencies == (uint32_t)mp_task_id(outer->task));
 }
 
 bool lmp_must_stop(const lmp_vm *vm) {
@@ -35,7 +38,7 @@ bool lmp_must_stop(const lmp_vm *vm) {
   if (run->stop != LMP_GOES_ON) return true;
   if (vm->host->cancel_mode == LMP_CANCEL_COOPERATIVE) return false;
   if (mp_worker_cancelled(run->worker)) return true;
-  for (; run->outer != NULL && is_piece_of(run, run->outer); run = run->outer)
+  for (; run->outer != NULL && ends_with(run, run->outer); run = run->outer)
     if (mp_task_cancel_requested(run->outer->task)) return true;
   return false;
 }
@@ -90,9 +93,26 @@ static bool is_cleaning_up(const lmp_run *run) {
   return run != NULL && run->raised == 1 && mp_now() - run->raised_ns < CLEANUP_NS;
 }
 
+/* Is the Lua code that runs a part of our Lua module? Functions in C count to whoever called. */
+static bool is_in_module(lua_State *L, lua_Debug *ar) {
+  for (int level = 1; lua_getinfo(L, "S", ar) != 0 && *ar->what == 'C'; level++)
+    if (!lua_getstack(L, level, ar)) return false;
+  return lmp_is_of_module(ar->source);
+}
+
+/*
+** Our Lua module is told where it waits, or in the program's code that it calls: a piece that it
+** has just submitted is then where it will be cancelled from.
+*/
+static bool waits_for_module(lua_State *L, lmp_run *run, lua_Debug *ar) {
+  if (run->postponed >= POSTPONE_MAX || !is_in_module(L, ar)) return false;
+  run->postponed++;
+  arm(L, 1);
+  return true;
+}
+
 static void on_hook(lua_State *L, lua_Debug *ar) {
   lmp_vm *vm = lmp_vm_of(L);
-  (void)ar;
   if (vm->run == NULL && vm->between_until != 0) {
     vm->overran = vm->overran || mp_now() > vm->between_until;
     if (vm->overran) lmp_raise_stop(L);
@@ -102,7 +122,7 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
     if (vm->host->cancel_mode != LMP_CANCEL_HOOK) lmp_interrupt_disarm(vm, L);
     return;
   }
-  if (is_cleaning_up(vm->run)) return;
+  if (is_cleaning_up(vm->run) || waits_for_module(L, vm->run, ar)) return;
   told(L, vm->run);
   lmp_raise_stop(L);
 }

@@ -75,9 +75,11 @@ struct lmp_run {
   lmp_message *result; /* what the task leaves */
   mp_status status;
   bool saw_cancel; /* mp.cancelled() said true: its end counts as cancelled */
+  bool owns_inner; /* it waits for the task that runs on top, and cancels that if it goes itself */
   lmp_stop stop;
   int raised;         /* how often it was told to go */
   uint64_t raised_ns; /* when, the first time */
+  int postponed;      /* how often it was not, for our Lua module ran */
   const char *name;   /* the task's, on the Lua stack; NULL: it has none */
   int world;      /* registry reference: what the Lua modules keep for this task, or LUA_NOREF */
   lmp_span *span; /* NULL: nothing is traced */

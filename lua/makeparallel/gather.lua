@@ -38,7 +38,7 @@ local function wait_unless_failed(handles, i, deadline)
   while not handle:is_ready() do
     local left = remaining(deadline) or math.huge
     if left <= 0 then return false end
-    if core.get_current_task_id() then return handle:wait(remaining(deadline)) end -- in a task: a wait without limit may run it in place
+    if core.get_current_task_id() then return core.wait_own(handle, remaining(deadline)) end -- in a task: may run it in place
     if not handle:wait(math.min(left, LOOK_EVERY)) then
       local other = find_failed(handles, i + 1)
       if other then return other end
@@ -83,7 +83,7 @@ function gather.gather(handles, options)
     if on_error == "raise" then
       ended = wait_unless_failed(handles, i, deadline)
     else
-      ended = handle:wait(remaining(deadline))
+      ended = core.wait_own(handle, remaining(deadline))
     end
     if not ended then errors.timeout("gather", #handles - i + 1, options.timeout) end
     local bad = ended ~= true and ended or failed(handle) and handle

@@ -183,11 +183,12 @@ function graph_methods:run(options)
   local wanted = wrap.checked(pcall(wanted_results, self, options.results))
   self.sorted = self.sorted or wrap.checked(pcall(sort, self))
   local list = {}
-  local ok, refusal = pcall(submit_all, self.sorted, options, list, {})
-  if not ok then
-    for _, handle in ipairs(list) do handle:cancel() end
-    error(refusal, 2)
-  end
+  local stop <close> = setmetatable({}, { -- luacheck: ignore
+    __close = function(_, err)
+      for i = 1, err ~= nil and #list or 0 do list[i]:cancel() end
+    end,
+  })
+  wrap.checked(pcall(submit_all, self.sorted, options, list, {}))
   local results, report = await(self.sorted, list, on_error, wanted)
   if results then return results, report end
   gather.wait_all(list)
