@@ -10,8 +10,9 @@
 /*
 ** Waits until one of n tasks is terminal (its index in *index), running callbacks meanwhile; `pool`
 ** is that of one of them. The tasks are held for as long as code runs that might let go of them.
-** NULL entries are skipped. False at the deadline (an absolute lmp_now). Raises on Ctrl-C. owns: who
-** waits cancels the task when the wait ends early, so one that runs in place meanwhile ends at once.
+** NULL entries are skipped. False at the deadline (an absolute lmp_now). Raises on Ctrl-C. owns:
+** who waits cancels the task when the wait ends early, so one that runs in place meanwhile ends at
+** once.
 */
 bool lmp_wait(lua_State *L, lmp_context *context, mp_pool *pool, mp_task *const *tasks, size_t n,
               bool owns, double deadline, size_t *index);
