@@ -60,6 +60,7 @@ build = {
         "bindings/worker/call.c",
         "bindings/worker/chunk.c",
         "bindings/worker/fail.c",
+        "bindings/worker/guards.c",
         "bindings/worker/host.c",
         "bindings/worker/inherit.c",
         "bindings/worker/interrupt.c",
