@@ -148,7 +148,10 @@ static int resume_awaiting(lua_State *L) {
   if (!awaits || lua_status(co) != LUA_YIELD) return 0;
   if (context->vm != NULL ? resume_in_task(L, co) : resume_main(L, co)) return 0;
   luaL_traceback(L, co, luaL_tolstring(L, -1, NULL), 0); /* stack: error, its text, all */
-  if (lmp_closethread(co, L) != LUA_OK) lua_pop(co, 1);  /* what it has open is closed */
+  if (context->vm != NULL)
+    lmp_close_coroutine(L, co); /* what it has open is closed */
+  else if (lmp_closethread(co, L) != LUA_OK)
+    lua_pop(co, 1);
   return lua_error(L);
 }
 

@@ -99,13 +99,10 @@ static int run_items(lua_State *L) {
 
 /* The error value at `value` goes into the failure on top, if it can travel. */
 static void keep_value(lua_State *L, chunk *c, int value) {
-  int top = lua_gettop(L);
   uint32_t size = c->buffer->message.size, objects = c->buffer->objects,
            upvalues = c->buffer->upvalues;
-  bool can_travel = lmp_encode_value(L, c->run->vm->context, c->buffer, value, 0, false);
+  if (!lmp_encode_attempt(L, c->run->vm->context, c->buffer, value)) return;
   lmp_encode_rewind(c->buffer, size, objects, upvalues);
-  lua_settop(L, top); /* a refusal leaves things there */
-  if (!can_travel) return;
   lua_pushvalue(L, value);
   lua_setfield(L, -2, "value");
 }

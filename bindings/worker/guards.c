@@ -38,13 +38,13 @@ int lmp_call_original(lua_State *L) {
 static const lmp_vm *vm_of_guard(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
 
 /*
-** io.open. Upvalues: Lua's own; a table of the files that may have something to flush, with weak
-** values, which lose a file before its finaliser runs.
+** io.open, io.tmpfile. Upvalues: Lua's own; a table of the files that may have something to flush,
+** with weak values, which lose a file before its finaliser runs.
 */
 static int open_file(lua_State *L) {
   enum { MODE = 2, FILES = 2 };
   const char *mode = lua_isstring(L, MODE) ? lua_tostring(L, MODE) : "r";
-  bool writes = strpbrk(mode, "wa+") != NULL;
+  bool writes = lua_isnone(L, 1) || strpbrk(mode, "wa+") != NULL; /* a temporary file, or a mode */
   int n = lmp_call_original(L);
   if (!writes || n != 1 || luaL_testudata(L, -1, LUA_FILEHANDLE) == NULL) return n;
   lua_pushvalue(L, -1);
@@ -54,6 +54,10 @@ static int open_file(lua_State *L) {
 
 static void flush_files(lua_State *L, int files) {
   (void)fflush(stdout);
+  lua_getfield(L, LUA_REGISTRYINDEX, "_IO_output"); /* liolib.c's */
+  const luaL_Stream *output = luaL_testudata(L, -1, LUA_FILEHANDLE);
+  if (output != NULL && output->closef != NULL) (void)fflush(output->f);
+  lua_pop(L, 1);
   for (lua_pushnil(L); lua_next(L, files); lua_pop(L, 1)) {
     const luaL_Stream *stream = lua_touserdata(L, -1);
     if (stream->closef != NULL) (void)fflush(stream->f);
@@ -127,13 +131,12 @@ static int refused_exit(lua_State *L) {
 
 /* The locale is every thread's: only the one that is set already can be chosen. */
 static int guarded_setlocale(lua_State *L) {
-  size_t size;
-  const char *wanted = luaL_optlstring(L, 1, NULL, &size);
+  const char *wanted = luaL_optstring(L, 1, NULL);
   lua_settop(L, 2);
-  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushvalue(L, 1); /* it holds `wanted` */
   lua_pushnil(L);
-  lua_pushvalue(L, 2);
-  lua_call(L, 2, 1);
+  lua_replace(L, 1);
+  (void)lmp_call_original(L);
   if (wanted == NULL || (lua_isstring(L, -1) && strcmp(lua_tostring(L, -1), wanted) == 0)) return 1;
   luaL_pushfail(L);
   return 1;
@@ -233,18 +236,24 @@ static void guard_os(lua_State *L, lmp_vm *vm) { /* os on top */
   lua_setfield(L, -2, "setlocale");
 }
 
+/* stack: vm, io, files */
+static void guard_open(lua_State *L, const char *name) {
+  if (lua_getfield(L, 2, name) == LUA_TFUNCTION) {
+    lua_pushvalue(L, 3);
+    lua_pushcclosure(L, open_file, 2);
+    lua_setfield(L, 2, name);
+  }
+  lua_settop(L, 3);
+}
+
 static void guard_io(lua_State *L, lmp_vm *vm) { /* stack: vm, io */
   lua_newtable(L);
   lua_createtable(L, 0, 1);
   lua_pushliteral(L, "v");
   lua_setfield(L, -2, "__mode");
   lua_setmetatable(L, -2);
-  if (lua_getfield(L, 2, "open") == LUA_TFUNCTION) {
-    lua_pushvalue(L, 3);
-    lua_pushcclosure(L, open_file, 2);
-    lua_setfield(L, 2, "open");
-  }
-  lua_settop(L, 3);
+  guard_open(L, "open");
+  guard_open(L, "tmpfile");
   if (lua_getfield(L, 2, "popen") == LUA_TNIL) return;
   lua_pushlightuserdata(L, vm);
   lua_pushvalue(L, 3);

@@ -127,10 +127,16 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
   lmp_raise_stop(L);
 }
 
+/*
+** No interrupt comes between two tasks: so what runs there looks itself whether its time is over.
+*/
+static void limit(const lmp_vm *vm, lua_State *L) {
+  if (vm->host->cancel_mode == LMP_CANCEL_SIGNAL) arm(L, LIMIT_LOOK_EVERY);
+}
+
 void lmp_interrupt_limit(lmp_vm *vm, lua_State *L) {
   vm->current = L;
-  if (vm->host->cancel_mode != LMP_CANCEL_COOPERATIVE && lua_gethook(L) == NULL)
-    arm(L, LIMIT_LOOK_EVERY);
+  limit(vm, L);
 }
 
 void lmp_interrupt(mp_worker *worker, void *local, void *ud) {
@@ -161,6 +167,7 @@ bool lmp_vm_caught(lmp_vm *vm) {
 lua_State *lmp_interrupt_enter(lmp_vm *vm, lua_State *L) {
   lua_State *before = vm->current;
   vm->current = L;
+  if (vm->between_until != 0) limit(vm, L);
   return before;
 }
 
@@ -268,7 +275,7 @@ int lmp_resume(lua_State *L, lua_State *co, int n) {
   lmp_interrupt_leave(vm, co, before);
   if (status != LUA_OK && status != LUA_YIELD) {
     if (lmp_vm_caught(vm)) {
-      lmp_close_coroutine(L, co); /* nobody else will */
+      if (lua_status(co) > LUA_YIELD) lmp_close_coroutine(L, co); /* it died; nobody else will */
       lmp_raise_stop(L);
     }
     lua_xmove(co, L, 1);
@@ -332,6 +339,9 @@ static int guarded_wrap(lua_State *L) {
 static int guarded_close(lua_State *L) {
   lmp_vm *vm = lmp_vm_of(L);
   lua_State *co = check_coroutine(L);
+  lua_Debug ar;
+  if (lua_status(co) == LUA_OK && lua_getstack(co, 0, &ar))
+    return lmp_call_original(L); /* it runs, or waits for one that does: that is an error */
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
   lua_State *before = lmp_interrupt_enter(vm, co);

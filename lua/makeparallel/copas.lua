@@ -3,6 +3,7 @@
 -- that sleep go on when something else happens.
 local adapter = require "makeparallel.adapter"
 local copas = require "copas"
+local coroutine <const> = coroutine
 
 local loop = {}
 -- The second of each is the older way.

@@ -4,6 +4,7 @@ local core = require "makeparallel.core"
 local errors = require "makeparallel.errors"
 local ready = require "makeparallel.ready"
 local timers = require "makeparallel.timers"
+local coroutine <const>, debug <const>, math <const>, table <const> = coroutine, debug, math, table
 
 local go = {}
 

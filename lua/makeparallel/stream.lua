@@ -7,6 +7,7 @@
 local core = require "makeparallel.core"
 local errors = require "makeparallel.errors"
 local pace = require "makeparallel.pace"
+local math <const>, table <const> = math, table
 
 local stream = {}
 

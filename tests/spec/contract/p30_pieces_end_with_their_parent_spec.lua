@@ -12,11 +12,11 @@ local function gather(options)
 end
 
 local function gather_in_gather()
-  local outer <const> = mp.get_current_task_id()
+  local outer <const> = mp.current()
   mp.gather {
     mp.spawn(function()
       local quick <const> = mp.spawn(math.abs, 1)
-      quick:on_complete(function() mp.report_progress(1, outer) end)
+      quick:on_complete(function() mp.report_progress(outer, 1) end)
       mp.gather { quick, mp.spawn(forever) }
     end),
   }
