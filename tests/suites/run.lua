@@ -4,9 +4,9 @@
 --   lua5.4 tests/suites/run.lua lua FOLDER [FILE ...]       FOLDER: `testes` of the sources of the Lua that runs
 --   lua5.4 tests/suites/run.lua penlight FOLDER [FILE ...]  FOLDER: Penlight's sources
 --
--- Each file runs twice, in a process of its own: by itself, and in a task whose worker has a fresh state. It differs if one run fails and the
--- other does not, or if they print other lines, where numbers do not count. Exits with 1 if a file differs. NOT_PORTABLE=1 adds what Lua's own
--- tests leave out on other systems than Linux; some of it needs `make -C FOLDER/libs`.
+-- Each file runs twice, in a process of its own: by itself, and in a task whose worker has a fresh state. It differs if one run fails and
+-- the other does not, or if they print other lines, where numbers do not count. Exits with 1 if a file differs. NOT_PORTABLE=1 adds what
+-- Lua's own tests leave out on other systems than Linux; some of it needs `make -C FOLDER/libs`.
 
 local SECONDS = 300 -- for a file
 local interpreter = arg[-1]
@@ -87,7 +87,8 @@ local function compare(suite, folder, file)
     print(("%-30s %s"):format(file, plain.ok and "the same" or "FAILS IN BOTH\n" .. plain.tail))
     return true
   end
-  print(("%-30s DIFFERS\n  plain: %s\n%s\n  task: %s\n%s"):format(file, plain.ok and "ok" or "fails", plain.tail, task.ok and "ok" or "fails", task.tail))
+  print(("%-30s DIFFERS"):format(file))
+  for how, run in pairs { plain = plain, task = task } do print(("  %s: %s\n%s"):format(how, run.ok and "ok" or "fails", run.tail)) end
   return false
 end
 
