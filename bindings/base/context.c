@@ -112,11 +112,13 @@ const char *lmp_state_name(mp_state state) {
   return names[state];
 }
 
-double lmp_now(void) { return (double)mp_now() * 1e-9; }
+double lmp_now(void) { return lmp_from_ns(mp_now()); }
 
 uint64_t lmp_to_ns(double seconds) {
-  return seconds > LMP_SECONDS_MAX ? MP_FOREVER : (uint64_t)(seconds * 1e9);
+  return seconds > LMP_SECONDS_MAX ? MP_FOREVER : (uint64_t)(seconds * 1e9 + 0.5);
 }
+
+double lmp_from_ns(uint64_t ns) { return (double)ns / 1e9; }
 
 double lmp_to_seconds(lua_State *L, int index, const char *name) {
   if (lua_type(L, index) == LUA_TNUMBER) {

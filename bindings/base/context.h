@@ -137,6 +137,8 @@ const char *lmp_state_name(mp_state state);
 double lmp_now(void);
 /* Seconds as the engine counts; more than LMP_SECONDS_MAX is for ever. Never raises. */
 uint64_t lmp_to_ns(double seconds);
+/* What the engine counts, in seconds: those that lmp_to_ns was given, exactly. Never raises. */
+double lmp_from_ns(uint64_t ns);
 /* A finite number of seconds from 0 to 1e9 at stack index; raises otherwise, naming it. */
 double lmp_to_seconds(lua_State *L, int index, const char *name);
 /* The deadline for the timeout that argument `arg` gives; nil: none. */
