@@ -43,6 +43,9 @@ static inline lua_State *lmp_newstate(lua_Alloc alloc, void *ud) {
 #endif
 }
 
+/* Of several errors, as a coroutine dies, does coroutine.wrap raise the last? Else the first. */
+#define LMP_LAST_ERROR_COUNTS (LUA_VERSION_RELEASE_NUM >= 50403)
+
 #define LMP_GC_STEP ((size_t)8 << 10) /* bytes; no more than the collector's own step */
 
 /*

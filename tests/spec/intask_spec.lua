@@ -129,7 +129,7 @@ describe("mp.cancelled", function()
       local f <close> = assert(io.open(path, "w"))
       f:write "stopped"
     end)
-    local h, timeout = nil, 0.02
+    local timeout, h = 0.02
     repeat -- a busy machine may begin with it after its deadline only
       h = task:with { timeout = timeout }(file.path)
       assert.equal("timeout", support.failure(h).kind)

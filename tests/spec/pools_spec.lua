@@ -442,5 +442,6 @@ describe("pools that are made in a loop and dropped", function()
     for i = 1, 200000 do data[i] = { i, {} } end
     local most <const> = most_threads()
     assert.is_true(most < 300, most)
+    assert.equal(200000, #data)
   end)
 end)

@@ -69,27 +69,28 @@ local function output_of(command)
   return lines, (pipe:close())
 end
 
+-- A program's name without a slash is one that the shell finds.
 local function absolute(path)
   return path:find "^/" and path or output_of("pwd")[1] .. "/" .. path
 end
 
 local function run_apart(how, suite, folder, file)
-  local lines, ok = output_of(("cd %s && timeout %d %s %s --one %s %s %s"):format(quoted(folder), SECONDS, quoted(interpreter),
-    quoted(absolute(arg[0])), how, suite, quoted(file)))
-  local text = table.concat(lines, "\n"):gsub("0x%x+", "#"):gsub("%d+%.?%d*", "#")
+  local lines, ok = output_of(("cd %s && timeout %d %s %s --one %s %s %s"):format(quoted(folder), SECONDS,
+    quoted(interpreter:find "/" and absolute(interpreter) or interpreter), quoted(absolute(arg[0])), how, suite, quoted(file)))
+  local text = table.concat(lines, "\n"):gsub("0[xX][%x:]+", "#"):gsub("%d+%.?%d*", "#")
   return { ok = ok, text = text, tail = "    " .. table.concat(lines, "\n    ", math.max(1, #lines - 9)) }
 end
 
--- Is this file the same in both? Says so.
+-- "same", "fails" in both, or "differs"; says so.
 local function compare(suite, folder, file)
   local plain, task = run_apart("plain", suite, folder, file), run_apart("task", suite, folder, file)
   if plain.ok == task.ok and (not plain.ok or plain.text == task.text) then
     print(("%-30s %s"):format(file, plain.ok and "the same" or "FAILS IN BOTH\n" .. plain.tail))
-    return true
+    return plain.ok and "same" or "fails"
   end
   print(("%-30s DIFFERS"):format(file))
   for how, run in pairs { plain = plain, task = task } do print(("  %s: %s\n%s"):format(how, run.ok and "ok" or "fails", run.tail)) end
-  return false
+  return "differs"
 end
 
 local function files_of(suite, folder)
@@ -104,10 +105,13 @@ if arg[1] == "--one" then
   run_one(table.unpack(arg, 2))
 elseif suites[arg[1]] and arg[2] then
   local files = arg[3] and table.pack(table.unpack(arg, 3)) or files_of(arg[1], arg[2])
-  local different = 0
-  for _, file in ipairs(files) do different = different + (compare(arg[1], arg[2], file) and 0 or 1) end
-  print(("%d of %d files differ"):format(different, #files))
-  os.exit(different == 0)
+  local count = { same = 0, fails = 0, differs = 0 }
+  for _, file in ipairs(files) do
+    local how = compare(arg[1], arg[2], file)
+    count[how] = count[how] + 1
+  end
+  print(("%d files: %d the same, %d fail in both, %d differ"):format(#files, count.same, count.fails, count.differs))
+  os.exit(count.same > 0 and count.differs == 0)
 else
   io.stderr:write("usage: run.lua lua|penlight FOLDER [FILE ...]\n")
   os.exit(2)
