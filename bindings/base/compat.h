@@ -1,5 +1,5 @@
 /*
-** compat.h - what differs between the versions of Lua, 5.4 and 5.5; nothing else in bindings/ asks
+** compat.h - what differs between the versions of Lua, 5.4.0 to 5.5; nothing else in bindings/ asks
 ** for the version.
 **
 **   here              5.4                                         5.5
@@ -58,7 +58,7 @@ static inline void lmp_gc_press(lua_State *L, size_t bytes) {
   if (!lua_gc(L, LUA_GCISRUNNING)) return;
 #if LUA_VERSION_NUM >= 505
   size_t tenth = ((size_t)lua_gc(L, LUA_GCCOUNT) << 10) / 10;
-  int over = lua_gc(L, LUA_GCSTEP, bytes); /* the cycle is over */
+  int over = lua_gc(L, LUA_GCSTEP, bytes); /* 1: the cycle is over */
   for (size_t told = LMP_GC_STEP; over == 0 && told < bytes && told < tenth; told += LMP_GC_STEP)
     over = lua_gc(L, LUA_GCSTEP, LMP_GC_STEP);
 #else
