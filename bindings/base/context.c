@@ -5,11 +5,16 @@ static const char context_key;
 
 void lmp_context_begin(lua_State *L, lmp_context *context) {
   assert(lua_touserdata(L, -1) == context);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &context_key);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, context);
   lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
   context->main = lua_tothread(L, -1);
   lua_pop(L, 1);
   context->classes = lmp_new_table(L, NULL);
+}
+
+void lmp_context_end(lua_State *L, lmp_context *context) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, context);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &context_key);
 }
 
 lmp_context *lmp_context_get(lua_State *L) {

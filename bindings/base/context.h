@@ -69,11 +69,14 @@ struct lmp_context {
 */
 
 /*
-** Makes the zeroed context, a userdata on top of the stack, the state's, and pops it: the registry
-** keeps it. Once per state.
+** Begins a zeroed context, a userdata on top of the stack, and pops it. The registry keeps it as
+** long as the state lives, also where opening fails later on and the next attempt begins another:
+** what was made until then refers to it.
 */
 void lmp_context_begin(lua_State *L, lmp_context *context);
-/* The state's context, or NULL without one. Never raises, but needs a slot of the stack. */
+/* All is open: it is the state's context. Once per state. */
+void lmp_context_end(lua_State *L, lmp_context *context);
+/* The state's context, or NULL before that. Never raises, but needs a slot of the stack. */
 lmp_context *lmp_context_get(lua_State *L);
 /* The context of a function of the core that runs. */
 static inline lmp_context *lmp_context_of(lua_State *L) {

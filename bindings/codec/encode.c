@@ -415,8 +415,9 @@ bool lmp_encode_values(lua_State *L, lmp_context *context, lmp_buffer *buffer,
 /* }====================================================== */
 
 void lmp_open_scratch(lua_State *L, lmp_context *context) {
-  context->scratch->first = context->scratch->top = push_level(L);
+  struct lmp_level *level = push_level(L);
   (void)luaL_ref(L, LUA_REGISTRYINDEX);
+  context->scratch->first = context->scratch->top = level;
 }
 
 bool lmp_scratch_free(lmp_context *context, mp_pool *pool) {
