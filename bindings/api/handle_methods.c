@@ -230,9 +230,9 @@ static int handle_progress(lua_State *L) {
 static int handle_elapsed(lua_State *L) {
   uint64_t queued_ns, run_ns;
   mp_task_times(lmp_check_handle(L, 1)->task, &queued_ns, &run_ns);
-  lua_pushnumber(L, (double)(queued_ns + run_ns) * 1e-9);
-  lua_pushnumber(L, (double)queued_ns * 1e-9);
-  lua_pushnumber(L, (double)run_ns * 1e-9);
+  lua_pushnumber(L, lmp_from_ns(queued_ns + run_ns));
+  lua_pushnumber(L, lmp_from_ns(queued_ns));
+  lua_pushnumber(L, lmp_from_ns(run_ns));
   return 3;
 }
 
@@ -247,7 +247,7 @@ static int handle_timeout(lua_State *L) {
   if (timeout_ns == 0)
     lua_pushnil(L);
   else
-    lua_pushnumber(L, (double)timeout_ns * 1e-9);
+    lua_pushnumber(L, lmp_from_ns(timeout_ns));
   return 1;
 }
 

@@ -10,6 +10,7 @@
 #include "codec/value.h"
 #include "worker/call.h"
 #include "worker/fail.h"
+#include "worker/interrupt.h"
 #include "worker/random.h"
 
 typedef struct chunk {
@@ -174,6 +175,7 @@ void lmp_run_chunk(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t co
     lmp_push_randomseed(L, run->vm);
     int status = lua_pcall(L, 5, 0, handler);
     if (status == LUA_OK) continue;
+    (void)lmp_vm_caught(run->vm); /* a refusal that Lua until 5.4.2 tells as any error */
     if (status == LUA_ERRMEM || stop || run->stop != LMP_GOES_ON) {
       lmp_fail_run(L, run, status);
       return;

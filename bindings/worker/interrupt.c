@@ -316,7 +316,7 @@ static int call_wrapped(lua_State *L) {
     status = lmp_closethread(co, L);
     lmp_interrupt_leave(lmp_vm_of(L), co, before);
     if (lmp_vm_caught(lmp_vm_of(L))) return lmp_raise_stop(L);
-    lua_xmove(co, L, 1);
+    if (status != LUA_OK && LMP_LAST_ERROR_COUNTS) lua_xmove(co, L, 1);
   }
   if (status != LUA_ERRMEM && lua_type(L, -1) == LUA_TSTRING) {
     luaL_where(L, 1);
@@ -335,13 +335,19 @@ static int guarded_wrap(lua_State *L) {
   return 1;
 }
 
-/* coroutine.close runs __close on the coroutine. */
+static bool is_active(lua_State *co) {
+  lua_Debug level;
+  return lua_status(co) == LUA_OK && lua_getstack(co, 0, &level) != 0;
+}
+
+/*
+** coroutine.close runs __close on the coroutine. One that is active is refused, or in Lua 5.5
+** closes itself where it runs: then the call does not return, but the one that resumed it does.
+*/
 static int guarded_close(lua_State *L) {
   lmp_vm *vm = lmp_vm_of(L);
-  lua_State *co = check_coroutine(L);
-  lua_Debug ar;
-  if (lua_status(co) == LUA_OK && lua_getstack(co, 0, &ar))
-    return lmp_call_original(L); /* it runs, or waits for one that does: that is an error */
+  lua_State *co = lua_tothread(L, 1);
+  if (co == NULL || is_active(co)) return lmp_call_original(L);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
   lua_State *before = lmp_interrupt_enter(vm, co);

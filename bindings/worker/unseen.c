@@ -122,7 +122,7 @@ typedef struct reason {
 static void read_reason(const mp_task *task, reason *r) {
   *r = (reason){"not enough memory", ""};
   if (mp_task_status(task) == MP_TIMEOUT) {
-    snprintf(r->text, sizeof r->text, "timed out after %g s", (double)mp_task_timeout(task) * 1e-9);
+    snprintf(r->text, sizeof r->text, "timed out after %g s", lmp_from_ns(mp_task_timeout(task)));
     return;
   }
   const lmp_message *result = mp_task_result(task);
