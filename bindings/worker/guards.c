@@ -12,6 +12,15 @@
 #include <stdio_ext.h>
 #endif
 
+/* A process that is started meanwhile must not keep our end of the pipe open. */
+#if defined(__linux__)
+#define POPEN_READ "re"
+#define POPEN_WRITE "we"
+#else
+#define POPEN_READ "r"
+#define POPEN_WRITE "w"
+#endif
+
 extern char **environ;
 
 int lmp_call_original(lua_State *L) {
@@ -38,6 +47,18 @@ int lmp_call_original(lua_State *L) {
 static const lmp_vm *vm_of_guard(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
 
 /*
+** A stream that is read, and is this state's alone: whoever flushes all streams meanwhile, as Lua's
+** own io.popen does, need not wait for it.
+*/
+static void need_no_lock(FILE *stream) {
+#if defined(__GLIBC__)
+  (void)__fsetlocking(stream, FSETLOCKING_BYCALLER);
+#else
+  (void)stream;
+#endif
+}
+
+/*
 ** io.open, io.tmpfile. Upvalues: Lua's own; a table of the files that may have something to flush,
 ** with weak values, which lose a file before its finaliser runs.
 */
@@ -46,7 +67,12 @@ static int open_file(lua_State *L) {
   const char *mode = lua_isstring(L, MODE) ? lua_tostring(L, MODE) : "r";
   bool writes = lua_isnone(L, 1) || strpbrk(mode, "wa+") != NULL; /* a temporary file, or a mode */
   int n = lmp_call_original(L);
-  if (!writes || n != 1 || luaL_testudata(L, -1, LUA_FILEHANDLE) == NULL) return n;
+  const luaL_Stream *stream = n == 1 ? luaL_testudata(L, -1, LUA_FILEHANDLE) : NULL;
+  if (stream == NULL) return n;
+  if (!writes) {
+    need_no_lock(stream->f);
+    return n;
+  }
   lua_pushvalue(L, -1);
   lua_rawsetp(L, lua_upvalueindex(FILES), lua_touserdata(L, -2));
   return 1;
@@ -80,16 +106,13 @@ static int popen_read_or_write(lua_State *L) {
   flush_files(L, lua_upvalueindex(2));
   errno = 0;
   mp_worker_open_signals(worker);
-  stream->f = popen(command, mode);
+  stream->f = popen(command, mode[0] == 'r' ? POPEN_READ : POPEN_WRITE);
   int error = errno;
   mp_worker_block_signals(worker);
   errno = error;
   if (stream->f == NULL) return luaL_fileresult(L, 0, command);
   stream->closef = close_process;
-#if defined(__GLIBC__)
-  /* It is this state's alone, and a thread that flushes all streams need not wait for it. */
-  if (mode[0] == 'r') (void)__fsetlocking(stream->f, FSETLOCKING_BYCALLER);
-#endif
+  if (mode[0] == 'r') need_no_lock(stream->f);
   return 1;
 }
 
@@ -156,8 +179,8 @@ static int print_line(lua_State *L) {
   luaL_pushresult(&line);
   size_t size;
   const char *text = lua_tolstring(L, -1, &size);
-  fwrite(text, 1, size, stdout);
-  fflush(stdout);
+  bool written = fwrite(text, 1, size, stdout) == size && fflush(stdout) == 0;
+  if (!written) return luaL_error(L, "cannot print: %s", strerror(errno));
   return 0;
 }
 
@@ -234,6 +257,28 @@ static void guard_os(lua_State *L, lmp_vm *vm) { /* os on top */
   if (lua_getfield(L, -1, "setlocale") == LUA_TNIL) return;
   lua_pushcclosure(L, guarded_setlocale, 1);
   lua_setfield(L, -2, "setlocale");
+}
+
+/*
+** warn, as in a state of Lua's own: off until "@on". Where it is on, and whether a message goes on,
+** is the vm's.
+*/
+static void warn(void *ud, const char *text, int to_be_continued) {
+  lmp_vm *vm = ud;
+  bool begins = !vm->warning.continues;
+  vm->warning.continues = to_be_continued != 0;
+  if (begins && !to_be_continued && *text == '@') {
+    if (strcmp(text, "@on") == 0) vm->warning.on = true;
+    if (strcmp(text, "@off") == 0) vm->warning.on = false;
+    return;
+  }
+  if (!vm->warning.on) return;
+  fprintf(stderr, "%s%s%s", begins ? "Lua warning: " : "", text, to_be_continued ? "" : "\n");
+}
+
+void lmp_guard_warnings(lua_State *L, lmp_vm *vm) {
+  vm->warning.on = vm->warning.continues = false;
+  lua_setwarnf(L, warn, vm);
 }
 
 /* stack: vm, io, files */

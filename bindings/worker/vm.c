@@ -245,6 +245,7 @@ static void set_up_protected(lua_State *L, lmp_vm *vm) {
 static int open_protected(lua_State *L) {
   lmp_vm *vm = lua_touserdata(L, 1);
   const mp_lua_config *lua = &vm->host->lua;
+  lmp_guard_warnings(L, vm);
   if (lua->open_libs) luaL_openlibs(L);
   if (lua->worker_state != NULL) lua->worker_state(L, vm->worker, lua->ud);
   lua_settop(L, 1);

@@ -116,6 +116,9 @@ struct lmp_vm {
     int mask, count;
     bool changed; /* the task that runs has set another */
   } hook;
+  struct {
+    bool on, continues; /* warn() goes to stderr; a message is not complete */
+  } warning;
   /* what runs on the state */
   lmp_run *run;     /* the innermost task, or NULL */
   int depth;        /* how many there are */

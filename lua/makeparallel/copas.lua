@@ -82,7 +82,7 @@ function loop.suspend()
         pause_forever()
       end
     end, function()
-      copas.wakeup(co)
+      if coroutine.status(co) == "suspended" then copas.wakeup(co) end
     end
   end
   local waiting = false
@@ -92,7 +92,7 @@ function loop.suspend()
   end, function()
     if not waiting then return end
     waiting = false
-    copas.addthread(co)
+    if coroutine.status(co) == "suspended" then copas.addthread(co) end -- it may have been closed
   end
 end
 

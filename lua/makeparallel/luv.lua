@@ -53,6 +53,7 @@ function loop.suspend()
   local function wake()
     if not waiting then return end
     waiting = false
+    if coroutine.status(co) ~= "suspended" then return end -- it was closed
     local ok, err = coroutine.resume(co)
     if not ok then loop.raise(err) end
   end

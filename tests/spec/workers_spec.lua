@@ -159,8 +159,9 @@ describe("a worker", function()
   it("takes C functions of package.preload along", function()
     package.preload["spec.preloaded"] = string.len -- a C function without upvalues, as a program that embeds Lua registers them
     local pool <close> = mp.pool { workers = 1 }
-    package.preload["spec.preloaded"] = nil
     assert.equal(#"spec.preloaded", pool:spawn(require, "spec.preloaded"):get())
+    package.preload["spec.preloaded"] = nil
+    assert.is_false((pool:spawn(require, "spec.preloaded"):pget()))
   end)
 
   it("prints whole lines, several workers at once into a pipe", function()

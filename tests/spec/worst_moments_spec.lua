@@ -235,3 +235,162 @@ describe("what workers search by", function()
     assert.matches("started at .*program.lua:2", child.stderr)
   end)
 end)
+
+describe("a worker whose child is gone", function()
+  it("goes on, and may start another", function()
+    prints([[
+      mp.configure { workers = 1 }
+      print(mp.spawn(function()
+        local pipe = io.popen("true", "w")
+        mp.sleep(0.1)
+        local ok, why = pipe:write(("x"):rep(100000))
+        pipe:close()
+        return ok, why
+      end):get())
+      print(mp.spawn(os.execute, "true"):get())
+    ]], "nil\tBroken pipe\ntrue\texit\t0\n")
+  end)
+
+  it("ends its task when nobody reads what it prints", function()
+    local child <const> = support.run_child([[
+      local mp = require "makeparallel"
+      local ok, err = mp.spawn(function() while true do print "line" end end):pget()
+      io.stderr:write(tostring(ok), " ", err.message)
+    ]], { shell = "{ %s; } 3>%s 2>%s | head -1 >/dev/null" })
+    assert.matches("^false .*cannot print: Broken pipe", child.stderr)
+  end)
+
+  it("keeps no other worker's pipe open", function()
+    local pool <close> = mp.pool { workers = 2 }
+    local h <const> = pool:spawn(function()
+      local pipe = io.popen("cat >/dev/null", "w")
+      mp.report_progress(1)
+      mp.sleep(0.2)
+      return pipe:close()
+    end)
+    support.wait_until(function() return h:progress() == 1 end)
+    local path <const> = os.tmpname()
+    local other <const> = pool:spawn(os.execute, ("while [ -e %s ]; do sleep 0.05; done"):format(path))
+    assert.is_true(h:get(support.HANG_SECONDS))
+    os.remove(path)
+    other:get()
+  end)
+
+  it("that reads a file which gives nothing holds up no io.popen of the program's", function()
+    local path <const> = os.tmpname()
+    os.remove(path)
+    assert(os.execute("mkfifo " .. path))
+    local h <const> = mp.spawn(function() return io.open(path):read "l" end)
+    local writer <const> = io.open(path, "w")
+    mp.sleep(0.05)
+    local pipe <close> = io.popen "echo main"
+    assert.equal("main", pipe:read "l")
+    writer:write "line\n"
+    writer:close()
+    assert.equal("line", h:get())
+    os.remove(path)
+  end)
+end)
+
+describe("an error that nobody awaited, of mp.go", function()
+  for name, source in pairs {
+    ["without a pool"] = "mp.go(function() error('lost', 0) end)",
+    ["in a program that never runs them"] = "mp.go(function() error('lost', 0) end) mp.spawn(math.abs, 1):get()",
+    ["in a task"] = "mp.spawn(function() mp.go(function() error('lost', 0) end) end):get()",
+  } do
+    it("is a line on stderr, " .. name, function()
+      local child <const> = support.run_child("local mp = require 'makeparallel' " .. source)
+      assert.equal("makeparallel: error: go: a coroutine failed, and nobody awaited it: lost\n", child.stderr)
+    end)
+  end
+
+  it("is silent where somebody did, or with log = false", function()
+    local child <const> = support.run_child [[
+      local mp = require "makeparallel"
+      pcall(function() mp.go(function() error("seen", 0) end):await() end)
+      mp.go(function() error("raised", 0) end)
+      pcall(mp.run)
+      mp.configure { log = false }
+      mp.go(function() error("unseen", 0) end)
+    ]]
+    assert.equal("", child.stderr)
+  end)
+end)
+
+describe("a log function that raises", function()
+  it("loses nothing: the line goes to stderr", function()
+    local child <const> = support.run_child [[
+      local mp = require "makeparallel"
+      mp.configure { log = function() error("log fails", 0) end }
+      mp.spawn(function() error("unseen", 0) end):wait()
+      collectgarbage()
+      mp.sleep(0.1)
+      mp.poll()
+    ]]
+    assert.matches("nobody looked: unseen", child.stderr, 1, true)
+    assert.matches("makeparallel: error: log: log fails", child.stderr, 1, true)
+  end)
+end)
+
+describe("warn in a worker", function()
+  it("goes to stderr once it is on, errors of finalisers too", function()
+    local child <const> = support.run_child [[
+      local mp = require "makeparallel"
+      mp.configure { workers = 1 }
+      mp.spawn(function()
+        warn("off")
+        warn("@on")
+        warn("in ", "pieces")
+        setmetatable({}, { __gc = function() error("gc fails", 0) end })
+        collectgarbage()
+        warn("@off")
+        warn("off again")
+      end):get()
+    ]]
+    assert.equal("Lua warning: in pieces\nLua warning: error in __gc\n", (child.stderr:gsub("%(.-%)", ""):gsub(" +\n", "\n")))
+  end)
+end)
+
+describe("the timeout of imap", function()
+  it("holds for a slow source, a slow loop and an endless source", function()
+    local function slow()
+      return function(_, i)
+        mp.sleep(0.05)
+        return (i or 0) + 1
+      end
+    end
+    local function fast()
+      return function(_, i) return (i or 0) + 1 end
+    end
+    for _, case in ipairs { { slow, 0 }, { fast, 0.05 }, { fast, 0 } } do
+      local ok <const>, err <const> = pcall(function()
+        for _ in mp.imap(math.abs, case[1](), nil, 0, { timeout = 0.2, window = 8 }) do mp.sleep(case[2]) end
+      end)
+      assert.is_false(ok)
+      assert.equal("timeout", err.kind)
+    end
+  end)
+end)
+
+describe("functions that are each sent once", function()
+  it("do not stay in the worker", function()
+    local pool <close> = mp.pool { workers = 1 }
+    local function held() return collectgarbage "count" end
+    local before <const> = pool:spawn(held):get()
+    for i = 1, 2000 do pool:spawn(load(("local a = %q return %d"):format(("z"):rep(1000), i))):get() end
+    assert.is_true(pool:spawn(held):get() - before < 2000)
+  end)
+end)
+
+describe("a shutdown that Ctrl-C has ended", function()
+  if support.sanitized then return end -- their interpreter has no handler for SIGINT
+  it("leaves a pool that reset_shutdown replaces", function()
+    prints([[
+      mp.spawn(mp.sleep, 1000)
+      os.execute "(sleep 0.1; kill -INT $PPID) &"
+      print((pcall(mp.shutdown, { timeout = 1000, cancel_pending = false })))
+      mp.reset_shutdown()
+      print(mp.spawn(math.abs, -1):get())
+    ]], "false\n1\n")
+  end)
+end)
