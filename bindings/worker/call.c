@@ -49,7 +49,8 @@ static void reuse_argument(lmp_run *run, lmp_buffer *buffer) {
   lmp_message small = *argument;
   small.bytes = m->bytes;
   small.capacity = m->capacity;
-  m->bytes = memcpy(argument->bytes, m->bytes, m->size);
+  if (m->size > 0) memcpy(argument->bytes, m->bytes, m->size); /* 0: there was no memory to begin */
+  m->bytes = argument->bytes;
   m->capacity = argument->capacity;
   memset(argument, 0, sizeof *argument);
   lmp_message_clear(&small);
