@@ -641,20 +641,20 @@ MP_API MP_CHECKED mp_status mp_worker_wait_any(mp_worker *worker, mp_task *const
 MP_API int mp_worker_run(mp_worker *worker, mp_task *task);
 
 /*
-** Waiting without a thread. In a body, before it returns MP_SUSPENDED: it will be called again, with
-** the same argument, on any worker, when one of the n tasks (NULL entries are skipped) has ended, the
-** mailbox (or NULL) has a message, the time has passed, or the task was asked to stop; perhaps
-** sooner, so it looks again at what it waits for. Until then the task is running, and holds neither
-** thread nor seat; its deadline, a cancel and a shutdown end it like any other that runs, and its
-** body is called again even so, to clean up, but not after a shutdown whose deadline has passed. The
-** tasks and the mailbox must live until then. The last call before the body returns counts. In a
-** body, not in a piece. Errors: NOMEM, INVALID (no body), FOREIGN, FORKED, NOTHREAD.
+** Waiting without a thread. In a body, before it returns MP_SUSPENDED: it will be called again,
+** with the same argument, on any worker, when one of the n tasks (NULL entries are skipped) has
+** ended, the mailbox (or NULL) has a message, the time has passed, or the task was asked to stop;
+** perhaps sooner, so it looks again at what it waits for. Until then the task is running, and holds
+** neither thread nor seat; its deadline, a cancel and a shutdown end it like any other that runs,
+** and its body is called again even so, to clean up, but not after a shutdown whose deadline has
+** passed. The tasks and the mailbox must live until then. The last call before the body returns
+** counts. In a body, not in a piece. Errors: NOMEM, INVALID (no body), FOREIGN, FORKED, NOTHREAD.
 */
 MP_API MP_CHECKED mp_status mp_suspend(mp_worker *worker, mp_task *const *tasks, size_t n,
                                        mp_mailbox *mailbox, uint64_t timeout_ns);
 /*
-** Why the body is called again: OK (something of what it asked for may be there), TIMEOUT, CANCELLED
-** (it was asked to stop); INVALID: it is called the first time.
+** Why the body is called again: OK (something of what it asked for may be there), TIMEOUT,
+** CANCELLED (it was asked to stop); INVALID: it is called the first time.
 */
 MP_API mp_status mp_worker_resumed(const mp_worker *worker);
 

@@ -6,8 +6,8 @@
 **       leave a mark at what it waits for,   look for the mark
 **       look at it once more                 wake(key)
 **
-** The marks are those of waitlist.h. A thread that sleeps stands in the waitlist, which is short; of
-** suspended tasks there may be a hundred thousand: so these are found by a hash of the key. All
+** The marks are those of waitlist.h. A thread that sleeps stands in the waitlist, which is short;
+** of suspended tasks there may be a hundred thousand: so these are found by a hash of the key. All
 ** happens under one lock, which is held for a few steps; so nobody goes on who is not out of all
 ** lists, and whoever is out of them is touched by nobody.
 **
