@@ -39,6 +39,7 @@ void mp_worker_open_signals(mp_worker *worker) {
   assert(mp_worker_self() == worker);
   if (!has_own_signals(worker) || worker->signals.opened++ > 0) return;
   mp_os_blocked_get(&worker->signals.blocked);
+  mp_os_forget_broken_pipe();
   mp_os_blocked_set(&mp_pool_of(worker)->blocked);
   if (config->interrupt_signal != 0) mp_os_interrupt_listen(config->interrupt_signal);
 }

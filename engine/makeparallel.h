@@ -514,6 +514,8 @@ MP_API void *mp_task_result(const mp_task *task);
 MP_API mp_task *mp_task_cause(const mp_task *task);
 /* The task's argument: desc.arg, or where its copy lies. Valid until dropped. */
 MP_API void *mp_task_arg(const mp_task *task);
+/* What it was submitted with to free that, or NULL: a host knows its own kinds of tasks by it. */
+MP_API mp_task_drop *mp_task_arg_drop(const mp_task *task);
 
 /*
 ** Nanoseconds queued (dependencies included) and run, so far or in all. Zeros without

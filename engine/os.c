@@ -572,6 +572,20 @@ void mp_os_interrupt_listen(int signal) {
 
 _Static_assert(sizeof(sigset_t) <= sizeof(mp_os_blocked), "a set of signals has room");
 
+void mp_os_forget_broken_pipe(void) {
+  sigset_t pipe;
+  sigemptyset(&pipe);
+  sigaddset(&pipe, SIGPIPE);
+#if defined(__APPLE__)
+  sigset_t pending;
+  int number;
+  if (sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE)) (void)sigwait(&pipe, &number);
+#else
+  const struct timespec none = {0, 0};
+  (void)sigtimedwait(&pipe, NULL, &none);
+#endif
+}
+
 void mp_os_blocked_get(mp_os_blocked *blocked) {
   pthread_sigmask(SIG_SETMASK, NULL, (sigset_t *)blocked->signals);
 }

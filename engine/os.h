@@ -138,6 +138,11 @@ void mp_os_interrupt_listen(int signal);
 typedef struct mp_os_blocked {
   uint64_t signals[16];
 } mp_os_blocked;
+/*
+** Takes a SIGPIPE that is pending for the calling thread: a write of its own has said EPIPE while
+** it was blocked, and it would end the process when it is not any more.
+*/
+void mp_os_forget_broken_pipe(void);
 void mp_os_blocked_get(mp_os_blocked *blocked);
 void mp_os_blocked_set(const mp_os_blocked *blocked);
 /* The thread must not have ended. */

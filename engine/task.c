@@ -360,6 +360,7 @@ uint64_t mp_task_timeout(const mp_task *task) {
   return mp_task_extra(task) != NULL ? mp_task_extra(task)->timeout_ns : 0;
 }
 void *mp_task_arg(const mp_task *task) { return task->arg; }
+mp_task_drop *mp_task_arg_drop(const mp_task *task) { return task->drop; }
 
 void *mp_task_result(const mp_task *task) {
   mp_state state = mp_task_state(task);

@@ -148,7 +148,10 @@ static int resume_awaiting(lua_State *L) {
   if (!awaits || lua_status(co) != LUA_YIELD) return 0;
   if (context->vm != NULL ? resume_in_task(L, co) : resume_main(L, co)) return 0;
   luaL_traceback(L, co, luaL_tolstring(L, -1, NULL), 0); /* stack: error, its text, all */
-  if (lmp_closethread(co, L) != LUA_OK) lua_pop(co, 1);  /* what it has open is closed */
+  if (context->vm != NULL)
+    lmp_close_coroutine(L, co); /* what it has open is closed */
+  else if (lmp_closethread(co, L) != LUA_OK)
+    lua_pop(co, 1);
   return lua_error(L);
 }
 
@@ -227,9 +230,9 @@ static int handle_progress(lua_State *L) {
 static int handle_elapsed(lua_State *L) {
   uint64_t queued_ns, run_ns;
   mp_task_times(lmp_check_handle(L, 1)->task, &queued_ns, &run_ns);
-  lua_pushnumber(L, (double)(queued_ns + run_ns) * 1e-9);
-  lua_pushnumber(L, (double)queued_ns * 1e-9);
-  lua_pushnumber(L, (double)run_ns * 1e-9);
+  lua_pushnumber(L, lmp_from_ns(queued_ns + run_ns));
+  lua_pushnumber(L, lmp_from_ns(queued_ns));
+  lua_pushnumber(L, lmp_from_ns(run_ns));
   return 3;
 }
 
@@ -244,7 +247,7 @@ static int handle_timeout(lua_State *L) {
   if (timeout_ns == 0)
     lua_pushnil(L);
   else
-    lua_pushnumber(L, (double)timeout_ns * 1e-9);
+    lua_pushnumber(L, lmp_from_ns(timeout_ns));
   return 1;
 }
 

@@ -91,6 +91,7 @@ lmp_context *lmp_context_create(lua_State *L, lmp_vm *vm) {
     parts[i](L, context);
     assert(lua_gettop(L) == base + 1); /* the table of functions */
   }
+  lmp_context_end(L, context);
   lua_pushliteral(L, MP_VERSION);
   lua_setfield(L, -2, "version");
   lua_rawsetp(L, LUA_REGISTRYINDEX, &core_key);

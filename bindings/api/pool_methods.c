@@ -163,7 +163,10 @@ static int shutdown_default(lua_State *L) {
 
 static int reset_shutdown(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
-  if (context->pools->was_shut_down) lmp_close_default(L, context);
+  const lmp_pool *pool = context->pools->default_pool;
+  /* a shutdown that Ctrl-C has ended goes on */
+  bool begun = context->vm == NULL && pool != NULL && mp_pool_status(pool->pool) == MP_SHUTDOWN;
+  if (context->pools->was_shut_down || begun) lmp_close_default(L, context);
   context->pools->was_shut_down = false;
   return 0;
 }

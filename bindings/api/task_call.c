@@ -121,7 +121,7 @@ static void read_fields(lua_State *L, lmp_context *context, call *c) {
   lua_rawgeti(L, 1, LMP_TASK_POOL);
   c->pool = lmp_to_pool(L, context, -1);
   c->payload.memory_kib = (uint32_t)lua_tointeger(L, -2) & INT32_MAX;
-  c->desc.timeout_ns = (uint64_t)(lua_tonumber(L, -3) * 1e9);
+  c->desc.timeout_ns = lmp_to_ns(lua_tonumber(L, -3));
   c->desc.priority = (int)lua_tointeger(L, -4);
   lua_pop(L, 4);
 }

@@ -1,5 +1,5 @@
 /*
-** compat.h - what differs between the versions of Lua, 5.4 and 5.5; nothing else in bindings/ asks
+** compat.h - what differs between the versions of Lua, 5.4.0 to 5.5; nothing else in bindings/ asks
 ** for the version.
 **
 **   here              5.4                                         5.5
@@ -10,7 +10,7 @@
 **   lmp_dump          lua_dump leaves to the writer what it puts  lua_dump restores the stack in
 **                     the end, and before that calls the on the stack
 **                     writer once more, with NULL, to move its result to a safe slot
-**   lmp_gc_press      LUA_GCSTEP is given KiB                     bytes
+**   lmp_gc_press      LUA_GCSTEP is given KiB, and does as much   bytes, and makes one step at most
 **   LMP_STACK_MAX     LUAI_MAXSTACK in luaconf.h                  not public; the value is the same
 **
 ** What differs and needs nothing here: LUA_RIDX_MAINTHREAD has another value but its name,
@@ -43,11 +43,24 @@ static inline lua_State *lmp_newstate(lua_Alloc alloc, void *ud) {
 #endif
 }
 
-/* Tells a collector that runs of so many bytes that it does not see. May run finalisers. */
+/* Of several errors, as a coroutine dies, does coroutine.wrap raise the last? Else the first. */
+#define LMP_LAST_ERROR_COUNTS (LUA_VERSION_RELEASE_NUM >= 50403)
+
+#define LMP_GC_STEP ((size_t)8 << 10) /* bytes; no more than the collector's own step */
+
+/*
+** Tells a collector that runs of so many bytes that it does not see. May run finalisers. In Lua 5.5
+** a call makes one step at most, whatever it is told. That is a whole collection of the young in
+** generational mode, where further ones would make old what is about to be dropped: the steps that
+** incremental mode needs come to half of what calls for the next one.
+*/
 static inline void lmp_gc_press(lua_State *L, size_t bytes) {
   if (!lua_gc(L, LUA_GCISRUNNING)) return;
 #if LUA_VERSION_NUM >= 505
-  (void)lua_gc(L, LUA_GCSTEP, bytes);
+  size_t tenth = ((size_t)lua_gc(L, LUA_GCCOUNT) << 10) / 10;
+  int over = lua_gc(L, LUA_GCSTEP, bytes); /* 1: the cycle is over */
+  for (size_t told = LMP_GC_STEP; over == 0 && told < bytes && told < tenth; told += LMP_GC_STEP)
+    over = lua_gc(L, LUA_GCSTEP, LMP_GC_STEP);
 #else
   (void)lua_gc(L, LUA_GCSTEP, bytes >> 10 < INT_MAX ? (int)(bytes >> 10) : INT_MAX);
 #endif

@@ -5,11 +5,16 @@ static const char context_key;
 
 void lmp_context_begin(lua_State *L, lmp_context *context) {
   assert(lua_touserdata(L, -1) == context);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &context_key);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, context);
   lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
   context->main = lua_tothread(L, -1);
   lua_pop(L, 1);
   context->classes = lmp_new_table(L, NULL);
+}
+
+void lmp_context_end(lua_State *L, lmp_context *context) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, context);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &context_key);
 }
 
 lmp_context *lmp_context_get(lua_State *L) {
@@ -112,11 +117,13 @@ const char *lmp_state_name(mp_state state) {
   return names[state];
 }
 
-double lmp_now(void) { return (double)mp_now() * 1e-9; }
+double lmp_now(void) { return lmp_from_ns(mp_now()); }
 
 uint64_t lmp_to_ns(double seconds) {
-  return seconds > LMP_SECONDS_MAX ? MP_FOREVER : (uint64_t)(seconds * 1e9);
+  return seconds > LMP_SECONDS_MAX ? MP_FOREVER : (uint64_t)(seconds * 1e9 + 0.5);
 }
+
+double lmp_from_ns(uint64_t ns) { return (double)ns / 1e9; }
 
 double lmp_to_seconds(lua_State *L, int index, const char *name) {
   if (lua_type(L, index) == LUA_TNUMBER) {

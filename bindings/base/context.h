@@ -69,11 +69,14 @@ struct lmp_context {
 */
 
 /*
-** Makes the zeroed context, a userdata on top of the stack, the state's, and pops it: the registry
-** keeps it. Once per state.
+** Begins a zeroed context, a userdata on top of the stack, and pops it. The registry keeps it as
+** long as the state lives, also where opening fails later on and the next attempt begins another:
+** what was made until then refers to it.
 */
 void lmp_context_begin(lua_State *L, lmp_context *context);
-/* The state's context, or NULL without one. Never raises, but needs a slot of the stack. */
+/* All is open: it is the state's context. Once per state. */
+void lmp_context_end(lua_State *L, lmp_context *context);
+/* The state's context, or NULL before that. Never raises, but needs a slot of the stack. */
 lmp_context *lmp_context_get(lua_State *L);
 /* The context of a function of the core that runs. */
 static inline lmp_context *lmp_context_of(lua_State *L) {
@@ -137,6 +140,8 @@ const char *lmp_state_name(mp_state state);
 double lmp_now(void);
 /* Seconds as the engine counts; more than LMP_SECONDS_MAX is for ever. Never raises. */
 uint64_t lmp_to_ns(double seconds);
+/* What the engine counts, in seconds: those that lmp_to_ns was given, exactly. Never raises. */
+double lmp_from_ns(uint64_t ns);
 /* A finite number of seconds from 0 to 1e9 at stack index; raises otherwise, naming it. */
 double lmp_to_seconds(lua_State *L, int index, const char *name);
 /* The deadline for the timeout that argument `arg` gives; nil: none. */

@@ -48,12 +48,27 @@ void lmp_make_error(lua_State *L) {
   lua_settop(L, base + 1);
 }
 
+/* A program may lie in a folder of that name, too. */
+static bool is_file_of_ours(const char *name) {
+  static const char *const names[] = {
+      "adapter", "check",   "compat",       "context", "copas",  "counter",  "cqueues",  "each",
+      "errors",  "gather",  "go",           "graph",   "imap",   "init",     "inworker", "luv",
+      "map",     "memoize", "memoize_fast", "pace",    "pools",  "profiled", "progress", "ready",
+      "reduce",  "retry",   "stream",       "timer",   "timers", "wrap"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    size_t size = strlen(names[i]);
+    if (strncmp(name, names[i], size) == 0 && strcmp(name + size, ".lua") == 0) return true;
+  }
+  return false;
+}
+
 bool lmp_is_of_module(const char *source) {
   static const char folder[] = "makeparallel";
   const char *end = strrchr(source, '/');
   if (end == NULL || (size_t)(end - source) < sizeof folder) return false;
   const char *start = end - (sizeof folder - 1);
-  return memcmp(start, folder, sizeof folder - 1) == 0 && (start[-1] == '/' || start[-1] == '@');
+  return memcmp(start, folder, sizeof folder - 1) == 0 && (start[-1] == '/' || start[-1] == '@') &&
+         is_file_of_ours(end + 1);
 }
 
 #define LEVELS_MAX 10 /* where the program may have called us from */

@@ -241,6 +241,34 @@ bool lmp_encode_value(lua_State *L, lmp_context *context, lmp_buffer *buffer, in
   }
 }
 
+typedef struct attempt {
+  lmp_context *context;
+  lmp_buffer *buffer;
+} attempt;
+
+/* stack: attempt, value */
+static int encode_attempted(lua_State *L) {
+  const attempt *a = lua_touserdata(L, 1);
+  lua_pushboolean(L, lmp_encode_value(L, a->context, a->buffer, 2, 0, false));
+  return 1;
+}
+
+bool lmp_encode_attempt(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index) {
+  attempt a = {context, buffer};
+  int top = lua_gettop(L);
+  uint32_t size = buffer->message.size, objects = buffer->objects, upvalues = buffer->upvalues;
+  luaL_checkstack(L, 4, NULL);
+  lua_pushcfunction(L, encode_attempted);
+  lua_pushlightuserdata(L, &a);
+  lua_pushvalue(L, index);
+  int status = lua_pcall(L, 2, 1, 0);
+  if (status == LUA_ERRMEM) lua_error(L);
+  bool ok = status == LUA_OK && lua_toboolean(L, -1);
+  if (!ok) lmp_encode_rewind(buffer, size, objects, upvalues);
+  lua_settop(L, top);
+  return ok;
+}
+
 struct lmp_level {
   lmp_buffer buffer;
   /*

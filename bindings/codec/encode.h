@@ -42,6 +42,11 @@ lmp_buffer *lmp_encode_begin(lua_State *L, lmp_context *context, mp_pool *pool);
 */
 bool lmp_encode_values(lua_State *L, lmp_context *context, lmp_buffer *buffer,
                        const lmp_encoding *how, int first, int n);
+/*
+** Writes one value, or nothing and returns false: it cannot travel, or its own __mp_pack raises.
+** May raise (memory).
+*/
+bool lmp_encode_attempt(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index);
 /* Writes one value, `depth` levels deep; `top`: a handle is a dependency. False as above. */
 bool lmp_encode_value(lua_State *L, lmp_context *context, lmp_buffer *buffer, int index, int depth,
                       bool top);

@@ -149,7 +149,7 @@ bool lmp_encode_failure(lua_State *L, lmp_context *context, lmp_buffer *buffer, 
     bool huge = lua_type(L, value) == LUA_TSTRING && lua_tolstring(L, value, &length) != NULL &&
                 length > LMP_MESSAGE_MAX;
     int sent = huge ? value + 1 : value;
-    ok = lmp_put_tag(buffer, LMP_TRUE) && lmp_encode_value(L, context, buffer, sent, 0, false);
+    ok = lmp_put_tag(buffer, LMP_TRUE) && lmp_encode_attempt(L, context, buffer, sent);
     if (!ok && !buffer->memory) { /* the value cannot travel: its text does */
       buffer->message.size = size;
       ok = lmp_put_tag(buffer, LMP_FALSE) &&

@@ -221,6 +221,9 @@ static void load_code(lua_State *L, const mp_bytes *bytes) {
   size_t size;
   const char *data = mp_bytes_data(bytes, &size);
   if (luaL_loadbufferx(L, data, size, "=(task)", "b") != LUA_OK) lua_error(L);
+  /* Loading never collects garbage; where nothing else is allocated, nobody would. */
+  lua_pushliteral(L, "");
+  lua_pop(L, 1);
 }
 
 /*

@@ -116,13 +116,22 @@ static bool is_not_found(lua_State *L, const char *module) {
 
 /* What stands in for `require` where a program has taken it from its globals. */
 static int find_loaded(lua_State *L) {
-  luaL_checkstring(L, 1);
-  lua_settop(L, 1);
+  enum { NAME = 1, LOADED, PRELOAD };
+  luaL_checkstring(L, NAME);
+  lua_settop(L, NAME);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-  lua_pushvalue(L, 1);
-  if (lua_rawget(L, 2) == LUA_TNIL)
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  lua_pushvalue(L, NAME);
+  if (lua_rawget(L, LOADED) != LUA_TNIL) return 1;
+  lua_pushvalue(L, NAME);
+  if (lua_rawget(L, PRELOAD) == LUA_TNIL)
     luaL_error(L, "module '%s' not found: it is not loaded, and the globals have no 'require'",
-               lua_tostring(L, 1));
+               lua_tostring(L, NAME));
+  lua_pushvalue(L, NAME);
+  lua_call(L, 1, 1);
+  lua_pushvalue(L, NAME);
+  lua_pushvalue(L, -2);
+  lua_rawset(L, LOADED);
   return 1;
 }
 

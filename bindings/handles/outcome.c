@@ -11,7 +11,7 @@ static void add_task(lua_State *L, mp_task *task, int name) {
   mp_task_times(task, &queued_ns, &run_ns);
   lua_pushinteger(L, (lua_Integer)mp_task_id(task));
   lua_setfield(L, -2, "task_id");
-  lua_pushnumber(L, (lua_Number)(queued_ns + run_ns) * 1e-9);
+  lua_pushnumber(L, lmp_from_ns(queued_ns + run_ns));
   lua_setfield(L, -2, "elapsed");
   if (name == 0) return;
   lua_pushvalue(L, name);
@@ -155,7 +155,7 @@ void lmp_push_task_error(lua_State *L, lmp_context *context, mp_task *task, int 
     case MP_TIMEOUT:
       push_label(L, task, name);
       lmp_push_error(L, "timeout", "%s timed out after %f s", lua_tostring(L, -1),
-                     (LUAI_UACNUMBER)((double)mp_task_timeout(task) * 1e-9));
+                     (LUAI_UACNUMBER)lmp_from_ns(mp_task_timeout(task)));
       lua_remove(L, -2);
       break;
     case MP_DEPENDENCY: push_dependency_error(L, context, task, name); break;

@@ -201,7 +201,10 @@ static bool wait_for_tasks(task_wait *w, double deadline, size_t *index) {
     mp_mailbox *mailbox = object == NULL ? NULL : object->mailbox;
     uint64_t timeout = slice(run, deadline);
     size_t found;
-    if (run_in_place(w, run, timeout)) continue;
+    if (run_in_place(w, run, timeout)) {
+      hear(&w->base); /* what ran here may have ended because this task is to go */
+      continue;
+    }
     bool mixed = w->own != w->tasks;
     if (mixed && timeout > MIXED_SLICE_NS) timeout = MIXED_SLICE_NS;
     mp_status status = run != NULL

@@ -88,8 +88,10 @@ static void push_dependency_table(lua_State *L, int first, uint32_t n) {
   lua_pushinteger(L, n);
   lua_setfield(L, -2, "n");
   lua_replace(L, first);
-  lua_rotate(L, first + 1, 1 - (int)n); /* the other values go to the top, and off it */
-  lua_pop(L, (int)n - 1);
+  if (n > 1) { /* the other values go to the top, and off it */
+    lua_rotate(L, first + 1, 1 - (int)n);
+    lua_pop(L, (int)n - 1);
+  }
   assert(lua_gettop(L) == base + 1 - (int)n && lua_istable(L, first));
 }
 

@@ -10,6 +10,7 @@
 #include "codec/value.h"
 #include "worker/call.h"
 #include "worker/fail.h"
+#include "worker/interrupt.h"
 #include "worker/random.h"
 
 typedef struct chunk {
@@ -99,13 +100,10 @@ static int run_items(lua_State *L) {
 
 /* The error value at `value` goes into the failure on top, if it can travel. */
 static void keep_value(lua_State *L, chunk *c, int value) {
-  int top = lua_gettop(L);
   uint32_t size = c->buffer->message.size, objects = c->buffer->objects,
            upvalues = c->buffer->upvalues;
-  bool can_travel = lmp_encode_value(L, c->run->vm->context, c->buffer, value, 0, false);
+  if (!lmp_encode_attempt(L, c->run->vm->context, c->buffer, value)) return;
   lmp_encode_rewind(c->buffer, size, objects, upvalues);
-  lua_settop(L, top); /* a refusal leaves things there */
-  if (!can_travel) return;
   lua_pushvalue(L, value);
   lua_setfield(L, -2, "value");
 }
@@ -177,6 +175,7 @@ void lmp_run_chunk(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t co
     lmp_push_randomseed(L, run->vm);
     int status = lua_pcall(L, 5, 0, handler);
     if (status == LUA_OK) continue;
+    (void)lmp_vm_caught(run->vm); /* a refusal that Lua until 5.4.2 tells as any error */
     if (status == LUA_ERRMEM || stop || run->stop != LMP_GOES_ON) {
       lmp_fail_run(L, run, status);
       return;

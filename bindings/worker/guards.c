@@ -12,6 +12,15 @@
 #include <stdio_ext.h>
 #endif
 
+/* A process that is started meanwhile must not keep our end of the pipe open. */
+#if defined(__linux__)
+#define POPEN_READ "re"
+#define POPEN_WRITE "we"
+#else
+#define POPEN_READ "r"
+#define POPEN_WRITE "w"
+#endif
+
 extern char **environ;
 
 int lmp_call_original(lua_State *L) {
@@ -38,15 +47,32 @@ int lmp_call_original(lua_State *L) {
 static const lmp_vm *vm_of_guard(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
 
 /*
-** io.open. Upvalues: Lua's own; a table of the files that may have something to flush, with weak
-** values, which lose a file before its finaliser runs.
+** A stream that is read, and is this state's alone: whoever flushes all streams meanwhile, as Lua's
+** own io.popen does, need not wait for it.
+*/
+static void need_no_lock(FILE *stream) {
+#if defined(__GLIBC__)
+  (void)__fsetlocking(stream, FSETLOCKING_BYCALLER);
+#else
+  (void)stream;
+#endif
+}
+
+/*
+** io.open, io.tmpfile. Upvalues: Lua's own; a table of the files that may have something to flush,
+** with weak values, which lose a file before its finaliser runs.
 */
 static int open_file(lua_State *L) {
   enum { MODE = 2, FILES = 2 };
   const char *mode = lua_isstring(L, MODE) ? lua_tostring(L, MODE) : "r";
-  bool writes = strpbrk(mode, "wa+") != NULL;
+  bool writes = lua_isnone(L, 1) || strpbrk(mode, "wa+") != NULL; /* a temporary file, or a mode */
   int n = lmp_call_original(L);
-  if (!writes || n != 1 || luaL_testudata(L, -1, LUA_FILEHANDLE) == NULL) return n;
+  const luaL_Stream *stream = n == 1 ? luaL_testudata(L, -1, LUA_FILEHANDLE) : NULL;
+  if (stream == NULL) return n;
+  if (!writes) {
+    need_no_lock(stream->f);
+    return n;
+  }
   lua_pushvalue(L, -1);
   lua_rawsetp(L, lua_upvalueindex(FILES), lua_touserdata(L, -2));
   return 1;
@@ -54,6 +80,10 @@ static int open_file(lua_State *L) {
 
 static void flush_files(lua_State *L, int files) {
   (void)fflush(stdout);
+  lua_getfield(L, LUA_REGISTRYINDEX, "_IO_output"); /* liolib.c's */
+  const luaL_Stream *output = luaL_testudata(L, -1, LUA_FILEHANDLE);
+  if (output != NULL && output->closef != NULL) (void)fflush(output->f);
+  lua_pop(L, 1);
   for (lua_pushnil(L); lua_next(L, files); lua_pop(L, 1)) {
     const luaL_Stream *stream = lua_touserdata(L, -1);
     if (stream->closef != NULL) (void)fflush(stream->f);
@@ -76,16 +106,13 @@ static int popen_read_or_write(lua_State *L) {
   flush_files(L, lua_upvalueindex(2));
   errno = 0;
   mp_worker_open_signals(worker);
-  stream->f = popen(command, mode);
+  stream->f = popen(command, mode[0] == 'r' ? POPEN_READ : POPEN_WRITE);
   int error = errno;
   mp_worker_block_signals(worker);
   errno = error;
   if (stream->f == NULL) return luaL_fileresult(L, 0, command);
   stream->closef = close_process;
-#if defined(__GLIBC__)
-  /* It is this state's alone, and a thread that flushes all streams need not wait for it. */
-  if (mode[0] == 'r') (void)__fsetlocking(stream->f, FSETLOCKING_BYCALLER);
-#endif
+  if (mode[0] == 'r') need_no_lock(stream->f);
   return 1;
 }
 
@@ -127,13 +154,12 @@ static int refused_exit(lua_State *L) {
 
 /* The locale is every thread's: only the one that is set already can be chosen. */
 static int guarded_setlocale(lua_State *L) {
-  size_t size;
-  const char *wanted = luaL_optlstring(L, 1, NULL, &size);
+  const char *wanted = luaL_optstring(L, 1, NULL);
   lua_settop(L, 2);
-  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushvalue(L, 1); /* it holds `wanted` */
   lua_pushnil(L);
-  lua_pushvalue(L, 2);
-  lua_call(L, 2, 1);
+  lua_replace(L, 1);
+  (void)lmp_call_original(L);
   if (wanted == NULL || (lua_isstring(L, -1) && strcmp(lua_tostring(L, -1), wanted) == 0)) return 1;
   luaL_pushfail(L);
   return 1;
@@ -153,8 +179,8 @@ static int print_line(lua_State *L) {
   luaL_pushresult(&line);
   size_t size;
   const char *text = lua_tolstring(L, -1, &size);
-  fwrite(text, 1, size, stdout);
-  fflush(stdout);
+  bool written = fwrite(text, 1, size, stdout) == size && fflush(stdout) == 0;
+  if (!written) return luaL_error(L, "cannot print: %s", strerror(errno));
   return 0;
 }
 
@@ -233,18 +259,46 @@ static void guard_os(lua_State *L, lmp_vm *vm) { /* os on top */
   lua_setfield(L, -2, "setlocale");
 }
 
+/*
+** warn, as in a state of Lua's own: off until "@on". Where it is on, and whether a message goes on,
+** is the vm's.
+*/
+static void warn(void *ud, const char *text, int to_be_continued) {
+  lmp_vm *vm = ud;
+  bool begins = !vm->warning.continues;
+  vm->warning.continues = to_be_continued != 0;
+  if (begins && !to_be_continued && *text == '@') {
+    if (strcmp(text, "@on") == 0) vm->warning.on = true;
+    if (strcmp(text, "@off") == 0) vm->warning.on = false;
+    return;
+  }
+  if (!vm->warning.on) return;
+  fprintf(stderr, "%s%s%s", begins ? "Lua warning: " : "", text, to_be_continued ? "" : "\n");
+}
+
+void lmp_guard_warnings(lua_State *L, lmp_vm *vm) {
+  vm->warning.on = vm->warning.continues = false;
+  lua_setwarnf(L, warn, vm);
+}
+
+/* stack: vm, io, files */
+static void guard_open(lua_State *L, const char *name) {
+  if (lua_getfield(L, 2, name) == LUA_TFUNCTION) {
+    lua_pushvalue(L, 3);
+    lua_pushcclosure(L, open_file, 2);
+    lua_setfield(L, 2, name);
+  }
+  lua_settop(L, 3);
+}
+
 static void guard_io(lua_State *L, lmp_vm *vm) { /* stack: vm, io */
   lua_newtable(L);
   lua_createtable(L, 0, 1);
   lua_pushliteral(L, "v");
   lua_setfield(L, -2, "__mode");
   lua_setmetatable(L, -2);
-  if (lua_getfield(L, 2, "open") == LUA_TFUNCTION) {
-    lua_pushvalue(L, 3);
-    lua_pushcclosure(L, open_file, 2);
-    lua_setfield(L, 2, "open");
-  }
-  lua_settop(L, 3);
+  guard_open(L, "open");
+  guard_open(L, "tmpfile");
   if (lua_getfield(L, 2, "popen") == LUA_TNIL) return;
   lua_pushlightuserdata(L, vm);
   lua_pushvalue(L, 3);

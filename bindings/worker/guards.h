@@ -12,6 +12,8 @@
 ** the only value on the stack. May raise.
 */
 void lmp_guard_libraries(lua_State *L, lmp_vm *vm);
+/* Where `warn` of a new state goes: to stderr, once it is on. Never raises. */
+void lmp_guard_warnings(lua_State *L, lmp_vm *vm);
 
 /*
 ** In a function that stands for one of Lua's library, which is its first upvalue: calls that with

@@ -264,9 +264,10 @@ void lmp_inherit_attach(lua_State *L, lmp_context *context, lua_Unsigned given,
 ** =======================================================
 */
 
-/* The first place of `given` in `path`, or NULL. */
+/* The first place of `given` in `path`, or NULL. An empty one is a part of nothing but itself. */
 static const char *part_of(const char *path, const char *given) {
-  return given == NULL || *given == '\0' ? NULL : strstr(path, given);
+  if (given == NULL || (*given == '\0' && *path != '\0')) return NULL;
+  return strstr(path, given);
 }
 
 /* The value on top, popped, takes the place of what was given before in path or cpath. */
@@ -313,6 +314,27 @@ static void set_loader(lua_State *L, int preload) {
   lua_rawset(L, preload);
 }
 
+/*
+** The loaders that were given before and are not now go, with what they have loaded. Stack as
+** above.
+*/
+static void remove_loaders(lua_State *L, int preload) {
+  for (lua_pushnil(L); lua_next(L, preload + 1); lua_settop(L, preload + 4)) {
+    int name = preload + 4; /* and the function above it */
+    lua_pushvalue(L, name);
+    if (lua_rawget(L, preload + 2) != LUA_TNIL) continue;
+    lua_pushvalue(L, name);
+    lua_rawget(L, preload);
+    bool own = !lua_rawequal(L, -1, name + 1); /* the worker's own code has set another */
+    if (own) continue;
+    for (int table = preload; table <= preload + 3; table += 3) {
+      lua_pushvalue(L, name);
+      lua_pushnil(L);
+      lua_rawset(L, table);
+    }
+  }
+}
+
 static void set_loaders(lua_State *L, lmp_context *context, const lmp_message *m, int first,
                         int last) {
   lmp_push_preload(L, context);
@@ -339,6 +361,8 @@ static void set_loaders(lua_State *L, lmp_context *context, const lmp_message *m
     lua_pushcfunction(L, function);
     set_loader(L, preload);
   }
+  assert(lua_gettop(L) == preload + 3);
+  remove_loaders(L, preload);
   lua_pop(L, 1);
   keep(L, context, GIVEN_LOADERS);
   lua_pop(L, 2);

@@ -127,10 +127,16 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
   lmp_raise_stop(L);
 }
 
+/*
+** No interrupt comes between two tasks: so what runs there looks itself whether its time is over.
+*/
+static void limit(const lmp_vm *vm, lua_State *L) {
+  if (vm->host->cancel_mode == LMP_CANCEL_SIGNAL) arm(L, LIMIT_LOOK_EVERY);
+}
+
 void lmp_interrupt_limit(lmp_vm *vm, lua_State *L) {
   vm->current = L;
-  if (vm->host->cancel_mode != LMP_CANCEL_COOPERATIVE && lua_gethook(L) == NULL)
-    arm(L, LIMIT_LOOK_EVERY);
+  limit(vm, L);
 }
 
 void lmp_interrupt(mp_worker *worker, void *local, void *ud) {
@@ -161,6 +167,7 @@ bool lmp_vm_caught(lmp_vm *vm) {
 lua_State *lmp_interrupt_enter(lmp_vm *vm, lua_State *L) {
   lua_State *before = vm->current;
   vm->current = L;
+  if (vm->between_until != 0) limit(vm, L);
   return before;
 }
 
@@ -268,7 +275,7 @@ int lmp_resume(lua_State *L, lua_State *co, int n) {
   lmp_interrupt_leave(vm, co, before);
   if (status != LUA_OK && status != LUA_YIELD) {
     if (lmp_vm_caught(vm)) {
-      lmp_close_coroutine(L, co); /* nobody else will */
+      if (lua_status(co) > LUA_YIELD) lmp_close_coroutine(L, co); /* it died; nobody else will */
       lmp_raise_stop(L);
     }
     lua_xmove(co, L, 1);
@@ -309,7 +316,7 @@ static int call_wrapped(lua_State *L) {
     status = lmp_closethread(co, L);
     lmp_interrupt_leave(lmp_vm_of(L), co, before);
     if (lmp_vm_caught(lmp_vm_of(L))) return lmp_raise_stop(L);
-    lua_xmove(co, L, 1);
+    if (status != LUA_OK && LMP_LAST_ERROR_COUNTS) lua_xmove(co, L, 1);
   }
   if (status != LUA_ERRMEM && lua_type(L, -1) == LUA_TSTRING) {
     luaL_where(L, 1);
@@ -328,10 +335,19 @@ static int guarded_wrap(lua_State *L) {
   return 1;
 }
 
-/* coroutine.close runs __close on the coroutine. */
+static bool is_active(lua_State *co) {
+  lua_Debug level;
+  return lua_status(co) == LUA_OK && lua_getstack(co, 0, &level) != 0;
+}
+
+/*
+** coroutine.close runs __close on the coroutine. One that is active is refused, or in Lua 5.5
+** closes itself where it runs: then the call does not return, but the one that resumed it does.
+*/
 static int guarded_close(lua_State *L) {
   lmp_vm *vm = lmp_vm_of(L);
-  lua_State *co = check_coroutine(L);
+  lua_State *co = lua_tothread(L, 1);
+  if (co == NULL || is_active(co)) return lmp_call_original(L);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
   lua_State *before = lmp_interrupt_enter(vm, co);

@@ -1,6 +1,7 @@
 #include "worker/log_sink.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *const lmp_log_levels[] = {"error", "warn", "info", "debug", "trace", NULL};
@@ -68,7 +69,11 @@ static int call_function(lua_State *L) { /* stack: log, data, size */
   return 0;
 }
 
-/* On the owner, while it polls. What the function raises cannot be logged; it becomes a warning. */
+static void to_stderr(mp_log_level level, const char *area, const char *line) {
+  fprintf(stderr, "makeparallel: %s: %s: %s\n", lmp_log_levels[level], area, line);
+}
+
+/* On the owner, while it polls. A line that the function does not take goes to stderr. */
 static void deliver(void *ud, const void *data, size_t size) {
   lmp_log *log = ud;
   lua_State *L = log->context == NULL ? NULL : log->context->polling;
@@ -78,8 +83,17 @@ static void deliver(void *ud, const void *data, size_t size) {
   lua_pushlightuserdata(L, (void *)data);
   lua_pushinteger(L, (lua_Integer)size);
   if (lua_pcall(L, 3, 0, 0) == LUA_OK) return;
-  if (lua_type(L, -1) == LUA_TSTRING) lua_warning(L, lua_tostring(L, -1), 0);
+  const char *line = data, *area = line + 1;
+  to_stderr((mp_log_level)*line, area, area + strlen(area) + 1);
+  to_stderr(MP_LOG_ERROR, "log", lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "failed");
   lua_pop(L, 1);
+}
+
+void lmp_log_without_pool(const char *area, const char *line) {
+  lmp_log log;
+  const char *text = getenv("MAKEPARALLEL_LOG");
+  if (text == NULL || !lmp_log_parse(&log, text) || wanted(&log, MP_LOG_ERROR, area))
+    to_stderr(MP_LOG_ERROR, area, line);
 }
 
 void lmp_log_line(void *ud, mp_log_level level, const char *area, const char *line) {
@@ -87,7 +101,7 @@ void lmp_log_line(void *ud, mp_log_level level, const char *area, const char *li
   char packed[1200];
   if (!wanted(log, level, area)) return;
   if (log->function == LUA_NOREF) {
-    fprintf(stderr, "makeparallel: %s: %s: %s\n", lmp_log_levels[level], area, line);
+    to_stderr(level, area, line);
     return;
   }
   if (log->pool == NULL) return; /* while the pool is being made */

@@ -30,6 +30,8 @@ typedef struct lmp_log {
 
 /* Reads "debug" or "makeparallel=debug,pool=trace"; false if it is neither. Never raises. */
 bool lmp_log_parse(lmp_log *log, const char *text);
+/* An error where there is no pool: to stderr, unless the environment says otherwise. */
+void lmp_log_without_pool(const char *area, const char *line);
 /* An mp_log_sink; ud is the lmp_log. */
 void lmp_log_line(void *ud, mp_log_level level, const char *area, const char *line);
 

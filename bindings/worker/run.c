@@ -202,7 +202,10 @@ static mp_status run_task(lmp_vm *vm, mp_worker *worker, lmp_payload *payload, l
   return run.status;
 }
 
-/* A task that shares its state with no other runs while one waits: on a state of its own. */
+/*
+** A task that shares its state with no other runs while one waits, or while the state is closed: on
+** a state of its own.
+*/
 static mp_status run_apart(lmp_vm *vm, mp_worker *worker, lmp_payload *payload, lmp_span *span) {
   lmp_vm waiting;
   lmp_vm_set_aside(vm, &waiting);
@@ -215,7 +218,7 @@ mp_status lmp_run_task(mp_worker *worker, void *arg) {
   lmp_vm *vm = lmp_vm_of_worker(worker);
   const lmp_trace *trace = vm->host->trace;
   lmp_span span;
-  bool apart = vm->depth > 0 && vm->host->isolate == LMP_ISOLATE_STATE;
+  bool apart = vm->closing > 0 || (vm->depth > 0 && vm->host->isolate == LMP_ISOLATE_STATE);
   mp_status (*run)(lmp_vm *, mp_worker *, lmp_payload *, lmp_span *) = apart ? run_apart : run_task;
   if (trace == NULL) return run(vm, worker, arg, NULL);
   lmp_trace_begin(&span);

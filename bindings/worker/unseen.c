@@ -122,7 +122,7 @@ typedef struct reason {
 static void read_reason(const mp_task *task, reason *r) {
   *r = (reason){"not enough memory", ""};
   if (mp_task_status(task) == MP_TIMEOUT) {
-    snprintf(r->text, sizeof r->text, "timed out after %g s", (double)mp_task_timeout(task) * 1e-9);
+    snprintf(r->text, sizeof r->text, "timed out after %g s", lmp_from_ns(mp_task_timeout(task)));
     return;
   }
   const lmp_message *result = mp_task_result(task);
@@ -130,8 +130,7 @@ static void read_reason(const mp_task *task, reason *r) {
   one_line(r->text);
 }
 
-static void tell(mp_task *task, void *ud) {
-  const lmp_host *host = ud;
+static void tell_ours(mp_task *task, const lmp_host *host) {
   char started[TEXT_MAX + 20], label[100];
   reason r;
   const lmp_payload *payload = mp_task_arg(task);
@@ -147,6 +146,12 @@ static void tell(mp_task *task, void *ud) {
   mp_pool_log(mp_task_pool(task), MP_LOG_ERROR, "task", "%s%s %s, and nobody looked: %s", label,
               where(host, payload->place, started, sizeof started),
               cause != NULL ? "did not run, for one it depends on failed" : "failed", r.text);
+}
+
+static void tell(mp_task *task, void *ud) {
+  const lmp_host *host = ud;
+  if (mp_task_arg_drop(task) == lmp_drop_payload) tell_ours(task, host);
+  if (host->outer.task_unseen != NULL) host->outer.task_unseen(task, host->outer.task_unseen_ud);
 }
 
 void lmp_unseen_hook(lmp_host *host, mp_pool_config *config) {

@@ -150,14 +150,22 @@ void lmp_vm_stop(mp_worker *worker, void *local, void *ud) {
     host->outer.worker_stop(worker, local, host->outer.worker_ud);
 }
 
+/* Its finalisers run, and may do anything: they belong to no task. */
 void lmp_vm_close(lmp_vm *vm) {
   lua_State *L = vm->L;
+  lmp_run *run = vm->run;
   vm->L = NULL;
   vm->context = NULL;
   vm->current = NULL;
+  vm->run = NULL;
   vm->damaged = false;
   memset(&vm->hook, 0, sizeof vm->hook);
-  if (L != NULL) lua_close(L);
+  if (L != NULL) {
+    vm->closing++;
+    lua_close(L);
+    vm->closing--;
+  }
+  vm->run = run;
 }
 
 void lmp_vm_set_aside(lmp_vm *vm, lmp_vm *waiting) {
@@ -237,6 +245,7 @@ static void set_up_protected(lua_State *L, lmp_vm *vm) {
 static int open_protected(lua_State *L) {
   lmp_vm *vm = lua_touserdata(L, 1);
   const mp_lua_config *lua = &vm->host->lua;
+  lmp_guard_warnings(L, vm);
   if (lua->open_libs) luaL_openlibs(L);
   if (lua->worker_state != NULL) lua->worker_state(L, vm->worker, lua->ud);
   lua_settop(L, 1);

@@ -102,6 +102,7 @@ struct lmp_vm {
   size_t peak; /* the most `bytes` was since the worker last gave memory back */
   /* the state is replaced before the next task: one was made to go, or ran out of memory */
   bool damaged;
+  int closing; /* so many states are being closed: a task that runs meanwhile needs another */
   struct lmp_book *book; /* the places where its tasks start others (unseen.h) */
   /* random numbers */
   int randomseed;  /* registry reference: the function that seeds, or nil */
@@ -115,6 +116,9 @@ struct lmp_vm {
     int mask, count;
     bool changed; /* the task that runs has set another */
   } hook;
+  struct {
+    bool on, continues; /* warn() goes to stderr; a message is not complete */
+  } warning;
   /* what runs on the state */
   lmp_run *run;     /* the innermost task, or NULL */
   int depth;        /* how many there are */

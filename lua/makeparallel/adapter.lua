@@ -11,6 +11,7 @@ local core = require "makeparallel.core"
 local errors = require "makeparallel.errors"
 local go = require "makeparallel.go"
 local timers = require "makeparallel.timers"
+local coroutine <const>, math <const> = coroutine, math
 
 local adapter = {}
 
@@ -74,7 +75,7 @@ function adapter.new(loop)
   function module.detach()
     if not attached then return end
     leave(attached)
-    attached = nil
+    attached, armed = nil, nil -- the timer is the old loop's
     timers.listen(nil)
   end
 

@@ -1,5 +1,6 @@
 -- Arguments are checked before anything happens; the error is raised where our function was called.
 local core = require "makeparallel.core"
+local math <const>, table <const> = math, table
 
 local check = {}
 

@@ -4,6 +4,7 @@ local core = require "makeparallel.core"
 local gather = require "makeparallel.gather"
 local map = require "makeparallel.map"
 local wrap = require "makeparallel.wrap"
+local debug <const>, math <const> = debug, math
 
 local context = {}
 

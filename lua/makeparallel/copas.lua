@@ -3,6 +3,7 @@
 -- that sleep go on when something else happens.
 local adapter = require "makeparallel.adapter"
 local copas = require "copas"
+local coroutine <const> = coroutine
 
 local loop = {}
 -- The second of each is the older way.
@@ -81,7 +82,7 @@ function loop.suspend()
         pause_forever()
       end
     end, function()
-      copas.wakeup(co)
+      if coroutine.status(co) == "suspended" then copas.wakeup(co) end
     end
   end
   local waiting = false
@@ -91,7 +92,7 @@ function loop.suspend()
   end, function()
     if not waiting then return end
     waiting = false
-    copas.addthread(co)
+    if coroutine.status(co) == "suspended" then copas.addthread(co) end -- it may have been closed
   end
 end
 

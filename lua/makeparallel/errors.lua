@@ -1,5 +1,6 @@
 -- Error objects made by the Lua side; those of tasks are made by the core and have the same fields and metatable.
 local core = require "makeparallel.core"
+local table <const> = table
 
 local errors = {}
 

@@ -2,6 +2,7 @@
 local check = require "makeparallel.check"
 local core = require "makeparallel.core"
 local errors = require "makeparallel.errors"
+local math <const>, table <const> = math, table
 
 local gather = {}
 

@@ -4,6 +4,7 @@ local core = require "makeparallel.core"
 local errors = require "makeparallel.errors"
 local ready = require "makeparallel.ready"
 local timers = require "makeparallel.timers"
+local coroutine <const>, debug <const>, math <const>, table <const> = coroutine, debug, math, table
 
 local go = {}
 
@@ -25,6 +26,17 @@ local function unclaimed_of(world)
   return unclaimed
 end
 
+-- Who is collected before somebody has claimed it says so.
+local unclaimed_mt = {
+  __gc = function(self)
+    if not self.claimed then core.tell("go", "a coroutine failed, and nobody awaited it: " .. tostring(self.err)) end
+  end,
+}
+
+local function add_unclaimed(world, err, routine)
+  table.insert(unclaimed_of(world), setmetatable({ err = err, routine = routine, claimed = false }, unclaimed_mt))
+end
+
 local routine_methods = {}
 local routine_mt = { __index = routine_methods, __name = "makeparallel.routine" }
 
@@ -34,14 +46,14 @@ local routine_mt = { __index = routine_methods, __name = "makeparallel.routine" 
 
 -- A coroutine that mp.go did not start has died of its error.
 local function note_failure(err, _, world)
-  table.insert(unclaimed_of(world), { err = err })
+  add_unclaimed(world, err)
 end
 
 local function finish(self, status, results, err)
   self.state, self.results, self.err = status, results, err
   routines[self.co] = nil
   routines_of(self.world)[self.co] = nil
-  if status == "failed" and #self.waiting == 0 then table.insert(unclaimed_of(self.world), self) end
+  if status == "failed" and #self.waiting == 0 then add_unclaimed(self.world, err, self) end
   local waiting = self.waiting
   self.waiting = {}
   ready.resume(self.world, waiting, note_failure)
@@ -73,8 +85,8 @@ end
 local function claim(self)
   local unclaimed = unclaimed_of(self.world)
   for i, other in ipairs(unclaimed) do
-    if other == self then
-      table.remove(unclaimed, i)
+    if other.routine == self then
+      table.remove(unclaimed, i).claimed = true
       return
     end
   end
@@ -130,7 +142,9 @@ end
 --- Raises, one at a time and in order, the errors of routines that nobody awaited.
 function go.raise_unclaimed()
   local first = table.remove(unclaimed_of(core.world()), 1)
-  if first then error(first.err, 0) end
+  if not first then return end
+  first.claimed = true
+  error(first.err, 0)
 end
 
 --

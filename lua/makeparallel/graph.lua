@@ -3,6 +3,7 @@ local check = require "makeparallel.check"
 local core = require "makeparallel.core"
 local gather = require "makeparallel.gather"
 local wrap = require "makeparallel.wrap"
+local table <const> = table
 
 local graph = {}
 

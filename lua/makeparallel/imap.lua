@@ -1,10 +1,12 @@
 -- mp.imap: a function over whatever an iterator gives, for use in a loop: lazy, in order, reading a bounded number ahead.
 local check = require "makeparallel.check"
+local core = require "makeparallel.core"
 local errors = require "makeparallel.errors"
 local inworker = require "makeparallel.inworker"
 local pace = require "makeparallel.pace"
 local progress = require "makeparallel.progress"
 local stream = require "makeparallel.stream"
+local math <const>, table <const> = math, table
 
 local imap = {}
 
@@ -54,8 +56,10 @@ local function read(self, items, wanted)
     if self.several then self.spread = inworker.spread(self.fn) end
     items[1] = self.several and first or first[1]
   end
+  local deadline = self.deadline
   for i = #items + 1, wanted do
     local item, control
+    if deadline and core.now() >= deadline then errors.timeout("imap", i - 1, self.timeout) end
     if self.several then
       item = table.pack(iterator(state, self.control))
       control = item[1]
@@ -167,6 +171,7 @@ end
 
 -- -> index, result [, message]
 function loop_methods:next()
+  if self.timed then self.stream:check_time() end
   while true do
     local at = self.at + 1
     if at > self.n then
@@ -198,6 +203,7 @@ local function start(pool, fn, source, ...)
   check.pool(options.pool)
   check.progress(options.progress)
   local deadline = check.deadline(options.timeout)
+  from.deadline, from.timeout = deadline, options.timeout
   local how = {
     chunk = options.chunk,
     window = options.window,
@@ -218,6 +224,7 @@ local function start(pool, fn, source, ...)
     n = 0,
     done = 0,
     total = total,
+    timed = deadline ~= nil,
     report = report,
   }
   setmetatable(loop, loop_mt)

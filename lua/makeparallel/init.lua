@@ -2,15 +2,28 @@
 local core = require "makeparallel.core"
 
 local require <const>, globals <const>, loaded <const> = require, _G, package.loaded
+local needed <const> = {} -- what our modules take into locals when they load
+for _, name in ipairs { "coroutine", "debug", "io", "math", "os", "package", "require", "string", "table" } do
+  needed[name] = globals[name]
+end
 
---- Our module of that name. A program may have taken `require` from its globals since it loaded us: our modules see it while they load.
+local function give_back(missing)
+  for name in next, missing do rawset(globals, name, nil) end
+end
+
+--- Our module of that name. A program may have taken things from its globals since it loaded us: our modules see them while they load.
 function core.part(name)
   name = "makeparallel." .. name
   if loaded[name] then return loaded[name] end
-  if rawget(globals, "require") ~= nil then return require(name) end
-  rawset(globals, "require", require)
+  local missing <const> = {}
+  for global, value in next, needed do
+    if rawget(globals, global) == nil then
+      missing[global] = true
+      rawset(globals, global, value)
+    end
+  end
   local ok, module = pcall(require, name)
-  rawset(globals, "require", nil)
+  give_back(missing)
   if not ok then error(module, 0) end
   return module
 end

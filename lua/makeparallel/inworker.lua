@@ -1,5 +1,6 @@
 -- Functions made from other functions, to run in a worker: they travel as closures, so this module is not loaded there.
 local core = require "makeparallel.core"
+local math <const>, table <const> = math, table
 
 local inworker = {}
 

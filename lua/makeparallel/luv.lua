@@ -1,6 +1,7 @@
 -- makeparallel in a luv loop: `local mpluv = require "makeparallel.luv"`, `mpluv.attach()`, `uv.run()`.
 local adapter = require "makeparallel.adapter"
 local uv = require "luv"
+local coroutine <const>, math <const>, table <const> = coroutine, math, table
 
 -- Handles are stopped, never closed: luv 1.44 crashes at the program's end if one was closed and the loop not run after that. So a timer
 -- that has fired, or is not needed any more, is used again.
@@ -52,6 +53,7 @@ function loop.suspend()
   local function wake()
     if not waiting then return end
     waiting = false
+    if coroutine.status(co) ~= "suspended" then return end -- it was closed
     local ok, err = coroutine.resume(co)
     if not ok then loop.raise(err) end
   end

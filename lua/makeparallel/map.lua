@@ -4,6 +4,7 @@ local core = require "makeparallel.core"
 local errors = require "makeparallel.errors"
 local pace = require "makeparallel.pace"
 local progress = require "makeparallel.progress"
+local math <const> = math
 
 local map = {}
 

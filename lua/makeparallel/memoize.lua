@@ -6,6 +6,7 @@ local check = require "makeparallel.check"
 local core = require "makeparallel.core"
 local ready = require "makeparallel.ready"
 local wrap = require "makeparallel.wrap"
+local coroutine <const>, debug <const>, table <const> = coroutine, debug, table
 
 local memoize = {}
 

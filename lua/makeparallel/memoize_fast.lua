@@ -6,6 +6,7 @@ local check = require "makeparallel.check"
 local core = require "makeparallel.core"
 local limits = require("makeparallel.memoize").limits
 local wrap = require "makeparallel.wrap"
+local coroutine <const>, package <const> = coroutine, package
 
 local memoize_fast = {}
 

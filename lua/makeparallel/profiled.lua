@@ -5,6 +5,7 @@
 -- completed, or failed if it raised (a task that is cancelled while it runs raises); one that never returns does not.
 local core = require "makeparallel.core"
 local wrap = require "makeparallel.wrap"
+local debug <const>, table <const> = debug, table
 
 local profiled = {}
 

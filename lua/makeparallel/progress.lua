@@ -1,6 +1,7 @@
 -- Progress as people know it: bars that are redrawn in place on a terminal, a line now and then elsewhere; on stderr.
 local check = require "makeparallel.check"
 local core = require "makeparallel.core"
+local io <const>, math <const>, os <const>, table <const> = io, math, os, table
 
 local progress = {}
 

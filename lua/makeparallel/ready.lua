@@ -1,5 +1,6 @@
 -- Coroutines whose wait is over, resumed one after the other from here: a chain of a thousand that wait for one another must not nest.
 local core = require "makeparallel.core"
+local coroutine <const>, table <const> = coroutine, table
 
 local ready = {}
 

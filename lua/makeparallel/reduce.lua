@@ -5,6 +5,7 @@ local inworker = require "makeparallel.inworker"
 local pace = require "makeparallel.pace"
 local progress = require "makeparallel.progress"
 local stream = require "makeparallel.stream"
+local math <const>, table <const> = math, table
 
 local reduce = {}
 

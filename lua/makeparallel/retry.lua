@@ -2,6 +2,7 @@
 local check = require "makeparallel.check"
 local core = require "makeparallel.core"
 local wrap = require "makeparallel.wrap"
+local coroutine <const>, math <const>, package <const>, string <const>, table <const> = coroutine, math, package, string, table
 
 local retry = {}
 

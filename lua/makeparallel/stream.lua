@@ -7,6 +7,7 @@
 local core = require "makeparallel.core"
 local errors = require "makeparallel.errors"
 local pace = require "makeparallel.pace"
+local math <const>, table <const> = math, table
 
 local stream = {}
 
@@ -112,6 +113,18 @@ function stream_methods:wait()
   end
 end
 
+local function time_out(self)
+  local unfinished = self.ahead
+  self:cancel()
+  errors.timeout(self.what, unfinished, self.options.timeout)
+end
+
+--- Raises if the time for all is over, and not all is done. Whoever gives out results may look more often than it takes chunks.
+function stream_methods:check_time()
+  if not self.deadline or core.now() < self.deadline then return end
+  if #self.handles > 0 or self.held or not self.exhausted then time_out(self) end
+end
+
 --- The next chunk {first, count, ...}, its results (indices from 1), how many, and {index, message, value, traceback} of those that failed;
 -- or the chunk, nil and the error with which it failed as a whole. Nil at the end. level: as for error, of who is told what cannot be sent.
 function stream_methods:next(level)
@@ -122,11 +135,9 @@ function stream_methods:next(level)
     self:cancel()
     error(self.refusal, self.refusal_level or level)
   end
+  self:check_time() -- reading from the source takes time, too
   local slot = self:wait()
-  if not slot then
-    self:cancel()
-    errors.timeout(self.what, self.ahead, self.options.timeout)
-  end
+  if not slot then time_out(self) end
   local handle, chunk = table.remove(handles, slot), table.remove(self.chunks, slot)
   self.ahead = self.ahead - chunk.count
   local results, failures = {}, {}

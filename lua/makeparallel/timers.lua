@@ -1,5 +1,6 @@
 -- What is to be called at a certain time: a heap, first come first served among equals. Whoever drives calls `fire`.
 local core = require "makeparallel.core"
+local table <const> = table
 
 local timers = {}
 

@@ -2,6 +2,7 @@
 -- to a worker as its fields, its metatable found by name in the module that made it.
 local core = require "makeparallel.core"
 local errors = require "makeparallel.errors"
+local coroutine <const>, debug <const> = coroutine, debug
 
 local wrap = {}
 

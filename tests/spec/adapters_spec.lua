@@ -241,6 +241,23 @@ for name, make in pairs { luv = luv_loop, cqueues = cqueues_loop, copas = copas_
       assert.matches("^timeout must be a finite number", refused[2])
     end)
 
+    if has_timers then
+      it("wakes sleepers when it was detached before their timer, and attached again", function()
+        loop.attach()
+        local slept
+        mp.go(function()
+          mp.sleep(0.05)
+          slept = true
+        end)
+        adapter.detach()
+        local until_when <const> = mp.now() + 0.1
+        loop.run(function() return mp.now() > until_when end)
+        loop.attach()
+        local other <const> = mp.go(function() mp.sleep(0.05) end)
+        loop.run(function() return slept and other:is_ready() end)
+      end)
+    end
+
     it("may be attached again after another pool took the default one's place", function()
       loop.attach()
       adapter.detach()

@@ -121,6 +121,11 @@ describe("makeparallel run", function()
     assert.matches("boom\nstack traceback:.*in local 'inner'", child.stderr)
   end)
 
+  it("says of what kind an error is that has no text", function()
+    local script <close> = support.temporary_file "error { code = 1 }"
+    assert.matches("(error object is a table value)", run("run " .. script.path).stderr, 1, true)
+  end)
+
   it("exits with 1 when there is no such script, or it cannot be compiled", function()
     local script <close> = support.temporary_file "x ="
     for path, why in pairs { ["/nonexistent.lua"] = "/nonexistent.lua", [script.path] = "unexpected symbol" } do
@@ -203,6 +208,14 @@ describe("makeparallel map", function()
   it("does nothing for no input", function()
     local child <const> = run "map lines.shout"
     assert.same({ 0, "", "" }, { child.code, child.stdout, child.stderr })
+  end)
+
+  it("exits with 1 when its output cannot be written, or its trace", function()
+    local full <const> = run("map lines.shout", { stdin = "a\n", shell = "echo a | %s 4>%s >/dev/full 2>%s" })
+    assert.same({ 1, "makeparallel: cannot write: No space left on device\n" }, { full.code, full.stderr })
+    local trace <const> = run("map -t /no/where lines.shout", { stdin = "a\n" })
+    assert.equal(1, trace.code)
+    assert.matches("^makeparallel: .*cannot write to /no/where", trace.stderr)
   end)
 
   it("keeps memory flat over an input of any length", function()

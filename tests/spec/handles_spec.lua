@@ -114,7 +114,9 @@ describe("a handle", function()
 
   it("tells the timeout it was given", function()
     assert.is_nil(mp.spawn(math.abs, 1):timeout())
-    assert.equal(12.5, mp.parallel(math.abs, { timeout = 12.5 })(1):timeout())
+    for _, seconds in ipairs { 12.5, 60, 1.001, 0.29, 9.7, 1e9 } do
+      assert.equal(seconds, mp.parallel(math.abs, { timeout = seconds })(1):timeout())
+    end
   end)
 
   it("is over at its deadline whatever the task does", function()

@@ -121,6 +121,32 @@ describe("a worker", function()
     end):get())
   end)
 
+  it("has a coroutine.close and a coroutine.wrap that answer as Lua's own", function()
+    local function answers()
+      local function closing(f) return setmetatable({}, { __close = f }) end
+      local function dying(f)
+        return coroutine.wrap(function()
+          local _ <close> = closing(f)
+          error { "first" }
+        end)
+      end
+      local running, normal = coroutine.create(function() return pcall(coroutine.close, coroutine.running()) end), nil
+      normal = coroutine.create(function()
+        return coroutine.wrap(function() return pcall(function() return coroutine.close(normal), 1 end) end)()
+      end)
+      local _, first = pcall(dying(function() end))
+      local _, second = pcall(dying(function() error { "second" } end))
+      local closed = false
+      local itself = coroutine.create(function()
+        local _ <close> = closing(function() closed = true end)
+        coroutine.close()
+      end)
+      return { first[1], second[1], pcall(coroutine.close) }, { coroutine.resume(running) }, { coroutine.resume(normal) },
+        { (coroutine.resume(itself)) }, { closed }
+    end
+    assert.same({ answers() }, { mp.spawn(answers):get() })
+  end)
+
   it("does not need a path to find makeparallel.core", function()
     local child <const> = support.run_child [[
       local mp = require "makeparallel"
@@ -133,8 +159,9 @@ describe("a worker", function()
   it("takes C functions of package.preload along", function()
     package.preload["spec.preloaded"] = string.len -- a C function without upvalues, as a program that embeds Lua registers them
     local pool <close> = mp.pool { workers = 1 }
-    package.preload["spec.preloaded"] = nil
     assert.equal(#"spec.preloaded", pool:spawn(require, "spec.preloaded"):get())
+    package.preload["spec.preloaded"] = nil
+    assert.is_false((pool:spawn(require, "spec.preloaded"):pget()))
   end)
 
   it("prints whole lines, several workers at once into a pipe", function()

@@ -148,7 +148,7 @@ void sweep_run(void **state) {
 }
 
 int sweep_main(const char *program, const sweep *sweeps, size_t n) {
-  struct CMUnitTest tests[32] = {{NULL, NULL, NULL, NULL, NULL}};
+  struct CMUnitTest tests[40] = {{NULL, NULL, NULL, NULL, NULL}};
   assert_true(n <= LENGTH(tests));
   for (size_t i = 0; i < n; i++)
     tests[i] = (struct CMUnitTest){sweeps[i].name, sweep_run, NULL, NULL, (void *)&sweeps[i]};

@@ -11,6 +11,10 @@
 
 static const sweep sweeps[] = {
     {.name = "open_module", .bare = true, .operation = "core = open_core()"},
+    {.name = "open_module_then_collect",
+     .bare = true,
+     .operation = "core = open_core()",
+     .after = "for _ = 1, 4 do collectgarbage() end"},
     {.name = "make_pool",
      .operation = "p = core.pool{workers = 1, preload = {'string'}, setup = function() return 1 "
                   "end, log = print, isolate = 'env'}",

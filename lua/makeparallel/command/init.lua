@@ -55,8 +55,21 @@ local function split_script(arguments)
   return table.move(arguments, 1, math.min(i, #arguments), 1, {}), table.move(arguments, i + 1, #arguments, 1, {})
 end
 
+-- True, or nil and why not.
 local function configure(mp, options)
-  if options.jobs or options.trace then mp.configure { workers = options.jobs, trace = options.trace } end
+  if not options.jobs and not options.trace then return true end
+  local ok, why = pcall(function()
+    mp.configure { workers = options.jobs, trace = options.trace }
+    mp.get_thread_pool_info() -- starts it
+  end)
+  return ok or nil, why
+end
+
+-- The text of what a script has raised, with its traceback.
+local function describe(err)
+  local metatable <const> = debug.getmetatable(err)
+  local told <const> = type(err) == "string" or type(err) == "number" or metatable and metatable.__tostring
+  return debug.traceback(told and tostring(err) or ("(error object is a %s value)"):format(type(err)), 2)
 end
 
 local commands <const> = {}
@@ -73,14 +86,16 @@ end
 function commands.run(mp, options, rest)
   local chunk, why = loadfile(options.script)
   if not chunk then return nil, why end
-  configure(mp, options)
+  local configured, refusal = configure(mp, options)
+  if not configured then return nil, refusal end
   rest[0] = options.script
   arg = rest -- luacheck: ignore 111 112 121 (where a script looks for its arguments)
-  return xpcall(chunk, debug.traceback, table.unpack(rest))
+  return xpcall(chunk, describe, table.unpack(rest))
 end
 
 function commands.map(mp, options)
-  configure(mp, options)
+  local configured, refusal = configure(mp, options)
+  if not configured then return nil, refusal end
   return require("makeparallel.command.map").lines(mp, options)
 end
 
@@ -102,7 +117,11 @@ function command.main(mp, arguments)
   end
   local ok, why, misused = commands[options.command](mp, options, rest)
   if not ok and why then complain(why) end
-  io.stdout:flush()
+  local written, obstacle = io.stdout:flush()
+  if not written then
+    complain("cannot write: " .. obstacle)
+    return FAILED
+  end
   return ok and 0 or misused and MISUSED or FAILED
 end
 

@@ -1,0 +1,396 @@
+_ENV = require("support").globals(_ENV)
+local mp <const> = require "makeparallel"
+local support <const> = require "support"
+
+-- Runs the source in a process of its own, where `mp` is the module; it must print these lines.
+local function prints(source, expected)
+  local child <const> = support.run_child("local mp = require 'makeparallel'\n" .. source, { environment = "MAKEPARALLEL_LOG=off" })
+  assert.equal(expected, child.stdout, child.stderr)
+  assert.equal(0, child.code)
+end
+
+describe("a task that resumes a coroutine which runs already", function()
+  it("is stopped", function()
+    prints([[
+      mp.configure { workers = 1 }
+      for i = 1, 10 do
+        local h = mp.parallel(function()
+          local me = coroutine.running()
+          while true do coroutine.resume(me) end
+        end, { timeout = 0.02 })()
+        h:wait()
+      end
+      print(mp.spawn(function() return "alive" end):get())
+    ]], "alive\n")
+  end)
+
+  it("in a coroutine's __close is stopped", function()
+    prints([[
+      mp.configure { workers = 1 }
+      local h = mp.parallel(function()
+        local co
+        co = coroutine.create(function()
+          local guard <close> = setmetatable({}, { __close = function() while true do coroutine.resume(co) end end })
+          while true do end
+        end)
+        coroutine.resume(co)
+      end, { timeout = 0.05 })()
+      h:wait()
+      print(mp.spawn(function() return "alive" end):get())
+    ]], "alive\n")
+  end)
+
+  it("hears what Lua says of closing it", function()
+    local function close_running()
+      return select(2, pcall(function() coroutine.close(coroutine.running()) end))
+    end
+    assert.equal(close_running(), mp.spawn(close_running):get())
+  end)
+end)
+
+describe("a finaliser that waits for a task while its state is closed", function()
+  it("leaves no memory counted, with setup that fails", function()
+    prints([[
+      local flag = os.tmpname()
+      mp.configure { workers = 1, worker_memory_limit = 64 << 20, setup = function()
+        local mp = require "makeparallel"
+        local file = io.open(flag)
+        if not file then return end
+        file:close()
+        os.remove(flag)
+        BIG = {}
+        for i = 1, 100000 do BIG[i] = i end
+        KEPT = setmetatable({}, { __gc = function() pcall(function() mp.spawn(function() end):get() end) end })
+        error "setup fails"
+      end }
+      print((mp.spawn(function() end):pget()))
+      print(mp.spawn(function() return #string.rep("x", 4000000) end):get())
+    ]], "false\n4000000\n")
+  end)
+
+  it("does no harm to the task that waits below, with isolate = 'state'", function()
+    prints([[
+      mp.configure { workers = 1, isolate = "state" }
+      print(mp.spawn(function()
+        local mp = require "makeparallel"
+        for i = 1, 5 do
+          mp.spawn(function()
+            local mp = require "makeparallel"
+            KEPT = setmetatable({}, { __gc = function()
+              pcall(function() mp.spawn(function() return #string.rep("x", 1000000) end):get() end)
+              pcall(mp.go, function() mp.sleep(0) end)
+            end })
+            BIG = {}
+            for i = 1, 10000 do BIG[i] = { i } end
+          end):get()
+        end
+        local caught = pcall(error, "x")
+        return mp.run(function() mp.sleep(0.001) return mp.spawn(function() return "fine" end):await() end), caught
+      end):get())
+    ]], "fine\tfalse\n")
+  end)
+end)
+
+describe("a callback between two tasks that never ends", function()
+  for name, setup in pairs {
+    ["in a coroutine of an earlier task"] = "",
+    ["where setup has set a hook"] = "setup = function() debug.sethook(function() end, '', 1000000) end",
+  } do
+    it("gives its worker back, " .. name, function()
+      prints(([[
+        mp.configure { workers = 1, %s }
+        mp.spawn(function()
+          CO = coroutine.create(function() while true do end end)
+          require("makeparallel").parallel(function() end, { on_complete = function()
+            coroutine.resume(CO)
+            while true do end
+          end })()
+        end):get()
+        print(mp.spawn(function() return "alive" end):get(30))
+      ]]):format(setup), "alive\n")
+    end)
+  end
+end)
+
+describe("a task that is cancelled while it gathers", function()
+  it("is cancelled, however it ends", function()
+    local pool <close> = mp.pool { workers = 1, log = "off" }
+    for _, on_error in ipairs { "raise", "none", "skip" } do
+      for _ = 1, 5 do
+        local h <const> = pool:spawn(function(how)
+          local outer <const> = mp.current()
+          mp.gather({ mp.spawn(function()
+            mp.report_progress(outer, 1)
+            while true do end
+          end) }, { on_error = how })
+        end, on_error)
+        support.wait_until(function() return h:progress() == 1 end)
+        assert.is_true(h:cancel(support.HANG_SECONDS))
+        assert.equal("cancelled", h:status())
+      end
+    end
+  end)
+
+  it("stops in the __close of a coroutine that awaits", function()
+    local pool <close> = mp.pool { workers = 1, log = "off" }
+    local h <const> = pool:parallel(function()
+      local co <const> = coroutine.wrap(function()
+        local guard <close> = setmetatable({}, { __close = function() while true do end end }) -- luacheck: ignore
+        mp.spawn(math.abs, 1):await()
+        error "fails"
+      end)
+      co()
+      while true do mp.sleep(0.001) end
+    end, { timeout = 0.2 })()
+    h:wait()
+    support.wait_until(function() return pool:info().stuck == 0 and pool:info().running == 0 end)
+  end)
+end)
+
+describe("an error whose __mp_pack raises", function()
+  it("costs its own item alone", function()
+    local C <const> = mp.class("spec.evil_pack", {
+      __mp_pack = function() error "pack fails" end,
+      __tostring = function() return "its text" end,
+    })
+    local results <const>, failed <const> = mp.map(function(i)
+      if i == 3 then error(setmetatable({}, C)) end
+      return i
+    end, { 1, 2, 3, 4 }, { on_error = "none", chunk = 4 })
+    assert.same({ 1, 2, nil, 4, n = 4 }, results)
+    assert.equal(1, #failed)
+    assert.matches("its text", failed[1].message, 1, true)
+    assert.matches("its text", support.failure(mp.spawn(function() error(setmetatable({}, C)) end)).message, 1, true)
+  end)
+end)
+
+describe("a program that takes its globals away", function()
+  for _, name in ipairs { "coroutine", "debug", "io", "math", "os", "package", "require", "string", "table" } do
+    it("keeps makeparallel whole without " .. name, function()
+      prints(([[
+        local print, select = print, select
+        mp.configure { workers = 2 }
+        _G[%q] = nil
+        mp.map(function(x) return x end, { 1, 2, 3 }, { seed = 1 })
+        for _ in mp.imap(function(_, y) return y end, next, { 1, 2 }, nil, {}) do end
+        mp.each(1, 10, function() end, { on_error = "skip" })
+        mp.reduce(function(x) return x end, function(a, b) return a + b end, { 1, 2 })
+        mp.gather { mp.spawn(function() return 1, 2 end) }
+        for _ in mp.as_completed { mp.spawn(function() end) } do end
+        mp.graph():add("a", function() return 1 end):run()
+        do local ctx <close> = mp.context { timeout = 50 } ctx:map(function(x) return x end, { 1 }) end
+        mp.run(function() mp.sleep(0.001) return mp.go(function() return mp.spawn(function() end):await() end):await() end)
+        mp.retry_backoff(function() return 1 end, { initial_delay = 0.001, jitter = 0.5 })()
+        mp.parallel(function() return 1 end, { retry = 2 })():get()
+        mp.memoize(function(x) return x end, { max_bytes = 1000 })(3)
+        mp.memoize_fast(function(x) return x end)(3)
+        mp.profiled(function() end, "p")()
+        mp.export_metrics "json"
+        mp.timer(function() end)()
+        print "whole"
+      ]]):format(name), "whole\n")
+    end)
+  end
+
+  it("in its workers has map and each without require there", function()
+    local pool <close> = mp.pool { workers = 1, setup = function() require = nil end } -- luacheck: ignore
+    assert.equal(3, pool:each(1, 3, function() end))
+    assert.equal(6, mp.reduce(function(x) return x end, function(a, b) return a + b end, { 1, 2, 3 }, { pool = pool }))
+  end)
+end)
+
+describe("what workers search by", function()
+  it("follows a path that was empty when the pool began, and a loader that was taken away", function()
+    prints([[
+      local folder = os.tmpname()
+      os.remove(folder)
+      assert(os.execute("mkdir " .. folder))
+      local file = io.open(folder .. "/spec_late.lua", "w")
+      file:write "return { v = 'file' }"
+      file:close()
+      local path = package.path
+      mp.configure { workers = 1 }
+      package.path = ""
+      mp.spawn(function() end):get()
+      package.path = folder .. "/?.lua;" .. path
+      local find = mp.parallel(function() return require "spec_late".v end)
+      package.preload.spec_late = function() return { v = "loader" } end
+      print(find():get())
+      package.preload.spec_late = nil
+      print(find():get())
+      os.execute("rm -r " .. folder)
+    ]], "loader\nfile\n")
+  end)
+
+  it("a folder that has our name is not ours", function()
+    local folder <const> = os.tmpname()
+    os.remove(folder)
+    assert(os.execute("mkdir -p " .. folder .. "/makeparallel"))
+    local path <const> = folder .. "/makeparallel/program.lua"
+    local file <const> = io.open(path, "w")
+    file:write "local mp = require 'makeparallel'\nmp.spawn(function() error('fails', 0) end):wait()\ncollectgarbage()"
+    file:close()
+    local child <const> = support.run_child(("dofile %q"):format(path))
+    os.execute("rm -r " .. folder)
+    assert.matches("started at .*program.lua:2", child.stderr)
+  end)
+end)
+
+describe("a worker whose child is gone", function()
+  it("goes on, and may start another", function()
+    prints([[
+      mp.configure { workers = 1 }
+      print(mp.spawn(function()
+        local pipe = io.popen("true", "w")
+        mp.sleep(0.1)
+        local ok, why = pipe:write(("x"):rep(100000))
+        pipe:close()
+        return ok, why
+      end):get())
+      print(mp.spawn(os.execute, "true"):get())
+    ]], "nil\tBroken pipe\ntrue\texit\t0\n")
+  end)
+
+  it("ends its task when nobody reads what it prints", function()
+    local child <const> = support.run_child([[
+      local mp = require "makeparallel"
+      local ok, err = mp.spawn(function() while true do print "line" end end):pget()
+      io.stderr:write(tostring(ok), " ", err.message)
+    ]], { shell = "{ %s; } 3>%s 2>%s | head -1 >/dev/null" })
+    assert.matches("^false .*cannot print: Broken pipe", child.stderr)
+  end)
+
+  it("keeps no other worker's pipe open", function()
+    local pool <close> = mp.pool { workers = 2 }
+    local h <const> = pool:spawn(function()
+      local pipe = io.popen("cat >/dev/null", "w")
+      mp.report_progress(1)
+      mp.sleep(0.2)
+      return pipe:close()
+    end)
+    support.wait_until(function() return h:progress() == 1 end)
+    local path <const> = os.tmpname()
+    local other <const> = pool:spawn(os.execute, ("while [ -e %s ]; do sleep 0.05; done"):format(path))
+    assert.is_true(h:get(support.HANG_SECONDS))
+    os.remove(path)
+    other:get()
+  end)
+
+  it("that reads a file which gives nothing holds up no io.popen of the program's", function()
+    local path <const> = os.tmpname()
+    os.remove(path)
+    assert(os.execute("mkfifo " .. path))
+    local h <const> = mp.spawn(function() return io.open(path):read "l" end)
+    local writer <const> = io.open(path, "w")
+    mp.sleep(0.05)
+    local pipe <close> = io.popen "echo main"
+    assert.equal("main", pipe:read "l")
+    writer:write "line\n"
+    writer:close()
+    assert.equal("line", h:get())
+    os.remove(path)
+  end)
+end)
+
+describe("an error that nobody awaited, of mp.go", function()
+  for name, source in pairs {
+    ["without a pool"] = "mp.go(function() error('lost', 0) end)",
+    ["in a program that never runs them"] = "mp.go(function() error('lost', 0) end) mp.spawn(math.abs, 1):get()",
+    ["in a task"] = "mp.spawn(function() mp.go(function() error('lost', 0) end) end):get()",
+  } do
+    it("is a line on stderr, " .. name, function()
+      local child <const> = support.run_child("local mp = require 'makeparallel' " .. source)
+      assert.equal("makeparallel: error: go: a coroutine failed, and nobody awaited it: lost\n", child.stderr)
+    end)
+  end
+
+  it("is silent where somebody did, or with log = false", function()
+    local child <const> = support.run_child [[
+      local mp = require "makeparallel"
+      pcall(function() mp.go(function() error("seen", 0) end):await() end)
+      mp.go(function() error("raised", 0) end)
+      pcall(mp.run)
+      mp.configure { log = false }
+      mp.go(function() error("unseen", 0) end)
+    ]]
+    assert.equal("", child.stderr)
+  end)
+end)
+
+describe("a log function that raises", function()
+  it("loses nothing: the line goes to stderr", function()
+    local child <const> = support.run_child [[
+      local mp = require "makeparallel"
+      mp.configure { log = function() error("log fails", 0) end }
+      mp.spawn(function() error("unseen", 0) end):wait()
+      collectgarbage()
+      mp.sleep(0.1)
+      mp.poll()
+    ]]
+    assert.matches("nobody looked: unseen", child.stderr, 1, true)
+    assert.matches("makeparallel: error: log: log fails", child.stderr, 1, true)
+  end)
+end)
+
+describe("warn in a worker", function()
+  it("goes to stderr once it is on, errors of finalisers too", function()
+    local child <const> = support.run_child [[
+      local mp = require "makeparallel"
+      mp.configure { workers = 1 }
+      mp.spawn(function()
+        warn("off")
+        warn("@on")
+        warn("in ", "pieces")
+        setmetatable({}, { __gc = function() error("gc fails", 0) end })
+        collectgarbage()
+        warn("@off")
+        warn("off again")
+      end):get()
+    ]]
+    assert.equal("Lua warning: in pieces\nLua warning: error in __gc\n", (child.stderr:gsub("%(.-%)", ""):gsub(" +\n", "\n")))
+  end)
+end)
+
+describe("the timeout of imap", function()
+  it("holds for a slow source, a slow loop and an endless source", function()
+    local function slow()
+      return function(_, i)
+        mp.sleep(0.05)
+        return (i or 0) + 1
+      end
+    end
+    local function fast()
+      return function(_, i) return (i or 0) + 1 end
+    end
+    for _, case in ipairs { { slow, 0 }, { fast, 0.05 }, { fast, 0 } } do
+      local ok <const>, err <const> = pcall(function()
+        for _ in mp.imap(math.abs, case[1](), nil, 0, { timeout = 0.2, window = 8 }) do mp.sleep(case[2]) end
+      end)
+      assert.is_false(ok)
+      assert.equal("timeout", err.kind)
+    end
+  end)
+end)
+
+describe("functions that are each sent once", function()
+  it("do not stay in the worker", function()
+    local pool <close> = mp.pool { workers = 1 }
+    local function held() return collectgarbage "count" end
+    local before <const> = pool:spawn(held):get()
+    for i = 1, 2000 do pool:spawn(load(("local a = %q return %d"):format(("z"):rep(1000), i))):get() end
+    assert.is_true(pool:spawn(held):get() - before < 2000)
+  end)
+end)
+
+describe("a shutdown that Ctrl-C has ended", function()
+  if support.sanitized then return end -- their interpreter has no handler for SIGINT
+  it("leaves a pool that reset_shutdown replaces", function()
+    prints([[
+      mp.spawn(mp.sleep, 1000)
+      os.execute "(sleep 0.1; kill -INT $PPID) &"
+      print((pcall(mp.shutdown, { timeout = 1000, cancel_pending = false })))
+      mp.reset_shutdown()
+      print(mp.spawn(math.abs, -1):get())
+    ]], "false\n1\n")
+  end)
+end)
