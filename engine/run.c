@@ -76,7 +76,7 @@ static bool call_body(mp_pool *pool, mp_worker *worker, mp_task *task, mp_frame 
   unsigned status = late ? MP_CANCELLED : (unsigned)task->run(worker, task->arg);
   if (status == MP_SUSPENDED && frame->sleeper != NULL) return false;
   mp_drop_sleeper(pool, frame->sleeper);
-  task->status = (uint8_t)(status < MP_SUSPENDED ? status : MP_FAILED);
+  task->status = (uint8_t)(status < MP_STATUS_COUNT ? status : MP_FAILED);
   /*
   ** before the end is published: whoever waits may free what `drop` touches; and inside the frame,
   ** for `drop` is the host's too: it may wait, and it may take its time

@@ -215,7 +215,7 @@ static void test_suspend_misuse_is_refused(void **state) {
   world_open(&w, 1);
   world_open(&other, 1);
   mp_task *foreign = probe_submit(&other, &p);
-  submit_and_expect(&w, suspend_elsewhere, foreign, MP_STATE_FAILED, MP_FAILED);
+  submit_and_expect(&w, suspend_elsewhere, foreign, MP_STATE_FAILED, MP_SUSPENDED);
   submit_and_expect(&w, ask_and_return, NULL, MP_STATE_DONE, MP_OK);
   submit_and_expect(&w, fork_and_join, NULL, MP_STATE_DONE, MP_OK);
   assert_ok(mp_wait(foreign, MP_FOREVER));
