@@ -59,7 +59,8 @@
   X(45, HELPS_ANYBODY, "a worker that joins runs whatever its deque has") \
   X(46, CANCELLED_STAYS, "a cancelled task stays in its queue") \
   X(47, ASKED_BEFORE_END, "a deadline asks the body to stop before it has ended the task") \
-  X(48, MAIL_UNHEARD, "messages for a worker that sleeps wait until it has work")
+  X(48, MAIL_UNHEARD, "messages for a worker that sleeps wait until it has work") \
+  X(49, SLEEP_UNMARKED, "a cancel does not wake a suspended task")
 
 enum {
 #define MP_BUG_ENUM(n, name, text) MP_BUG_##name = n,

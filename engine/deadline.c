@@ -87,20 +87,35 @@ mp_status mp_deadlines_start(mp_deadlines *d) {
 /* The thread is to look at what it sleeps for: an earlier time has come in. */
 static void nudge_locked(mp_deadlines *d) MP_HOLDS(d->lock) { mp_add_relaxed(&d->gate.word, 1); }
 
+/* True: the thread must be woken, behind the lock. */
+static bool arm_locked(mp_deadlines *d, mp_deadline *deadline, uint64_t at) MP_HOLDS(d->lock) {
+  bool first = at < mp_timers_next(&d->timers) && !MP_BUGGY(TIMER_SLEEPS_ON);
+  assert(!deadline->armed);
+  deadline->armed = true;
+  mp_timers_arm(&d->timers, &deadline->node, at);
+  if (first) nudge_locked(d);
+  return first;
+}
+
 mp_status mp_deadlines_arm(mp_deadlines *d, mp_deadline *deadline, uint64_t at) {
   mp_os_mutex_take(&d->lock);
   mp_status status = start_locked(d);
-  bool first = false;
-  if (status == MP_OK) {
-    assert(!deadline->armed);
-    first = at < mp_timers_next(&d->timers) && !MP_BUGGY(TIMER_SLEEPS_ON);
-    deadline->armed = true;
-    mp_timers_arm(&d->timers, &deadline->node, at);
-    if (first) nudge_locked(d);
-  }
+  bool first = status == MP_OK && arm_locked(d, deadline, at);
   mp_os_mutex_give(&d->lock);
   if (first) mp_os_gate_wake_one(&d->gate);
   return status;
+}
+
+void mp_deadlines_bring_forward(mp_deadlines *d, mp_deadline *deadline, uint64_t at) {
+  mp_os_mutex_take(&d->lock);
+  bool later = !deadline->armed || mp_timers_time(&deadline->node) > at, first = false;
+  if (later && deadline->armed) {
+    mp_timers_disarm(&d->timers, &deadline->node);
+    deadline->armed = false;
+  }
+  if (later) first = arm_locked(d, deadline, at);
+  mp_os_mutex_give(&d->lock);
+  if (first) mp_os_gate_wake_one(&d->gate);
 }
 
 bool mp_deadlines_disarm(mp_deadlines *d, mp_deadline *deadline) {

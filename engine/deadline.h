@@ -58,6 +58,8 @@ void mp_deadlines_join(mp_deadlines *deadlines);
 
 /* Errors: NOTHREAD (the first could not start the thread), SHUTDOWN (stopped). */
 MP_CHECKED mp_status mp_deadlines_arm(mp_deadlines *deadlines, mp_deadline *deadline, uint64_t at);
+/* Armed for that time, or for the earlier one that it is armed for. The thread has been started. */
+void mp_deadlines_bring_forward(mp_deadlines *deadlines, mp_deadline *deadline, uint64_t at);
 /* True: it was armed, and will not pass. */
 bool mp_deadlines_disarm(mp_deadlines *deadlines, mp_deadline *deadline);
 

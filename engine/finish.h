@@ -46,6 +46,7 @@ void mp_cancel_queued(mp_pool *pool);
 /* A task's end, or a cancel, is news for those who wait for it. */
 static inline void mp_signal_task(mp_pool *pool, const mp_task *task) {
   mp_waitlist_signal(&pool->waitlist, task);
+  mp_sleepers_wake(&pool->sleepers, task);
 }
 
 #endif

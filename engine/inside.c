@@ -15,6 +15,13 @@ int mp_worker_cancelled(const mp_worker *worker) {
   return mp_is_asked(mp_pool_of(worker), mp_frame_task(worker));
 }
 
+mp_status mp_worker_resumed(const mp_worker *worker) {
+  const mp_frame *frame = mp_worker_frame(worker);
+  if (frame == NULL || !frame->body) return MP_INVALID;
+  return frame->resumed != MP_INVALID && mp_worker_cancelled(worker) ? MP_CANCELLED
+                                                                     : frame->resumed;
+}
+
 void mp_worker_set_result(mp_worker *worker, void *result, mp_task_drop *drop) {
   mp_task *task = mp_frame_task(worker);
   assert(task != NULL);

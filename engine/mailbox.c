@@ -57,7 +57,10 @@ static void append_locked(mp_mailbox *mailbox, mp_message *message) MP_HOLDS(&ma
 static void tell_poller(mp_mailbox *mailbox, bool was_empty) {
   mp_mailboxes *shared = mailbox->shared;
   /* count was raised before; pairs with mp_wait_any */
-  if (mp_load_seq(&mailbox->awaited) != 0) mp_waitlist_signal(shared->waitlist, mailbox);
+  if (mp_load_seq(&mailbox->awaited) != 0) {
+    mp_waitlist_signal(shared->waitlist, mailbox);
+    mp_sleepers_wake(shared->sleepers, mailbox);
+  }
   if (was_empty && mailbox->home != NULL) shared->tell_home(mailbox->home);
   if (was_empty && shared->wake != NULL) shared->wake(shared->wake_ud);
 }

@@ -16,6 +16,7 @@
 
 #include "alloc.h"
 #include "atomic.h"
+#include "sleepers.h"
 #include "waitlist.h"
 
 typedef struct mp_message mp_message;
@@ -33,6 +34,7 @@ typedef struct mp_mailboxes {
   mp_alloc *alloc;
   const mp_os_fork_guard *fork_guard;
   mp_waitlist *waitlist;  /* signalled when a mailbox that is awaited receives */
+  mp_sleepers *sleepers;  /* woken likewise */
   void (*wake)(void *ud); /* the host's hook; may be NULL */
   void *wake_ud;
   void (*tell_home)(mp_worker *home); /* it has messages, if it had none */

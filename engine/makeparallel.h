@@ -84,7 +84,8 @@ typedef _Atomic uintptr_t mp_atomic_uptr;
   X(SYSTEM, "the operating system refused a resource") \
   X(BUSY, "still in use") \
   X(STUCK, "too many workers are stuck in tasks that do not return") \
-  X(MEMORY, "memory limit reached")
+  X(MEMORY, "memory limit reached") \
+  X(SUSPENDED, "suspended")
 
 /* clang-format off */
 typedef enum mp_status {
@@ -285,10 +286,11 @@ typedef struct mp_pool_info {
   unsigned stuck;
   uint64_t messages_dropped; /* progress messages a full mailbox refused */
   size_t bytes;              /* held by the engine from its allocator */
+  uint64_t suspended;        /* of the running: wait without a thread (mp_suspend) */
 } mp_pool_info;
 
 #define MP_POOL_INFO_INIT \
-  { sizeof(mp_pool_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+  { sizeof(mp_pool_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* The config it was made from, with every default in place. Any thread. */
 MP_API const mp_pool_config *mp_pool_get_config(const mp_pool *pool);
@@ -404,8 +406,9 @@ typedef enum mp_state {
 #define mp_state_is_terminal(state) ((state) >= MP_STATE_DONE)
 
 /*
-** The body. MP_OK: done. MP_CANCELLED: cancelled. Anything else: failed with that status, with
-** MP_FAILED if it is none. On a worker's thread.
+** The body. MP_OK: done. MP_CANCELLED: cancelled. MP_SUSPENDED, after mp_suspend: it is to be
+** called again. Anything else: failed with that status, with MP_FAILED if it is none. On a worker's
+** thread.
 */
 typedef mp_status mp_task_run(mp_worker *worker, void *arg);
 /*
@@ -638,6 +641,24 @@ MP_API MP_CHECKED mp_status mp_worker_wait_any(mp_worker *worker, mp_task *const
 ** On the worker, in a body.
 */
 MP_API int mp_worker_run(mp_worker *worker, mp_task *task);
+
+/*
+** Waiting without a thread. In a body, before it returns MP_SUSPENDED: it will be called again,
+** with the same argument, on any worker, when one of the n tasks (NULL entries are skipped) has
+** ended, the mailbox (or NULL) has a message, the time has passed, or the task was asked to stop;
+** perhaps sooner, so it looks again at what it waits for. Until then the task is running, and holds
+** neither thread nor seat; its deadline, a cancel and a shutdown end it like any other that runs,
+** and its body is called again even so, to clean up, but not after a shutdown whose deadline has
+** passed. The tasks and the mailbox must live until then. The last call before the body returns
+** counts. In a body, not in a piece. Errors: NOMEM, INVALID (no body), FOREIGN, FORKED, NOTHREAD.
+*/
+MP_API MP_CHECKED mp_status mp_suspend(mp_worker *worker, mp_task *const *tasks, size_t n,
+                                       mp_mailbox *mailbox, uint64_t timeout_ns);
+/*
+** Why the body is called again: OK (something of what it asked for may be there), TIMEOUT,
+** CANCELLED (it was asked to stop); INVALID: it is called the first time.
+*/
+MP_API mp_status mp_worker_resumed(const mp_worker *worker);
 
 /*
 ** Sleeps up to duration_ns; returns MP_CANCELLED at once when the running task is asked to stop,

@@ -6,7 +6,7 @@
 ** host (a body, done, drop, wake, a hook), but for the log's own around its sink.
 **
 **   shutdown_lock > running_lock > deadlines.lock, seats.lock > inbox.lock, park.lock,
-**   mailbox.lock, waitlist.lock, store.lock > log.lock
+**   mailbox.lock, waitlist.lock, sleepers.lock, store.lock > log.lock
 **
 ** `critical` (mp_worker_lock) is the host's: it is taken with none of these held, and may be held
 ** around anything but a wait. A cache's lock is taken alone: a cache knows no pool.
@@ -22,6 +22,7 @@
 #include "log.h"
 #include "mailbox.h"
 #include "os.h"
+#include "sleepers.h"
 #include "store.h"
 #include "waitlist.h"
 #include "worker.h"
@@ -50,7 +51,9 @@ struct mp_pool {
   mp_os_blocked blocked; /* by the thread that created it, then */
   mp_mailboxes mailboxes;
   mp_mailbox *mailbox;
-  void (*run_task)(mp_worker *worker, mp_entry *entry); /* run.c: what a task's entry calls */
+  void (*run_task)(mp_worker *worker, mp_entry *entry);    /* run.c: what a task's entry calls */
+  void (*resume_task)(mp_worker *worker, mp_entry *entry); /* and a sleeper's, when it is woken */
+  void (*wake_due)(mp_pool *pool);                         /* suspend.c: the alarm has gone off */
   /*
   ** jobs.c: called for an entry that is no task when the pool stops; false: it must run, for
   ** somebody waits for it who is inside a task himself
@@ -62,8 +65,10 @@ struct mp_pool {
   mp_store stores[MP_TASK_SIZES];
   mp_admission admission;
   mp_waitlist waitlist;
+  mp_sleepers sleepers;
   mp_os_mutex critical;
   mp_deadlines deadlines;
+  mp_deadline alarm; /* when the first of the sleepers is due */
   /* read by all at each task and seldom written */
   bool fences_all;           /* constant: see mp_pool_store_first */
   _Atomic uint32_t closing;  /* mp_closing; only grows */

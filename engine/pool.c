@@ -14,6 +14,7 @@
 #include "scheduler.h"
 #include "seats.h"
 #include "stop.h"
+#include "suspend.h"
 #include "wait.h"
 
 #define STACK_MIN ((size_t)1 << 20)
@@ -163,6 +164,7 @@ static mp_status open_mailbox(mp_pool *pool) {
   mailboxes->alloc = &pool->alloc;
   mailboxes->fork_guard = &pool->fork_guard;
   mailboxes->waitlist = &pool->waitlist;
+  mailboxes->sleepers = &pool->sleepers;
   mailboxes->wake = pool->config.wake;
   mailboxes->wake_ud = pool->config.wake_ud;
   mailboxes->tell_home = mp_scheduler_tell_mail;
@@ -200,6 +202,7 @@ static const struct {
              {open_limits, close_limits},
              {open_log, close_log},
              {open_waitlist, close_waitlist},
+             {mp_suspend_open, mp_suspend_close},
              {open_critical, close_critical},
              {open_shutdown_lock, close_shutdown_lock},
              {open_running_lock, close_running_lock},
@@ -216,7 +219,9 @@ static const struct {
 static void free_pool(mp_pool *pool);
 
 static bool refuse_entry(mp_pool *pool, mp_entry *entry) {
-  return mp_refuse_job(pool, entry) || mp_refuse_node(pool, entry);
+  if (mp_refuse_job(pool, entry) || mp_refuse_node(pool, entry)) return true;
+  /* nobody is left to call its body */
+  return mp_load_relaxed(&pool->scheduler.stop) && mp_refuse_resumed(pool, entry);
 }
 
 mp_status mp_pool_create(const mp_pool_config *given, mp_pool **created) {
@@ -236,6 +241,7 @@ mp_status mp_pool_create(const mp_pool_config *given, mp_pool **created) {
   pool->owner_tag = mp_os_thread_tag();
   mp_os_blocked_get(&pool->blocked);
   pool->run_task = mp_run_task_entry;
+  pool->resume_task = mp_resume_entry;
   pool->refuse = refuse_entry;
   pool->free = free_pool;
   for (size_t i = 0; i < PARTS; i++) {
@@ -390,6 +396,7 @@ void mp_pool_get_info(mp_pool *pool, mp_pool_info *info) {
   info->queue_bytes = mp_load_relaxed(&pool->admission.queue_bytes);
   info->messages_dropped = mp_load_relaxed(&pool->mailboxes.dropped);
   info->bytes = mp_pool_bytes(pool);
+  info->suspended = mp_sleepers_count(&pool->sleepers);
 }
 
 mp_status mp_pool_drain(mp_pool *pool, uint64_t timeout_ns) {
@@ -429,6 +436,7 @@ static void close_to(mp_pool *pool, mp_closing wanted) {
   mp_pool_fence(pool);
   if (wanted == MP_CLOSING_STOP) mp_stop_bodies(pool);
   if (wanted >= MP_CLOSING_CANCEL) mp_cancel_queued(pool);
+  if (wanted == MP_CLOSING_STOP) mp_sleepers_wake(&pool->sleepers, NULL);
   mp_waitlist_signal(&pool->waitlist, NULL);
 }
 
@@ -566,6 +574,7 @@ static mp_status shut_down(mp_pool *pool, uint64_t deadline, mp_shutdown_mode mo
   }
   if (!done) {
     mp_end_running(pool);
+    mp_end_resumed(pool);
     mp_cancel_queued(pool);
   }
   end(pool, deadline);

@@ -4,6 +4,7 @@
 #include "finish.h"
 #include "pick.h"
 #include "stop.h"
+#include "suspend.h"
 
 static mp_state state_of_status(mp_status status) {
   switch (status) {
@@ -67,7 +68,26 @@ static bool start(mp_pool *pool, mp_worker *worker, mp_task *task, mp_frame *fra
   return started;
 }
 
-static void call_body(mp_pool *pool, mp_worker *worker, mp_task *task) {
+/*
+** Calls the body; true: it has come to its end, false: it is suspended. late: it is not called, as
+** if it had been cancelled before it began.
+*/
+static bool call_body(mp_pool *pool, mp_worker *worker, mp_task *task, mp_frame *frame, bool late) {
+  unsigned status = late ? MP_CANCELLED : (unsigned)task->run(worker, task->arg);
+  if (status == MP_SUSPENDED && frame->sleeper != NULL) return false;
+  mp_drop_sleeper(pool, frame->sleeper);
+  task->status = (uint8_t)(status < MP_STATUS_COUNT ? status : MP_FAILED);
+  /*
+  ** before the end is published: whoever waits may free what `drop` touches; and inside the frame,
+  ** for `drop` is the host's too: it may wait, and it may take its time
+  */
+  if (!(task->own & MP_OWN_DONE) && !MP_BUGGY(DROP_AFTER_END)) mp_task_drop_arg(task);
+  mp_bump(&worker->counters.returned);
+  return true;
+}
+
+/* The same the first time. */
+static bool begin_body(mp_pool *pool, mp_worker *worker, mp_task *task, mp_frame *frame) {
   mp_extra *extra = mp_task_extra(task);
   mp_bump(&worker->counters.started);
   if (extra != NULL && extra->submitted_ns != 0) mp_store_relaxed(&extra->started_ns, mp_os_now());
@@ -76,14 +96,7 @@ static void call_body(mp_pool *pool, mp_worker *worker, mp_task *task) {
   ** one, or the body does not begin
   */
   bool late = mp_load_seq(&pool->closing) == MP_CLOSING_STOP;
-  unsigned status = late ? MP_CANCELLED : (unsigned)task->run(worker, task->arg);
-  task->status = (uint8_t)(status < MP_STATUS_COUNT ? status : MP_FAILED);
-  /*
-  ** before the end is published: whoever waits may free what `drop` touches; and inside the frame,
-  ** for `drop` is the host's too: it may wait, and it may take its time
-  */
-  if (!(task->own & MP_OWN_DONE) && !MP_BUGGY(DROP_AFTER_END)) mp_task_drop_arg(task);
-  mp_bump(&worker->counters.returned);
+  return call_body(pool, worker, task, frame, late);
 }
 
 /*
@@ -93,16 +106,38 @@ static void call_body(mp_pool *pool, mp_worker *worker, mp_task *task) {
 */
 static bool execute(mp_worker *worker, mp_task *task, bool tail, bool own) {
   mp_pool *pool = task->pool;
-  mp_frame frame = mp_frame_for(worker, task);
+  mp_frame frame = mp_frame_for_body(worker, task, MP_INVALID);
   bool exclusive = own && (mp_task_is_exclusive(task) || MP_BUGGY(EXCLUSIVE_GUESSED));
   bool started = start(pool, worker, task, &frame, exclusive);
   /* a queue may hold it still: what is found there later would only be found to be over */
   if (started && !own) mp_unqueue_task(pool, task);
-  if (started) call_body(pool, worker, task);
+  bool ended = started && begin_body(pool, worker, task, &frame);
   if (mp_is_orphan(worker)) return started;
   mp_frame_pop(pool, worker, &frame);
-  if (started) end_body(pool, worker, task, tail, own && mp_task_is_exclusive(task));
+  if (ended)
+    end_body(pool, worker, task, tail, own && mp_task_is_exclusive(task));
+  else if (started)
+    mp_fall_asleep(pool, task, frame.sleeper);
   return started;
+}
+
+void mp_resume_entry(mp_worker *worker, mp_entry *entry) {
+  mp_sleeper *sleeper = (mp_sleeper *)entry;
+  mp_task *task = sleeper->task;
+  mp_pool *pool = task->pool;
+  mp_frame frame = mp_frame_for_body(worker, task, sleeper->why);
+  mp_drop_sleeper(pool, sleeper);
+  mp_frame_push(pool, worker, &frame);
+  /* whoever asked it to stop before found no frame */
+  if (mp_is_asked(pool, task)) mp_stop_bodies(pool);
+  bool ended = call_body(pool, worker, task, &frame, false);
+  if (mp_is_orphan(worker)) return;
+  mp_frame_pop(pool, worker, &frame);
+  if (ended)
+    end_body(pool, worker, task, true, mp_task_is_exclusive(task));
+  else
+    mp_fall_asleep(pool, task, frame.sleeper);
+  mp_task_release(task); /* the sleeper's */
 }
 
 bool mp_run_in_place(mp_worker *worker, mp_task *task) {

@@ -8,6 +8,8 @@
 
 /* What a task's entry calls. */
 void mp_run_task_entry(mp_worker *worker, mp_entry *entry);
+/* What a sleeper's entry runs: its task's body is called again. */
+void mp_resume_entry(mp_worker *worker, mp_entry *entry);
 
 /*
 ** Runs a queued task here and finishes it, on the stack of one who waits for it and has a

@@ -164,7 +164,12 @@ static uint64_t tick(mp_pool *pool) {
 
 static uint64_t on_tick(void *pool) { return tick(pool); }
 
-static void on_deadline(void *pool, mp_deadline *deadline) {
+static void on_deadline(void *ud, mp_deadline *deadline) {
+  mp_pool *pool = ud;
+  if (deadline == &pool->alarm) {
+    pool->wake_due(pool);
+    return;
+  }
   mp_task *task = mp_task_of_deadline(deadline);
   mp_end_now(pool, task, MP_STATE_TIMED_OUT);
   mp_task_release(task); /* the deadline's */

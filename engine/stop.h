@@ -54,7 +54,16 @@ static inline mp_task *mp_frame_task(const mp_worker *worker) {
 
 /* task NULL: of a piece that no task forked. */
 static inline mp_frame mp_frame_for(const mp_worker *worker, mp_task *task) {
-  return (mp_frame){task, mp_load_relaxed(&worker->frame)};
+  return (mp_frame){.task = task, .outer = mp_load_relaxed(&worker->frame)};
+}
+
+/* Of the body of a task, which may suspend. */
+static inline mp_frame mp_frame_for_body(const mp_worker *worker, mp_task *task,
+                                         mp_status resumed) {
+  mp_frame frame = mp_frame_for(worker, task);
+  frame.body = true;
+  frame.resumed = resumed;
+  return frame;
 }
 
 void mp_await_watcher(mp_pool *pool);

@@ -13,6 +13,8 @@ typedef struct mp_timers {
 } mp_timers;
 
 void mp_timers_arm(mp_timers *timers, mp_heap_node *node, uint64_t deadline);
+/* What an armed node is armed for. */
+static inline uint64_t mp_timers_time(const mp_heap_node *node) { return (uint64_t)node->key; }
 /* `node` must be armed. */
 void mp_timers_disarm(mp_timers *timers, mp_heap_node *node);
 /* The earliest deadline, or UINT64_MAX. */

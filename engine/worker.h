@@ -28,6 +28,7 @@
 #include "store.h"
 
 typedef struct mp_scheduler mp_scheduler;
+typedef struct mp_sleeper mp_sleeper;
 
 /* One per worker, written by it alone (mp_bump), summed by whoever asks. */
 typedef struct mp_counters {
@@ -52,6 +53,10 @@ typedef struct mp_frame mp_frame;
 struct mp_frame {
   mp_task *task; /* for whom this runs; NULL: a piece that no task forked */
   mp_frame *outer;
+  /* the rest on the worker's own thread only */
+  bool body;           /* of the task itself, which may suspend */
+  mp_sleeper *sleeper; /* what it has asked for: see suspend.c; or NULL */
+  mp_status resumed;   /* why it is called again; INVALID: it is called the first time */
 };
 
 /* The group of what is forked in a frame; unique while the frame is there, and never 0. */

@@ -82,7 +82,7 @@ $(BUILD)/examples/embed/%: examples/embed/%.c $(BINDINGS_OBJ) $(ENGINE_OBJ)
 	@echo "  CC  $@"
 	@$(CC) $(CFLAGS) $(LUA_CFLAGS) -Iengine -Ibindings $^ -o $@ $(LDFLAGS) $(LUA_LIBS) -lm
 
-EXAMPLES := frame embed/smallest embed/game
+EXAMPLES := frame sessions embed/smallest embed/game
 
 examples: module $(EXAMPLES:%=$(BUILD)/examples/%) ## run the examples on small input and check what they print
 	@eval "$$($(MAKE) -s env)"; sh tests/support/examples.sh $(LUA) $(BUILD)/examples

@@ -1,0 +1,157 @@
+#include "suspend.h"
+
+#include "bug.h"
+#include "finish.h"
+#include "pick.h"
+#include "stop.h"
+
+/*
+** {======================================================
+** Waking
+** =======================================================
+*/
+
+/* What goes on comes before what begins: the oldest first, or on a worker, next. */
+static void resume(void *ud, mp_sleeper *sleeper) {
+  mp_pool *pool = ud;
+  mp_worker *self = mp_pool_self(pool);
+  const mp_task *task = sleeper->task;
+  if (mp_task_priority(task) != 0)
+    mp_pick_push_ordered(&pool->scheduler, &sleeper->entry, &mp_task_places(task)->order,
+                         mp_task_priority(task));
+  else if (self != NULL)
+    mp_pick_push(&pool->scheduler, self, &sleeper->entry, 0);
+  else
+    mp_pick_put_back(&pool->scheduler, &sleeper->entry);
+}
+
+static void left(mp_sleeper *sleeper) {
+  if (sleeper->mailbox != NULL) mp_sub_seq(&sleeper->mailbox->awaited, 1);
+}
+
+/* An error of the timer thread cannot come: it has been started. */
+static void set_alarm(mp_pool *pool, uint64_t when) {
+  if (when != MP_FOREVER) mp_deadlines_bring_forward(&pool->deadlines, &pool->alarm, when);
+}
+
+/* On the timer thread. */
+static void wake_due(mp_pool *pool) {
+  set_alarm(pool, mp_sleepers_expire(&pool->sleepers, mp_os_now()));
+}
+
+mp_status mp_suspend_open(mp_pool *pool) {
+  mp_sleepers *sleepers = &pool->sleepers;
+  pool->wake_due = wake_due;
+  sleepers->resume = resume;
+  sleepers->left = left;
+  sleepers->ud = pool;
+  return mp_sleepers_init(sleepers, &pool->alloc);
+}
+
+void mp_suspend_close(mp_pool *pool) { mp_sleepers_close(&pool->sleepers); }
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** Falling asleep
+** =======================================================
+*/
+
+mp_status mp_suspend(mp_worker *worker, mp_task *const *tasks, size_t n, mp_mailbox *mailbox,
+                     uint64_t timeout_ns) {
+  mp_pool *pool = mp_pool_of(worker);
+  mp_frame *frame = mp_load_relaxed(&worker->frame);
+  if (mp_pool_forked(pool)) return MP_FORKED;
+  if (mp_worker_self() != worker || frame == NULL || !frame->body || n > UINT32_MAX)
+    return MP_INVALID;
+  if (mailbox != NULL && mailbox->shared != &pool->mailboxes) return MP_FOREIGN;
+  for (size_t i = 0; i < n; i++)
+    if (tasks[i] != NULL && tasks[i]->pool != pool) return MP_FOREIGN;
+  mp_status status = timeout_ns != MP_FOREVER ? mp_deadlines_start(&pool->deadlines) : MP_OK;
+  if (status != MP_OK) return status;
+  mp_sleeper *sleeper = mp_sleeper_create(&pool->sleepers, n + 1 + (mailbox != NULL));
+  if (sleeper == NULL) return MP_NOMEM;
+  sleeper->until = mp_os_deadline(timeout_ns);
+  sleeper->links[0].key = frame->task;
+  for (size_t i = 0; i < n; i++) sleeper->links[1 + i].key = tasks[i];
+  if (mailbox != NULL) {
+    sleeper->links[1 + n].key = mailbox;
+    sleeper->mailbox = mailbox;
+    mp_mailbox_retain(mailbox);
+  }
+  mp_drop_sleeper(pool, frame->sleeper);
+  frame->sleeper = sleeper;
+  return MP_OK;
+}
+
+void mp_drop_sleeper(mp_pool *pool, mp_sleeper *sleeper) {
+  if (sleeper == NULL) return;
+  if (sleeper->mailbox != NULL) mp_mailbox_release(sleeper->mailbox);
+  mp_sleeper_free(&pool->sleepers, sleeper);
+}
+
+static void mark(mp_task *task) { mp_or_seq(&task->word, MP_FLAG_WAITED); }
+
+/*
+** Under the lock of the sleepers, which whoever wakes this one must take first: so it may look at
+** what it waits for, which the body holds until it is called again.
+*/
+static bool is_awake(mp_sleeper *sleeper, void *ud) {
+  mp_pool *pool = ud;
+  size_t tasks = sleeper->keys - (sleeper->mailbox != NULL);
+  mp_task *own = sleeper->task;
+  if (sleeper->mailbox != NULL) mp_add_seq(&sleeper->mailbox->awaited, 1);
+  if (!MP_BUGGY(SLEEP_UNMARKED)) mark(own);
+  for (size_t i = 1; i < tasks; i++)
+    if (sleeper->links[i].key != NULL) mark((mp_task *)(uintptr_t)sleeper->links[i].key);
+  sleeper->why = MP_OK;
+  if (mp_is_asked(pool, own)) return true;
+  for (size_t i = 1; i < tasks; i++) {
+    const mp_task *task = sleeper->links[i].key;
+    if (task != NULL && mp_task_is_over(task)) return true;
+  }
+  if (sleeper->mailbox != NULL && mp_load_seq(&sleeper->mailbox->count) != 0) return true;
+  if (sleeper->until > mp_os_now()) return false;
+  sleeper->why = MP_TIMEOUT;
+  return true;
+}
+
+void mp_fall_asleep(mp_pool *pool, mp_task *task, mp_sleeper *sleeper) {
+  uint64_t next;
+  sleeper->entry.run = pool->resume_task;
+  sleeper->task = task;
+  mp_task_retain(task);
+  /* without memory for the lists it is called again at once, and may look again */
+  if (!mp_sleepers_join(&pool->sleepers, sleeper, is_awake, pool, &next)) resume(pool, sleeper);
+  set_alarm(pool, next);
+}
+
+/* }====================================================== */
+
+/*
+** {======================================================
+** The end of the pool
+** =======================================================
+*/
+
+bool mp_refuse_resumed(mp_pool *pool, mp_entry *entry) {
+  if (entry->run != pool->resume_task) return false;
+  mp_sleeper *sleeper = (mp_sleeper *)entry;
+  mp_task *task = sleeper->task;
+  uint32_t before;
+  mp_drop_sleeper(pool, sleeper);
+  /* before the end can be seen, as behind a body */
+  if (!(task->own & MP_OWN_DONE)) mp_task_drop_arg(task);
+  mp_add_relaxed(&pool->outside.returned, 1);
+  if (mp_task_end(task, MP_STATE_CANCELLED, false, MP_FLAG_CANCEL, &before))
+    mp_finish(pool, NULL, task, (mp_ended){before, false, false});
+  mp_task_release(task);
+  return true;
+}
+
+static bool end_resumed(mp_entry *entry, void *ud) { return mp_refuse_resumed(ud, entry); }
+
+void mp_end_resumed(mp_pool *pool) { mp_pick_drain(&pool->scheduler, end_resumed, pool); }
+
+/* }====================================================== */
