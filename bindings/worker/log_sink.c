@@ -69,8 +69,8 @@ static int call_function(lua_State *L) { /* stack: log, data, size */
   return 0;
 }
 
-static void to_stderr(mp_log_level level, const char *area, const char *line) {
-  fprintf(stderr, "makeparallel: %s: %s: %s\n", lmp_log_levels[level], area, line);
+static void to_stderr(mp_log_level level, const char *area, const char *line, size_t size) {
+  fprintf(stderr, "makeparallel: %s: %s: %.*s\n", lmp_log_levels[level], area, (int)size, line);
 }
 
 /* On the owner, while it polls. A line that the function does not take goes to stderr. */
@@ -83,9 +83,11 @@ static void deliver(void *ud, const void *data, size_t size) {
   lua_pushlightuserdata(L, (void *)data);
   lua_pushinteger(L, (lua_Integer)size);
   if (lua_pcall(L, 3, 0, 0) == LUA_OK) return;
-  const char *line = data, *area = line + 1;
-  to_stderr((mp_log_level)*line, area, area + strlen(area) + 1);
-  to_stderr(MP_LOG_ERROR, "log", lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "failed");
+  /* one byte, the area and its end, the line, which has none */
+  const char *level = data, *area = level + 1, *line = area + strlen(area) + 1;
+  const char *why = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "failed";
+  to_stderr((mp_log_level)*level, area, line, size - (size_t)(line - level));
+  to_stderr(MP_LOG_ERROR, "log", why, strlen(why));
   lua_pop(L, 1);
 }
 
@@ -93,7 +95,7 @@ void lmp_log_without_pool(const char *area, const char *line) {
   lmp_log log;
   const char *text = getenv("MAKEPARALLEL_LOG");
   if (text == NULL || !lmp_log_parse(&log, text) || wanted(&log, MP_LOG_ERROR, area))
-    to_stderr(MP_LOG_ERROR, area, line);
+    to_stderr(MP_LOG_ERROR, area, line, strlen(line));
 }
 
 void lmp_log_line(void *ud, mp_log_level level, const char *area, const char *line) {
@@ -101,7 +103,7 @@ void lmp_log_line(void *ud, mp_log_level level, const char *area, const char *li
   char packed[1200];
   if (!wanted(log, level, area)) return;
   if (log->function == LUA_NOREF) {
-    to_stderr(level, area, line);
+    to_stderr(level, area, line, strlen(line));
     return;
   }
   if (log->pool == NULL) return; /* while the pool is being made */
