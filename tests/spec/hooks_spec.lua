@@ -3,7 +3,11 @@ local mp <const> = require "makeparallel"
 local process <const> = require "process"
 local support <const> = require "support"
 
+-- ThreadSanitizer delivers no signal to a thread that computes: there tasks are stopped by a hook, and may have none of their own.
+local may_hook <const> = not (os.getenv "TEST_SAN" or ""):find "thread"
+
 describe("a hook that a task has set", function()
+  if not may_hook then return end
   local pool
   before_each(function() pool = mp.pool { workers = 1, log = "off" } end)
   after_each(function() pool:shutdown { timeout = support.HANG_SECONDS } end)
@@ -49,6 +53,7 @@ describe("a hook that a task has set", function()
 end)
 
 describe("a hook that setup has set", function()
+  if not may_hook then return end
   local pool
   before_each(function()
     pool = mp.pool { workers = 1, log = "off", setup = function()

@@ -98,7 +98,7 @@ end)
 describe("a callback between two tasks that never ends", function()
   for name, setup in pairs {
     ["in a coroutine of an earlier task"] = "",
-    ["where setup has set a hook"] = "setup = function() debug.sethook(function() end, '', 1000000) end",
+    ["where setup has set a hook"] = (os.getenv "TEST_SAN" or ""):find "thread" and "" or "setup = function() debug.sethook(function() end, '', 1000000) end",
   } do
     it("gives its worker back, " .. name, function()
       prints(([[
