@@ -96,9 +96,10 @@ describe("a finaliser that waits for a task while its state is closed", function
 end)
 
 describe("a callback between two tasks that never ends", function()
+  local may_hook <const> = not (os.getenv "TEST_SAN" or ""):find "thread" -- there tasks are stopped by a hook
   for name, setup in pairs {
     ["in a coroutine of an earlier task"] = "",
-    ["where setup has set a hook"] = (os.getenv "TEST_SAN" or ""):find "thread" and "" or "setup = function() debug.sethook(function() end, '', 1000000) end",
+    ["where setup has set a hook"] = not may_hook and "" or "setup = function() debug.sethook(function() end, '', 1000000) end",
   } do
     it("gives its worker back, " .. name, function()
       prints(([[
