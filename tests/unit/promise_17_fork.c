@@ -197,15 +197,20 @@ static mp_status count_run(mp_worker *worker, void *arg) {
   return MP_OK;
 }
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ASAN_ENDS_THREADS 1
+#endif
+#endif
+
 /*
 ** In a child whose only thread the engine will end, which ends the process: with no more ado, for a
-** leak checker would miss the stacks of the threads that are not there. With glibc when the
-** thread's function has returned: AddressSanitizer's own end of a thread may wait for a lock that
-** another held when the process was forked.
+** leak checker would miss the stacks of the threads that are not there. AddressSanitizer's own end
+** of a thread may wait for a lock that another held at the fork: there the process ends before.
 */
 #ifdef NO_THREADS_IN_CHILDREN /* nor does it bear atexit there */
 static void let_thread_end(void) { alarm(60); }
-#elif defined(__GLIBC__)
+#elif defined(ASAN_ENDS_THREADS)
 int __cxa_thread_atexit_impl(void (*function)(void *), void *arg, void *dso);
 
 static void leave(void *arg) { (void)arg, _exit(0); }
