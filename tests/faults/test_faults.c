@@ -267,8 +267,11 @@ static void shut_down(life *l, mp_shutdown_mode mode) {
   mp_task *running = submit(l, run_sleep, 0, NULL),
           *waiting = running == NULL ? NULL : submit(l, run_plain, 0, &running);
   mp_shutdown_report report;
-  assert_ok(mp_pool_shutdown(
-      l->pool, mode == MP_SHUTDOWN_CANCEL_ALL ? 1000 * SECOND : 2 * MILLISECOND, mode, &report));
+  uint64_t timeout = mode == MP_SHUTDOWN_CANCEL_ALL ? 1000 * SECOND : 2 * MILLISECOND;
+  mp_status status;
+  do status = mp_pool_shutdown(l->pool, timeout, mode, &report);
+  while (status == MP_INTERRUPTED);
+  assert_ok(status);
   assert_true(running == NULL || mp_state_is_terminal(mp_task_state(running)));
   assert_true(waiting == NULL || mp_state_is_terminal(mp_task_state(waiting)));
   mp_task_release(waiting);
