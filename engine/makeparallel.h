@@ -649,8 +649,9 @@ MP_API int mp_worker_run(mp_worker *worker, mp_task *task);
 ** perhaps sooner, so it looks again at what it waits for. Until then the task is running, and holds
 ** neither thread nor seat; its deadline, a cancel and a shutdown end it like any other that runs,
 ** and its body is called again even so, to clean up, but not after a shutdown whose deadline has
-** passed. The tasks and the mailbox must live until then. The last call before the body returns
-** counts. In a body, not in a piece. Errors: NOMEM, INVALID (no body), FOREIGN, FORKED, NOTHREAD.
+** passed. The tasks and the mailbox must live until then. A task that was asked to stop is called
+** again at once. The last call before the body returns counts. In a body, not in a piece. Errors:
+** NOMEM, INVALID (no body), FOREIGN, FORKED, NOTHREAD.
 */
 MP_API MP_CHECKED mp_status mp_suspend(mp_worker *worker, mp_task *const *tasks, size_t n,
                                        mp_mailbox *mailbox, uint64_t timeout_ns);

@@ -183,7 +183,11 @@ static void resume_all(mp_sleepers *s, mp_sleeper *chain, mp_status why) {
 void mp_sleepers_wake(mp_sleepers *s, const void *key) {
   mp_sleeper *chain;
   bool more;
-  if (mp_sleepers_count(s) == 0) return;
+  /*
+  ** Whoever has found a mark sees a count of the sleepers that is not 0. Whoever wakes all has
+  ** found none: the lock orders it with those who are just being put to sleep.
+  */
+  if (key != NULL && mp_sleepers_count(s) == 0) return;
   do {
     more = collect(s, key, &chain);
     resume_all(s, chain, MP_OK);

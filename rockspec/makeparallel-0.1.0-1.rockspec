@@ -62,6 +62,7 @@ build = {
         "bindings/worker/chunk.c",
         "bindings/worker/fail.c",
         "bindings/worker/guards.c",
+        "bindings/worker/hooks.c",
         "bindings/worker/host.c",
         "bindings/worker/inherit.c",
         "bindings/worker/interrupt.c",
@@ -135,6 +136,7 @@ build = {
     ["makeparallel.memoize"] = "lua/makeparallel/memoize.lua",
     ["makeparallel.memoize_fast"] = "lua/makeparallel/memoize_fast.lua",
     ["makeparallel.pace"] = "lua/makeparallel/pace.lua",
+    ["makeparallel.part"] = "lua/makeparallel/part.lua",
     ["makeparallel.pools"] = "lua/makeparallel/pools.lua",
     ["makeparallel.profiled"] = "lua/makeparallel/profiled.lua",
     ["makeparallel.progress"] = "lua/makeparallel/progress.lua",
@@ -144,6 +146,7 @@ build = {
     ["makeparallel.stream"] = "lua/makeparallel/stream.lua",
     ["makeparallel.timer"] = "lua/makeparallel/timer.lua",
     ["makeparallel.timers"] = "lua/makeparallel/timers.lua",
+    ["makeparallel.worlds"] = "lua/makeparallel/worlds.lua",
     ["makeparallel.wrap"] = "lua/makeparallel/wrap.lua",
   },
   install = {

@@ -51,10 +51,10 @@ void lmp_make_error(lua_State *L) {
 /* A program may lie in a folder of that name, too. */
 static bool is_file_of_ours(const char *name) {
   static const char *const names[] = {
-      "adapter", "check",   "compat",       "context", "copas",  "counter",  "cqueues",  "each",
-      "errors",  "gather",  "go",           "graph",   "imap",   "init",     "inworker", "luv",
-      "map",     "memoize", "memoize_fast", "pace",    "pools",  "profiled", "progress", "ready",
-      "reduce",  "retry",   "stream",       "timer",   "timers", "wrap"};
+      "adapter", "check",   "compat",       "context", "copas", "counter", "cqueues",  "each",
+      "errors",  "gather",  "go",           "graph",   "imap",  "init",    "inworker", "luv",
+      "map",     "memoize", "memoize_fast", "pace",    "part",  "pools",   "profiled", "progress",
+      "ready",   "reduce",  "retry",        "stream",  "timer", "timers",  "worlds",   "wrap"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     size_t size = strlen(names[i]);
     if (strncmp(name, names[i], size) == 0 && strcmp(name + size, ".lua") == 0) return true;

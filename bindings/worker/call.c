@@ -9,7 +9,7 @@
 #include "codec/import.h"
 #include "codec/refusal.h"
 #include "worker/fail.h"
-#include "worker/interrupt.h"
+#include "worker/hooks.h"
 #include "worker/payload.h"
 
 static const lmp_encoding result_encoding = {.root = "result", .direction = "back"};

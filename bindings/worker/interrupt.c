@@ -64,6 +64,8 @@ static void arm(lua_State *L, int instructions) {
               instructions);
 }
 
+bool lmp_is_interrupted(lua_State *L) { return lua_gethook(L) == on_hook; }
+
 void lmp_interrupt_disarm(lmp_vm *vm, lua_State *L) {
   if (vm->host->cancel_mode == LMP_CANCEL_HOOK || MP_BUGGY(HOOK_FROM_START))
     arm(L, LOOK_EVERY);
@@ -357,83 +359,6 @@ static int guarded_close(lua_State *L) {
   return status == LUA_OK ? lua_gettop(L) : lua_error(L);
 }
 
-/* A hook of the program's own must not take ours away. */
-static int guarded_sethook(lua_State *L) {
-  lmp_vm *vm = lmp_vm_of(L);
-  if (vm->host->cancel_mode == LMP_CANCEL_HOOK)
-    return luaL_error(L, "debug.sethook is refused in a worker with cancel_mode = \"hook\": a "
-                         "state has but one hook");
-  vm->hook.changed = true;
-  int n = lmp_call_original(L);
-  if (lmp_must_stop(vm)) return lmp_raise_stop(L);
-  return n;
-}
-
-/* }====================================================== */
-
-/*
-** {======================================================
-** The program's own hooks
-** =======================================================
-*/
-
-/*
-** its address: registry key of a list, sethook and gethook of Lua's library; then, if setup has
-** left a hook in Lua, that, its mask and its count
-*/
-static const char hook_key;
-enum { SETHOOK = 1, GETHOOK, HOOK, MASK, COUNT };
-
-/* Keeps the functions, if this state has them. */
-static void keep_hook_functions(lua_State *L) {
-  int top = lua_gettop(L);
-  lua_newtable(L);
-  if (lua_getglobal(L, "debug") == LUA_TTABLE) {
-    lua_getfield(L, -1, "sethook");
-    lua_rawseti(L, top + 1, SETHOOK);
-    lua_getfield(L, -1, "gethook");
-    lua_rawseti(L, top + 1, GETHOOK);
-  }
-  lua_settop(L, top + 1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &hook_key);
-}
-
-void lmp_hook_settle(lua_State *L, lmp_vm *vm) {
-  int top = lua_gettop(L);
-  if (lua_gethook(L) == on_hook) return;
-  vm->hook.function = lua_gethook(L);
-  vm->hook.mask = lua_gethookmask(L);
-  vm->hook.count = lua_gethookcount(L);
-  if (vm->hook.changed) {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &hook_key);
-    lua_rawgeti(L, -1, GETHOOK);
-    lua_call(L, 0, 3);
-    for (int i = COUNT; i >= HOOK; i--) lua_rawseti(L, top + 1, i);
-  }
-  vm->hook.changed = false;
-  lua_settop(L, top);
-}
-
-static int set_hook(lua_State *L) {
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &hook_key);
-  for (int i = SETHOOK; i <= COUNT; i++)
-    if (i != GETHOOK) lua_rawgeti(L, 1, i);
-  if (lua_isfunction(L, 3)) lua_call(L, 3, 0);
-  return 0;
-}
-
-void lmp_hook_off(lua_State *L, lmp_vm *vm) {
-  if (vm->hook.changed && lua_gethook(L) != on_hook) lua_sethook(L, NULL, 0, 0);
-}
-
-void lmp_hook_restore(lua_State *L, lmp_vm *vm) {
-  vm->hook.changed = false;
-  lua_sethook(L, vm->hook.function, vm->hook.mask, vm->hook.count);
-  if (vm->hook.function == NULL) return;
-  lua_pushcfunction(L, set_hook);
-  if (lua_pcall(L, 0, 0, 0) != LUA_OK) lua_pop(L, 1);
-}
-
 /* }====================================================== */
 
 static void push_error_objects(lua_State *L) {
@@ -466,12 +391,10 @@ void lmp_interrupt_open(lua_State *L, lmp_vm *vm) {
   static const struct {
     const char *library, *field;
     lua_CFunction function;
-  } guards[] = {{"", "pcall", guarded_pcall},         {"", "xpcall", guarded_xpcall},
-                {"", "load", guarded_load},           {"coroutine", "resume", guarded_resume},
-                {"coroutine", "wrap", guarded_wrap},  {"coroutine", "close", guarded_close},
-                {"debug", "sethook", guarded_sethook}};
+  } guards[] = {{"", "pcall", guarded_pcall},        {"", "xpcall", guarded_xpcall},
+                {"", "load", guarded_load},          {"coroutine", "resume", guarded_resume},
+                {"coroutine", "wrap", guarded_wrap}, {"coroutine", "close", guarded_close}};
   int top = lua_gettop(L);
-  keep_hook_functions(L);
   for (size_t i = 0; i < sizeof guards / sizeof guards[0]; i++) {
     replace(L, guards[i].library, guards[i].field, guards[i].function);
     lua_settop(L, top);

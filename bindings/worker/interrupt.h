@@ -44,6 +44,9 @@ void lmp_interrupt_for_memory(lmp_vm *vm);
 */
 bool lmp_vm_caught(lmp_vm *vm);
 
+/* Has L the hook by which a task is told to go? */
+bool lmp_is_interrupted(lua_State *L);
+
 /* L is out of the task's code: what it was told so far is done with. */
 void lmp_interrupt_disarm(lmp_vm *vm, lua_State *L);
 
@@ -60,15 +63,6 @@ void lmp_interrupt_leave(lmp_vm *vm, lua_State *L, lua_State *before);
 ** task must go.
 */
 int lmp_resume(lua_State *L, lua_State *co, int n);
-
-/*
-** Hooks of the program's own. Settle: what L has now is what the state's tasks have, each; may
-** raise. Off: a task on L is over, and its hook must not see what follows. Restore: L, a coroutine
-** that tasks run on, has what was settled again. The last two never raise.
-*/
-void lmp_hook_settle(lua_State *L, lmp_vm *vm);
-void lmp_hook_off(lua_State *L, lmp_vm *vm);
-void lmp_hook_restore(lua_State *L, lmp_vm *vm);
 
 /*
 ** Prepares a new state: its functions, its hook, the errors to raise. Called while a state is made.

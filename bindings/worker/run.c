@@ -12,6 +12,7 @@
 #include "worker/chunk.h"
 #include "worker/fail.h"
 #include "worker/inherit.h"
+#include "worker/hooks.h"
 #include "worker/interrupt.h"
 #include "worker/payload.h"
 #include "worker/random.h"

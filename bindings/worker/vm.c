@@ -13,6 +13,7 @@
 #include "codec/failure.h"
 #include "worker/guards.h"
 #include "worker/inherit.h"
+#include "worker/hooks.h"
 #include "worker/interrupt.h"
 #include "worker/random.h"
 
@@ -255,6 +256,7 @@ static int open_protected(lua_State *L) {
   vm->context = vm->host->open_state(L, vm);
   assert(lua_gettop(L) == 1 && vm->context->vm == vm && vm->between_tasks != NULL);
   lmp_interrupt_open(L, vm);
+  lmp_hook_open(L);
   lua_newtable(L);
   vm->threads = luaL_ref(L, LUA_REGISTRYINDEX);
   if (lmp_heritage_of(mp_worker_pool(vm->worker)) != NULL) set_up_protected(L, vm);

@@ -4,6 +4,7 @@ local core = require "makeparallel.core"
 local errors = require "makeparallel.errors"
 local ready = require "makeparallel.ready"
 local timers = require "makeparallel.timers"
+local worlds = require "makeparallel.worlds"
 local coroutine <const>, debug <const>, math <const>, table <const> = coroutine, debug, math, table
 
 local go = {}
@@ -12,18 +13,12 @@ local routines = setmetatable({}, { __mode = "k" }) -- [coroutine] = routine: th
 
 -- Those that have not ended: what is left when a task ends is closed.
 local function routines_of(world)
-  if not world.routines then world.routines = setmetatable({}, { __mode = "k" }) end
-  return world.routines
+  return worlds.table(world, "routines", true)
 end
 
 -- Routines of a task, or of the state, that failed while nobody awaited them, in order.
 local function unclaimed_of(world)
-  local unclaimed = world.unclaimed
-  if not unclaimed then
-    unclaimed = {}
-    world.unclaimed = unclaimed
-  end
-  return unclaimed
+  return worlds.table(world, "unclaimed")
 end
 
 -- Who is collected before somebody has claimed it says so.

@@ -1,36 +1,9 @@
 -- makeparallel: Lua functions on all cores. This file only puts the module together; see README.md beside it.
 local core = require "makeparallel.core"
-
-local require <const>, globals <const>, loaded <const> = require, _G, package.loaded
-local needed <const> = {} -- what our modules take into locals when they load
-for _, name in ipairs { "coroutine", "debug", "io", "math", "os", "package", "require", "string", "table" } do
-  needed[name] = globals[name]
-end
-
-local function give_back(missing)
-  for name in next, missing do rawset(globals, name, nil) end
-end
-
---- Our module of that name. A program may have taken things from its globals since it loaded us: our modules see them while they load.
-function core.part(name)
-  name = "makeparallel." .. name
-  if loaded[name] then return loaded[name] end
-  local missing <const> = {}
-  for global, value in next, needed do
-    if rawget(globals, global) == nil then
-      missing[global] = true
-      rawset(globals, global, value)
-    end
-  end
-  local ok, module = pcall(require, name)
-  give_back(missing)
-  if not ok then error(module, 0) end
-  return module
-end
+local part = require "makeparallel.part"
 
 -- A function of a module that is loaded when it is first called: a program, and each worker, pays for what it uses.
 local function on_demand(module, name)
-  local part <const> = core.part
   return function(...)
     return part(module)[name](...)
   end

@@ -1,5 +1,6 @@
 -- What is to be called at a certain time: a heap, first come first served among equals. Whoever drives calls `fire`.
 local core = require "makeparallel.core"
+local worlds = require "makeparallel.worlds"
 local table <const> = table
 
 local timers = {}
@@ -9,12 +10,7 @@ local on_earlier -- called when a timer becomes the earliest
 
 -- Of the running task, or the state: {at, number, fn or false}, the earliest first.
 local function heap_of(world)
-  local heap = world.timers
-  if not heap then
-    heap = {}
-    world.timers = heap
-  end
-  return heap
+  return worlds.table(world, "timers")
 end
 
 local function before(a, b)

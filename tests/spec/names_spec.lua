@@ -215,20 +215,15 @@ end)
 -- Children, for these change what `require` finds.
 describe("package.path", function()
   local function with_module(script)
-    local folder <const> = os.tmpname()
-    os.remove(folder)
-    assert(os.execute("mkdir " .. folder))
-    local file <close> = assert(io.open(folder .. "/spec_late.lua", "w"))
-    file:write "return { v = function() return 'late' end, path = function() return package.path end }"
-    file:close()
-    local child <const> = support.run_child(([[
+    local folder <close> = support.temporary_folder {
+      ["spec_late.lua"] = "return { v = function() return 'late' end, path = function() return package.path end }",
+    }
+    return support.run_child(([[
       local mp = require "makeparallel"
       mp.configure { workers = 2 }
       local folder = "%s"
       %s
-    ]]):format(folder, script))
-    os.execute("rm -r " .. folder)
-    return child
+    ]]):format(folder.path, script))
   end
 
   it("counts as it is at the call, also for functions that were sent before", function()

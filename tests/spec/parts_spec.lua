@@ -53,6 +53,14 @@ describe("a part of makeparallel that is loaded late", function()
     ]], { environment = "LUA_PATH='./lua/?.lua;./lua/?/init.lua'" })
   end)
 
+  it("is known by its name, so that a program's own file in a folder called makeparallel is not taken for one", function()
+    local known <const> = support.read "bindings/base/error.c"
+    for path in assert(io.popen "ls lua/makeparallel/*.lua"):lines() do
+      local name <const> = path:match "([%w_]+)%.lua$"
+      if name ~= "meta" then assert.matches(('"%s"'):format(name), known, 1, true) end
+    end
+  end)
+
   it("says why it cannot be loaded when no descriptor is free", function()
     prints("cannot load module 'makeparallel.go': Too many open files\n1", [[
       local mp = require "makeparallel"

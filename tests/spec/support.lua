@@ -233,6 +233,19 @@ function support.temporary_file(content)
   })
 end
 
+--- A folder with these files, {[name] = content}, which is removed when the variable that holds the result goes out of scope.
+function support.temporary_folder(files)
+  local path <const> = os.tmpname()
+  os.remove(path)
+  for name, content in pairs(files) do
+    local folder <const> = ("/" .. name):match "^(.*)/"
+    assert(os.execute(("mkdir -p %s%s"):format(path, folder)))
+    local file <close> = assert(io.open(path .. "/" .. name, "wb"))
+    file:write(content)
+  end
+  return setmetatable({ path = path }, { __close = function() os.execute("rm -r " .. path) end })
+end
+
 --- Runs Lua source in another process. options: `environment` ("A=1 B=2"), `flags` for the interpreter, `arguments` for the source, `shell`
 -- (a pattern with %s for the command, the file for stdout and the one for stderr).
 -- Returns {code, stdout, stderr, seconds}; code 124 means it hung.

@@ -206,37 +206,26 @@ end)
 
 describe("what workers search by", function()
   it("follows a path that was empty when the pool began, and a loader that was taken away", function()
-    prints([[
-      local folder = os.tmpname()
-      os.remove(folder)
-      assert(os.execute("mkdir " .. folder))
-      local file = io.open(folder .. "/spec_late.lua", "w")
-      file:write "return { v = 'file' }"
-      file:close()
+    local folder <close> = support.temporary_folder { ["spec_late.lua"] = "return { v = 'file' }" }
+    prints(([[
       local path = package.path
       mp.configure { workers = 1 }
       package.path = ""
       mp.spawn(function() end):get()
-      package.path = folder .. "/?.lua;" .. path
+      package.path = "%s/?.lua;" .. path
       local find = mp.parallel(function() return require "spec_late".v end)
       package.preload.spec_late = function() return { v = "loader" } end
       print(find():get())
       package.preload.spec_late = nil
       print(find():get())
-      os.execute("rm -r " .. folder)
-    ]], "loader\nfile\n")
+    ]]):format(folder.path), "loader\nfile\n")
   end)
 
   it("a folder that has our name is not ours", function()
-    local folder <const> = os.tmpname()
-    os.remove(folder)
-    assert(os.execute("mkdir -p " .. folder .. "/makeparallel"))
-    local path <const> = folder .. "/makeparallel/program.lua"
-    local file <const> = io.open(path, "w")
-    file:write "local mp = require 'makeparallel'\nmp.spawn(function() error('fails', 0) end):wait()\ncollectgarbage()"
-    file:close()
-    local child <const> = support.run_child(("dofile %q"):format(path))
-    os.execute("rm -r " .. folder)
+    local folder <close> = support.temporary_folder {
+      ["makeparallel/program.lua"] = "local mp = require 'makeparallel'\nmp.spawn(function() error('fails', 0) end):wait()",
+    }
+    local child <const> = support.run_child(("dofile %q"):format(folder.path .. "/makeparallel/program.lua"))
     assert.matches("started at .*program.lua:2", child.stderr)
   end)
 end)
@@ -247,8 +236,7 @@ describe("a worker whose child is gone", function()
       mp.configure { workers = 1 }
       print(mp.spawn(function()
         local pipe = io.popen("true", "w")
-        mp.sleep(0.1)
-        local ok, why = pipe:write(("x"):rep(100000))
+        local ok, why = pipe:write(("x"):rep(1000000)) -- more than a pipe holds
         pipe:close()
         return ok, why
       end):get())
@@ -326,11 +314,16 @@ describe("a log function that raises", function()
   it("loses nothing: the line goes to stderr", function()
     local child <const> = support.run_child [[
       local mp = require "makeparallel"
-      mp.configure { log = function() error("log fails", 0) end }
+      local seen
+      mp.configure { log = function(_, _, line)
+        seen = seen or line:find "unseen"
+        error("log fails", 0)
+      end }
       mp.spawn(function() error("unseen", 0) end):wait()
-      collectgarbage()
-      mp.sleep(0.1)
-      mp.poll()
+      while not seen do
+        collectgarbage()
+        mp.sleep(0.01)
+      end
     ]]
     assert.matches("nobody looked: unseen", child.stderr, 1, true)
     assert.matches("makeparallel: error: log: log fails", child.stderr, 1, true)
