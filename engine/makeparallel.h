@@ -651,7 +651,7 @@ MP_API int mp_worker_run(mp_worker *worker, mp_task *task);
 ** and its body is called again even so, to clean up, but not after a shutdown whose deadline has
 ** passed. The tasks and the mailbox must live until then. A task that was asked to stop is called
 ** again at once. The last call before the body returns counts. In a body, not in a piece. Errors:
-** NOMEM, INVALID (no body), FOREIGN, FORKED, NOTHREAD.
+** NOMEM, INVALID (no body), FOREIGN, FORKED, NOTHREAD and SHUTDOWN (with a time).
 */
 MP_API MP_CHECKED mp_status mp_suspend(mp_worker *worker, mp_task *const *tasks, size_t n,
                                        mp_mailbox *mailbox, uint64_t timeout_ns);

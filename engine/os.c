@@ -58,7 +58,7 @@ static struct timespec to_timespec(uint64_t ns) {
 
 /*
 ** {======================================================
-** Which signals are never held back
+** Which signals are never held back, and which have a handler
 ** =======================================================
 */
 
@@ -75,6 +75,16 @@ static sigset_t holdable_signals(void) {
   for (size_t i = 0; i < sizeof own_faults / sizeof *own_faults; i++)
     sigdelset(&set, own_faults[i]);
   return set;
+}
+
+static bool is_heard(const struct sigaction *action) {
+  if (action->sa_flags & SA_SIGINFO) return action->sa_sigaction != NULL;
+  return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
+}
+
+static bool has_handler(int signal) {
+  struct sigaction now;
+  return sigaction(signal, NULL, &now) == 0 && is_heard(&now);
 }
 
 /* }====================================================== */
@@ -224,11 +234,13 @@ static bool has_open_signal(const sigset_t *blocked) {
   return false;
 }
 
+/* One that a handler will hear: what is ignored, as SIGCHLD is by default, interrupts nothing. */
 static bool has_pending_signal(const sigset_t *blocked) {
   sigset_t pending;
   sigpending(&pending);
   for (int i = 1; i < POSIX_SIGNALS; i++)
-    if (sigismember(&pending, i) == 1 && sigismember(blocked, i) == 0) return true;
+    if (sigismember(&pending, i) == 1 && sigismember(blocked, i) == 0 && has_handler(i))
+      return true;
   return false;
 }
 
@@ -469,11 +481,6 @@ static struct {
   } of[SIGNALS];
 } interrupts = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static bool is_heard(const struct sigaction *action) {
-  if (action->sa_flags & SA_SIGINFO) return action->sa_sigaction != NULL;
-  return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
-}
-
 /*
 ** Who used the signal before us hears it as if we were not there: what came to one of our threads
 ** goes to the process's first. Where a thread cannot be reached by the process's number, it is
@@ -519,12 +526,6 @@ static bool is_installed(int signal) {
          now.sa_sigaction == on_interrupt;
 }
 
-static bool has_no_handler(int signal) {
-  struct sigaction now;
-  return sigaction(signal, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) &&
-         (now.sa_handler == SIG_DFL || now.sa_handler == SIG_IGN);
-}
-
 static mp_status install_locked(int signal, mp_os_interrupted *handle) {
   struct sigaction action;
   memset(&action, 0, sizeof action);
@@ -544,7 +545,7 @@ mp_status mp_os_interrupt_open(int signal, mp_os_interrupted *handle) {
   mp_status status = MP_OK;
   pthread_mutex_lock(&interrupts.lock);
   /* the host may have had it in between, and left nobody who passes it on to us */
-  bool lost = interrupts.of[signal].users == 0 && has_no_handler(signal);
+  bool lost = interrupts.of[signal].users == 0 && !has_handler(signal);
   if (!interrupts.of[signal].installed || lost) status = install_locked(signal, handle);
   assert(status != MP_OK || interrupts.of[signal].handle == handle);
   if (status == MP_OK) interrupts.of[signal].users++;

@@ -72,6 +72,7 @@ struct mp_pool {
   /* read by all at each task and seldom written */
   bool fences_all;           /* constant: see mp_pool_store_first */
   _Atomic uint32_t closing;  /* mp_closing; only grows */
+  _Atomic uint32_t given_up; /* a shutdown's time is over: no body is called again */
   _Atomic uint32_t drainers; /* threads that wait until the pool is quiet, or a shutdown is over */
   /* written by the owner, and other threads that are no workers */
   _Alignas(MP_CACHE_LINE) mp_task_lists owner_tasks; /* owner thread only */

@@ -220,8 +220,7 @@ static void free_pool(mp_pool *pool);
 
 static bool refuse_entry(mp_pool *pool, mp_entry *entry) {
   if (mp_refuse_job(pool, entry) || mp_refuse_node(pool, entry)) return true;
-  /* nobody is left to call its body */
-  return mp_load_relaxed(&pool->scheduler.stop) && mp_refuse_resumed(pool, entry);
+  return mp_load_relaxed(&pool->given_up) && mp_refuse_resumed(pool, entry);
 }
 
 mp_status mp_pool_create(const mp_pool_config *given, mp_pool **created) {
@@ -516,6 +515,7 @@ static mp_shutdown_report join_threads(mp_pool *pool) {
               mp_load_seq(&pool->visits_begun) == mp_load_seq(&pool->visits_over);
   if (idle) grace = mp_os_deadline(HOOKS_NS);
   await_threads(pool, no_worker_left_or_hurried, grace);
+  mp_store_seq(&pool->given_up, 1); /* a task that is over may suspend again and again */
   await_those_outside(pool);
   unsigned stuck = mp_seats_join(&pool->scheduler);
   mp_deadlines_stop(&pool->deadlines);
@@ -573,6 +573,7 @@ static mp_status shut_down(mp_pool *pool, uint64_t deadline, mp_shutdown_mode mo
     done = await(pool, is_quiet_or_ending, mp_os_deadline(GRACE_NS));
   }
   if (!done) {
+    mp_store_seq(&pool->given_up, 1); /* pairs with mp_resume_entry */
     mp_end_running(pool);
     mp_end_resumed(pool);
     mp_cancel_queued(pool);

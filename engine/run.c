@@ -126,8 +126,17 @@ void mp_resume_entry(mp_worker *worker, mp_entry *entry) {
   mp_task *task = sleeper->task;
   mp_pool *pool = task->pool;
   mp_frame frame = mp_frame_for_body(worker, task, sleeper->why);
-  mp_drop_sleeper(pool, sleeper);
   mp_frame_push(pool, worker, &frame);
+  /*
+  ** after the frame is published: a shutdown stores that before it looks at frames, so it finds
+  ** this one, or it is seen here
+  */
+  if (mp_load_seq(&pool->given_up)) {
+    mp_frame_pop(pool, worker, &frame);
+    (void)mp_refuse_resumed(pool, entry);
+    return;
+  }
+  mp_drop_sleeper(pool, sleeper);
   /* whoever asked it to stop before found no frame */
   if (mp_is_asked(pool, task)) mp_stop_bodies(pool);
   bool ended = call_body(pool, worker, task, &frame, false);

@@ -6,7 +6,7 @@
 #include "bug.h"
 
 #define SIZE_FIRST 64
-#define WAKE_AT_ONCE 64 /* collected under the lock at a time */
+#define WAKE_AT_ONCE ((size_t)64) /* collected under the lock at a time */
 
 mp_status mp_sleepers_init(mp_sleepers *s, mp_alloc *alloc) MP_UNCHECKED {
   s->alloc = alloc;
@@ -149,66 +149,90 @@ bool mp_sleepers_join(mp_sleepers *s, mp_sleeper *sleeper,
   return sleeps;
 }
 
-/* Those who wait for `key` leave the lists, chained; not all, if they are many: then true. */
-static bool collect(mp_sleepers *s, const void *key, mp_sleeper **chain) {
-  unsigned n = 0;
-  *chain = NULL;
+/* Sleepers that have left the lists, oldest first. */
+typedef struct chain {
+  mp_sleeper *first, *last;
+} chain;
+
+static void append(chain *c, mp_sleeper *sleeper) {
+  sleeper->next = NULL;
+  if (c->last != NULL)
+    c->last->next = sleeper;
+  else
+    c->first = sleeper;
+  c->last = sleeper;
+}
+
+static void prepend(chain *c, mp_sleeper *sleeper) {
+  sleeper->next = c->first;
+  if (c->first == NULL) c->last = sleeper;
+  c->first = sleeper;
+}
+
+/* Takes out up to `most` of those who wait for `key`; returns how many. */
+static size_t collect(mp_sleepers *s, const void *key, size_t most, chain *woken) {
+  size_t n = 0;
   mp_lock_take(&s->lock);
   mp_sleep_link *link = NULL;
   if (key != NULL && s->size > 0) link = s->buckets[bucket_of(key, s->size)];
-  for (;;) {
+  while (n < most) {
     while (link != NULL && link->key != key) link = link->next;
     mp_sleeper *sleeper = key == NULL ? s->first : link == NULL ? NULL : link->sleeper;
-    if (sleeper == NULL || n == WAKE_AT_ONCE) break;
+    if (sleeper == NULL) break;
     /* it may wait for the key twice */
     while (link != NULL && link->sleeper == sleeper) link = link->next;
     delist_locked(s, sleeper, true);
-    sleeper->next = *chain;
-    *chain = sleeper;
+    prepend(woken, sleeper); /* the newest stand first in the lists */
     n++;
   }
   mp_lock_give(&s->lock);
-  return n == WAKE_AT_ONCE;
+  return n;
 }
 
-static void resume_all(mp_sleepers *s, mp_sleeper *chain, mp_status why) {
-  while (chain != NULL) {
-    mp_sleeper *next = chain->next; /* it may be gone behind the call */
-    chain->why = why;
-    s->resume(s->ud, chain);
-    chain = next;
+static void resume_all(mp_sleepers *s, const chain *woken, mp_status why) {
+  for (mp_sleeper *sleeper = woken->first, *next; sleeper != NULL; sleeper = next) {
+    next = sleeper->next; /* it may be gone behind the call */
+    sleeper->why = why;
+    s->resume(s->ud, sleeper);
   }
 }
 
+/* So many as there are in the beginning: who falls asleep again meanwhile has looked again. */
+static size_t count_now(mp_sleepers *s) {
+  mp_lock_take(&s->lock);
+  size_t count = mp_load_relaxed(&s->count);
+  mp_lock_give(&s->lock);
+  return count;
+}
+
 void mp_sleepers_wake(mp_sleepers *s, const void *key) {
-  mp_sleeper *chain;
-  bool more;
   /*
   ** Whoever has found a mark sees a count of the sleepers that is not 0. Whoever wakes all has
   ** found none: the lock orders it with those who are just being put to sleep.
   */
-  if (key != NULL && mp_sleepers_count(s) == 0) return;
-  do {
-    more = collect(s, key, &chain);
-    resume_all(s, chain, MP_OK);
-  } while (more);
+  size_t left = key != NULL ? mp_sleepers_count(s) : count_now(s);
+  while (left > 0) {
+    chain woken = {NULL, NULL};
+    size_t n = collect(s, key, left < WAKE_AT_ONCE ? left : WAKE_AT_ONCE, &woken);
+    resume_all(s, &woken, MP_OK);
+    left = n < WAKE_AT_ONCE ? 0 : left - n;
+  }
 }
 
 uint64_t mp_sleepers_expire(mp_sleepers *s, uint64_t now) {
   for (;;) {
-    mp_sleeper *chain = NULL;
+    chain woken = {NULL, NULL};
     mp_lock_take(&s->lock);
     for (unsigned n = 0; n < WAKE_AT_ONCE; n++) {
       mp_heap_node *node = mp_timers_expire(&s->timers, now);
       if (node == NULL) break;
       mp_sleeper *sleeper = (mp_sleeper *)(void *)((char *)node - offsetof(mp_sleeper, timer));
       delist_locked(s, sleeper, false);
-      sleeper->next = chain;
-      chain = sleeper;
+      append(&woken, sleeper);
     }
     uint64_t next = mp_timers_next(&s->timers);
     mp_lock_give(&s->lock);
-    if (chain == NULL) return next;
-    resume_all(s, chain, MP_TIMEOUT);
+    if (woken.first == NULL) return next;
+    resume_all(s, &woken, MP_TIMEOUT);
   }
 }

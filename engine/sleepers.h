@@ -19,6 +19,7 @@
 #include <stdbool.h>
 
 #include "alloc.h"
+#include "inbox.h"
 #include "lock.h"
 #include "timers.h"
 
@@ -34,6 +35,7 @@ struct mp_sleep_link {
 
 struct mp_sleeper {
   mp_entry entry;          /* first: it is queued when it has been woken */
+  mp_order order;          /* its place then, if its task has a priority */
   mp_heap_node timer;      /* guarded by the lock while it is timed */
   mp_sleeper *next, *prev; /* all; guarded by the lock while it is listed */
   uint64_t until;          /* constant: MP_FOREVER: no time */

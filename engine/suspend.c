@@ -11,18 +11,17 @@
 ** =======================================================
 */
 
-/* What goes on comes before what begins: the oldest first, or on a worker, next. */
+/*
+** As what is queued anew: on a worker it is that one's next. Its place in a heap is its own, as its
+** entry is: those of the task may be in a queue still, where somebody has taken it in place.
+*/
 static void resume(void *ud, mp_sleeper *sleeper) {
   mp_pool *pool = ud;
-  mp_worker *self = mp_pool_self(pool);
-  const mp_task *task = sleeper->task;
-  if (mp_task_priority(task) != 0)
-    mp_pick_push_ordered(&pool->scheduler, &sleeper->entry, &mp_task_places(task)->order,
-                         mp_task_priority(task));
-  else if (self != NULL)
-    mp_pick_push(&pool->scheduler, self, &sleeper->entry, 0);
+  int priority = mp_task_priority(sleeper->task);
+  if (priority != 0)
+    mp_pick_push_ordered(&pool->scheduler, &sleeper->entry, &sleeper->order, priority);
   else
-    mp_pick_put_back(&pool->scheduler, &sleeper->entry);
+    mp_pick_push(&pool->scheduler, mp_pool_self(pool), &sleeper->entry, 0);
 }
 
 static void left(mp_sleeper *sleeper) {
@@ -122,6 +121,10 @@ void mp_fall_asleep(mp_pool *pool, mp_task *task, mp_sleeper *sleeper) {
   sleeper->entry.run = pool->resume_task;
   sleeper->task = task;
   mp_task_retain(task);
+  if (mp_load_seq(&pool->given_up)) { /* nobody calls its body any more */
+    (void)mp_refuse_resumed(pool, &sleeper->entry);
+    return;
+  }
   /* without memory for the lists it is called again at once, and may look again */
   if (!mp_sleepers_join(&pool->sleepers, sleeper, is_awake, pool, &next)) resume(pool, sleeper);
   set_alarm(pool, next);

@@ -84,10 +84,15 @@ function check.callable(fn, what, index)
   error(("bad argument #%d to '%s' (function or module name expected, got %s)"):format(index or 1, what, type(fn)), CALLER)
 end
 
---- Raises unless `list` is a table; `what` is the function's name, `index` the argument's.
-function check.list(list, what, index)
-  if type(list) == "table" then return end
-  error(("bad argument #%d to '%s' (list expected, got %s)"):format(index, what, type(list)), CALLER)
+--- Raises unless `list` is a table; `what` is the function's name, `index` the argument's, `level` that of whoever called it. Returns how
+-- long it is: its field `n`, as table.pack sets it, or else what `#` says.
+function check.list(list, what, index, level)
+  level = level or CALLER
+  if type(list) ~= "table" then error(("bad argument #%d to '%s' (list expected, got %s)"):format(index, what, type(list)), level) end
+  local n = list.n
+  if math.type(n) ~= "integer" then return #list end
+  if n < 0 then error(("bad argument #%d to '%s' (its field n is %d)"):format(index, what, n), level) end
+  return n
 end
 
 --- Raises unless `list` holds handles only; returns how many.

@@ -253,10 +253,11 @@ function go.run(fn, ...)
   return total
 end
 
---- Delivers callbacks, and lets coroutines whose sleep is over go on; begins no callback once `budget` seconds have passed.
+--- Delivers callbacks, and lets coroutines whose wait is over go on; begins no callback once `budget` seconds have passed.
 function go.poll(budget)
   check.seconds(budget, "budget")
   local delivered, left = core.poll(budget)
+  ready.pump()
   timers.fire()
   return delivered, left
 end
@@ -290,9 +291,12 @@ function go.sleep(seconds)
     until core.now() >= deadline
     return
   end
-  while timers.next_due() and core.now() < deadline do
-    timers.fire()
-    core.wait_mail(math.min(timers.next_due() or deadline, deadline))
+  while core.now() < deadline do
+    if ready.pump() == 0 and timers.fire() == 0 then
+      local next_due = timers.next_due()
+      if not next_due and not ready.is_pumping() then break end
+      core.wait_mail(math.min(next_due or deadline, deadline))
+    end
   end
   core.sleep(math.max(0, deadline - core.now()))
 end

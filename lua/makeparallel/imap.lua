@@ -21,8 +21,8 @@ local WINDOW_MAX <const> = 1 << 30
 local list_methods = {}
 local list_mt = { __index = list_methods }
 
-local function list_source(list)
-  return setmetatable({ list = list, n = math.type(list.n) == "integer" and list.n or #list, taken = 0 }, list_mt)
+local function list_source(list, n)
+  return setmetatable({ list = list, n = n, taken = 0 }, list_mt)
 end
 
 function list_methods:left()
@@ -110,7 +110,7 @@ end
 
 -- A list, options; or what pairs, io.lines and others return, options.
 local function read_arguments(fn, source, ...)
-  if type(source) == "table" and not callable(source) then return list_source(source), (...) end
+  if type(source) == "table" and not callable(source) then return list_source(source, check.list(source, "imap", 2, 4)), (...) end
   if not callable(source) and type(source) ~= "userdata" then
     error(("bad argument #2 to 'imap' (iterator or list expected, got %s)"):format(type(source)), 3)
   end

@@ -86,7 +86,7 @@ end
 --- Calls fn(item) for each item of the list, on all workers. Returns the results in order, with `n`, and a list of {index, message, error}
 -- of those that failed (for on_error "skip", which leaves them out, and "none", which leaves nil; "raise" is the default).
 function map.map(fn, list, options)
-  check.list(list, "map", 2)
+  local n = check.list(list, "map", 2)
   options = check.options(options, map.OPTIONS)
   local on_error = check.choice(options.on_error, "on_error", ON_ERROR)
   local chunk = check.integer(options.chunk, "chunk", 1, pace.CHUNK_MAX)
@@ -96,7 +96,6 @@ function map.map(fn, list, options)
   check.pool(options.pool)
   check.progress(options.progress)
   fn = check.callable(fn, "map")
-  local n = math.type(list.n) == "integer" and list.n or #list
   local workers = (options.pool and options.pool:info() or core.get_thread_pool_info()).workers
   local run = setmetatable({
     fn = fn,

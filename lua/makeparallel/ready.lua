@@ -50,4 +50,9 @@ function ready.resume(world, list, failed)
   pump()
 end
 
+--- Does the queue stand still until whoever asks, resumed from here, comes back or drives it itself?
+function ready.is_pumping()
+  return pumping
+end
+
 return ready

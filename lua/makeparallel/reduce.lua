@@ -55,7 +55,7 @@ end
 function reduce.reduce(map, combine, list, options)
   map = check.callable(map, "reduce")
   combine = check_combine(combine)
-  check.list(list, "reduce", 3)
+  local n = check.list(list, "reduce", 3)
   options = check.options(options, reduce.OPTIONS)
   check.integer(options.chunk, "chunk", 1, pace.CHUNK_MAX)
   check.integer(options.seed, "seed", math.mininteger, math.maxinteger)
@@ -63,7 +63,6 @@ function reduce.reduce(map, combine, list, options)
   check.string(options.name, "name")
   check.pool(options.pool)
   check.progress(options.progress)
-  local n = math.type(list.n) == "integer" and list.n or #list
   local size = options.chunk or math.max(1, (n + BLOCKS - 1) // BLOCKS)
   local source = setmetatable({ list = list, n = n, size = size, blocks = (n + size - 1) // size, taken = 0 }, block_mt)
   local how = { window = math.maxinteger, timeout = options.timeout, name = options.name, priority = options.priority, pool = options.pool }

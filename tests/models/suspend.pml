@@ -11,6 +11,7 @@
 ** check: safety -DCANCEL -DTIMER
 ** check: safety -DCANCEL -DSHUTDOWN : BUG_OWN_UNMARKED
 ** check: safety -DTIMER -DSHUTDOWN -DGIVES_UP
+** check: safety -DCANCEL -DSHUTDOWN -DGIVES_UP -DENDLESS
 */
 #define WORKERS 2
 
@@ -18,7 +19,7 @@
 bool over, over_waited;
 bool asked, own_waited, ended;
 /* closing == STOP; the shutdown's time is over */
-bool stop, gone;
+bool stop, given_up;
 
 /* The sleepers' lock, and the one sleeper. */
 bool locked, listed, timed;
@@ -27,6 +28,7 @@ byte holder;
 
 byte queued;        /* entries of the sleeper */
 byte inside, calls; /* of the body */
+bool framed;        /* where a shutdown finds it */
 byte dropped;
 bool finished;      /* the body has come to its end, or never will be called again */
 
@@ -56,9 +58,24 @@ inline end_task() {
   atomic { if :: !ended -> ended = true :: else fi }
 }
 
+/* mp_refuse_resumed: its body is not called any more */
+inline refuse() {
+  assert(inside == 0 && !finished);
+  finished = true;
+  dropped++;
+  end_task()
+}
+
 /* The body has returned SUSPENDED: mp_fall_asleep */
 inline fall_asleep() {
   assert(holder == 0);
+  if
+  :: given_up -> refuse()
+  :: else -> lie_down()
+  fi
+}
+
+inline lie_down() {
   holder = 1;
 #ifdef BUG_LOOK_BEFORE_LOCK
   awake = over || asked || stop;
@@ -93,8 +110,11 @@ inline call_body() {
   inside++;
   assert(inside == 1 && !finished && dropped == 0);
   calls++;
-  /* it looks itself: only what it waits for, a question, or the time lets it end */
+  /* it looks itself: only what it waits for, a question, or the time lets it end, if anything does */
   if
+#ifdef ENDLESS
+  :: calls < 4 -> suspends = true
+#endif
   :: over || asked || stop || came_due -> suspends = false
   :: else -> suspends = true
   fi;
@@ -120,8 +140,14 @@ end:
   :: atomic { queued > 0 -> queued-- } ->
     assert(holder == 3);
     holder = 0; /* mp_drop_sleeper */
-    call_body();
-    if :: suspends -> fall_asleep() :: else -> end_body() fi;
+    framed = true;
+    if
+    :: given_up -> framed = false; refuse()
+    :: else ->
+      call_body();
+      framed = false;
+      if :: suspends -> fall_asleep() :: else -> end_body() fi
+    fi;
     suspends = false; awake = false
   od
 }
@@ -167,16 +193,14 @@ end:
 active proctype shutdown() {
   if :: stop = true; wake() :: goto none fi;
 #ifdef GIVES_UP
-  /* mp_end_resumed: its body is not called any more */
-  if
+  given_up = true;
+  if :: framed -> end_task() :: else fi; /* mp_end_running */
+  if                                     /* mp_end_resumed */
   :: atomic { queued > 0 -> queued-- } ->
     assert(holder == 3);
     holder = 0;
-    assert(inside == 0);
-    finished = true;
-    dropped++;
-    end_task()
-  :: skip
+    refuse()
+  :: queued == 0
   fi;
 #endif
 none:

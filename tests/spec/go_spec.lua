@@ -115,6 +115,41 @@ describe("mp.go", function()
     assert.equal(2000, previous:get(HANG))
   end)
 
+  it("lets the others go on while one that was resumed for another's end polls or sleeps", function()
+    local function nap()
+      return mp.go(mp.sleep, 0.01)
+    end
+    local polled, slept, plain
+    mp.run(function()
+      nap():await()
+      local r, till <const> = nap(), os.clock() + HANG
+      while not r:is_ready() and os.clock() < till do
+        mp.poll()
+      end
+      polled = r:is_ready()
+    end)
+    assert.is_true(polled)
+    mp.run(function()
+      nap():await()
+      local task <const> = mp.go(function() return mp.spawn(function() return 7 end):await() end)
+      -- it cannot yield there
+      table.sort({ 1, 2 }, function(a, b)
+        mp.sleep(0.2)
+        slept = slept or task:is_ready()
+        return a < b
+      end)
+    end)
+    assert.is_true(slept)
+    coroutine.wrap(function()
+      nap():await()
+      local other <const> = nap()
+      mp.sleep(0.2)
+      plain = other:is_ready()
+    end)()
+    mp.run()
+    assert.is_true(plain)
+  end)
+
   it("lets a plain coroutine await it, whose error is not lost either", function()
     local r <const> = mp.go(function()
       mp.sleep(0)

@@ -320,6 +320,7 @@ describe("mp.imap", function()
       { "bad argument #1 to 'imap' (function or module name expected, got nil)", nil, {} },
       { "bad argument #2 to 'imap' (iterator or list expected, got nil)", double },
       { "bad argument #2 to 'imap' (iterator or list expected, got number)", double, 5 },
+      { "bad argument #2 to 'imap' (its field n is -1)", double, { n = -1 } },
       { "options must be a table, got number", double, {}, 5 },
       { "window must be an integer from 1 to 1073741824, got 0", double, {}, { window = 0 } },
       { "chunk must be an integer from 1 to 1048576, got 1.5", double, {}, { chunk = 1.5 } },

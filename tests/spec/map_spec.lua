@@ -217,6 +217,7 @@ describe("mp.map", function()
       assert.equal(("bad argument #2 to 'map' (list expected, got %s)"):format(type(wrong)), (support.refusal(mp.map, double, wrong)))
     end
     assert.equal("bad argument #2 to 'map' (list expected, got nil)", (support.refusal(mp.map, double)))
+    assert.equal("bad argument #2 to 'map' (its field n is -1)", (support.refusal(mp.map, double, { n = -1 })))
   end)
 
   it("may submit from the mapped function", function()

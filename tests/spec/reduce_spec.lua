@@ -98,6 +98,7 @@ describe("mp.reduce", function()
       { "bad argument #2 to 'reduce' (function or module name expected, got number)", same, 5, {} },
       { "bad argument #2 to 'reduce' (function or module name expected, got userdata)", same, mp.source "return 1", {} },
       { "bad argument #3 to 'reduce' (list expected, got nil)", same, add },
+      { "bad argument #3 to 'reduce' (its field n is -5)", same, add, { n = -5 } },
       { "unknown option 'inital' (did you mean 'initial'?)", same, add, {}, { inital = 0 } },
       { "chunk must be an integer from 1 to 1048576, got 0", same, add, {}, { chunk = 0 } },
       { "seed must be an integer from -9223372036854775808 to 9223372036854775807, got x", same, add, {}, { seed = "x" } },

@@ -35,7 +35,7 @@ static void on_letter(void *ud, const void *data, size_t size) { (void)ud, (void
 
 static uint64_t some_time(uint64_t *random) { return random_below(random, 200000); }
 
-/* Without a limit it waits for tasks before it only, so that nobody waits in a circle. */
+/* It waits for tasks before it only, as dependencies do, so that nobody waits in a circle. */
 static mp_status suspend(step *s, mp_worker *worker) {
   unsigned n = s->rank == 0 ? 0 : random_below(&s->random, 4);
   bool mail = random_below(&s->random, 4) == 0;
@@ -54,6 +54,8 @@ static mp_status go_on(step *s, mp_worker *worker) {
   if (random_below(&s->random, 8) == 0)
     (void)!mp_mailbox_send(s->life->mailbox, on_letter, NULL, "x", 1);
   if (random_below(&s->random, 8) == 0) (void)!mp_worker_sleep(worker, some_time(&s->random));
+  if (s->rank > 0 && random_below(&s->random, 4) == 0)
+    (void)mp_worker_run(worker, s->life->tasks[random_below(&s->random, s->rank)]);
   if (s->left == 0) return random_below(&s->random, 8) == 0 ? MP_FAILED : MP_OK;
   s->left--;
   mp_status status = suspend(s, worker);
@@ -87,6 +89,10 @@ static void submit_all(life *l, uint64_t *random) {
     desc.arg = s;
     desc.priority = random_below(random, 4) == 0 ? (int)random_below(random, 3) - 1 : 0;
     desc.timeout_ns = random_below(random, 8) == 0 ? 1 + some_time(random) : 0;
+    if (i > 0 && random_below(random, 4) == 0) {
+      desc.after = &l->tasks[random_below(random, i)];
+      desc.after_count = 1;
+    }
     CHECK(l->st, mp_submit(l->pool, &desc, &l->tasks[i]) == MP_OK);
   }
 }

@@ -85,6 +85,36 @@ static void test_os_gate_wait_any_handler_ends_it(void **state) {
   mp_os_gate_close(&gate);
 }
 
+typedef struct signaller {
+  pthread_t to;
+  _Atomic bool enough;
+} signaller;
+
+static void *signaller_main(void *arg) {
+  signaller *s = arg;
+  while (!mp_load_acquire(&s->enough)) {
+    pthread_kill(s->to, SIGCHLD);
+    usleep(500);
+  }
+  return NULL;
+}
+
+static void test_os_gate_wait_goes_on_through_what_nobody_handles(void **state) {
+  signaller s = {.to = pthread_self()};
+  mp_os_gate gate;
+  pthread_t thread;
+  mp_status status = MP_OK;
+  (void)state;
+  assert_ok(mp_os_gate_init(&gate));
+  assert_int_equal(pthread_create(&thread, NULL, signaller_main, &s), 0);
+  uint64_t deadline = mp_os_deadline(SECOND / 5);
+  while (status == MP_OK) status = mp_os_gate_wait(&gate, 0, deadline);
+  mp_store_release(&s.enough, true);
+  pthread_join(thread, NULL);
+  assert_status(status, MP_TIMEOUT);
+  mp_os_gate_close(&gate);
+}
+
 static void *waiter_main(void *arg) {
   mp_os_gate *gate = arg;
   while (mp_load_acquire(&gate->word) == 0) (void)!mp_os_gate_wait(gate, 0, MP_FOREVER);
@@ -546,6 +576,7 @@ int main(void) {
     cmocka_unit_test(test_os_gate_wait_other_word_returns_at_once),
     cmocka_unit_test(test_os_gate_wait_deadline_passed_times_out),
     cmocka_unit_test(test_os_gate_wait_any_handler_ends_it),
+    cmocka_unit_test(test_os_gate_wait_goes_on_through_what_nobody_handles),
     cmocka_unit_test(test_os_gate_wake_all_frees_every_waiter),
     cmocka_unit_test(test_os_event_fd_readable_from_signal_until_clear),
     cmocka_unit_test(test_os_thread_start_blocks_signals_there_and_only_there),

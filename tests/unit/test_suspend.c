@@ -351,6 +351,105 @@ static void test_suspend_shutdown_ends_all(void **state) {
   }
 }
 
+/* It never comes to an end of its own; with `again` not when it is asked to, either. */
+static mp_status nap_for_ever(mp_worker *worker, void *arg) {
+  sleeper *s = arg;
+  mp_add_relaxed(&s->calls, 1);
+  if (mp_worker_cancelled(worker) && !s->again) return MP_CANCELLED;
+  mp_status status = mp_suspend(worker, NULL, 0, NULL, s->timeout);
+  return status == MP_OK ? MP_SUSPENDED : status;
+}
+
+static void submit_napping(world *w, sleeper *s, mp_task **task) {
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  desc.run = nap_for_ever;
+  desc.drop = on_drop;
+  desc.arg = s;
+  assert_ok(mp_submit(w->pool, &desc, task));
+}
+
+/* Threads that a shutdown did not wait for may end a moment later. */
+static void close_and_wait(world *w) {
+  mp_pool_destroy(w->pool);
+  while (!fault_is_clean(&w->memory)) usleep(100);
+}
+
+static void test_suspend_again_and_again_ends_with_the_time_of_a_shutdown(void **state) {
+  enum { SOME = 20 };
+  (void)state;
+  for (int round = 0; round < 20; round++) {
+    static world w; /* the last thread may look at its memory a moment longer */
+    static sleeper s[SOME];
+    mp_task *tasks[SOME];
+    world_open(&w, 1 + (unsigned)round % 3);
+    for (int i = 0; i < SOME; i++) {
+      s[i] = (sleeper)SLEEPER(i % 2 == 0 ? 0 : 100000, .again = true);
+      submit_napping(&w, &s[i], &tasks[i]);
+    }
+    assert_ok(mp_pool_shutdown(w.pool, 2 * MILLISECOND, MP_SHUTDOWN_CANCEL_ALL, NULL));
+    for (int i = 0; i < SOME; i++) {
+      assert_ok(mp_wait(tasks[i], MP_FOREVER));
+      mp_task_release(tasks[i]);
+    }
+    close_and_wait(&w);
+    for (int i = 0; i < SOME; i++) assert_int_equal(s[i].dropped, 1);
+  }
+}
+
+static mp_status return_late(mp_worker *worker, void *arg) {
+  sleeper *s = arg;
+  mp_add_relaxed(&s->calls, 1);
+  if (mp_suspend(worker, NULL, 0, NULL, 0) != MP_OK) return MP_FAILED;
+  tally_add(s->asleep);
+  tally_await(s->asleep, 2); /* deaf to what it is asked */
+  return MP_SUSPENDED;
+}
+
+static void test_suspend_behind_the_end_of_the_pool_is_the_end(void **state) {
+  static world w;
+  static tally in = TALLY_INIT;
+  (void)state;
+  world_open(&w, 1);
+  static sleeper s;
+  s = (sleeper)SLEEPER(0, .asleep = &in);
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *task;
+  desc.run = return_late;
+  desc.drop = on_drop;
+  desc.arg = &s;
+  assert_ok(mp_submit(w.pool, &desc, &task));
+  tally_await(&in, 1);
+  assert_ok(mp_pool_shutdown(w.pool, 0, MP_SHUTDOWN_CANCEL_ALL, NULL));
+  assert_int_equal(mp_task_state(task), MP_STATE_CANCELLED);
+  mp_task_release(task);
+  tally_add(&in);
+  while (mp_load_acquire(&s.dropped) == 0) usleep(100);
+  assert_int_equal(s.calls, 1);
+  close_and_wait(&w);
+}
+
+static void test_suspend_again_and_again_starves_nobody(void **state) {
+  enum { NAPPERS = 1500 };
+  world w;
+  probe p = {0};
+  sleeper *s = calloc(NAPPERS, sizeof *s);
+  mp_task **tasks = calloc(NAPPERS, sizeof *tasks);
+  (void)state;
+  assert_true(s != NULL && tasks != NULL);
+  world_open(&w, 1);
+  for (int i = 0; i < NAPPERS; i++) {
+    s[i] = (sleeper)SLEEPER(100000, .outcome = MP_OK);
+    submit_napping(&w, &s[i], &tasks[i]);
+  }
+  await_suspended(&w, 1);
+  assert_ends_and_release(probe_submit(&w, &p), MP_STATE_DONE, MP_OK);
+  assert_ok(mp_pool_shutdown(w.pool, MP_FOREVER, MP_SHUTDOWN_CANCEL_ALL, NULL));
+  for (int i = 0; i < NAPPERS; i++) mp_task_release(tasks[i]);
+  world_close(&w);
+  free(s);
+  free(tasks);
+}
+
 static void test_suspend_without_memory_says_so(void **state) {
   (void)state;
   for (int n = 1; n < 20; n++) {
@@ -390,6 +489,9 @@ int main(void) {
       cmocka_unit_test(test_suspend_in_a_chain),
       cmocka_unit_test(test_suspend_drain_waits_for_it),
       cmocka_unit_test(test_suspend_shutdown_ends_all),
+      cmocka_unit_test(test_suspend_again_and_again_ends_with_the_time_of_a_shutdown),
+      cmocka_unit_test(test_suspend_behind_the_end_of_the_pool_is_the_end),
+      cmocka_unit_test(test_suspend_again_and_again_starves_nobody),
       cmocka_unit_test(test_suspend_without_memory_says_so),
   };
   return unit_main(tests);
