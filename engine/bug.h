@@ -60,7 +60,8 @@
   X(46, CANCELLED_STAYS, "a cancelled task stays in its queue") \
   X(47, ASKED_BEFORE_END, "a deadline asks the body to stop before it has ended the task") \
   X(48, MAIL_UNHEARD, "messages for a worker that sleeps wait until it has work") \
-  X(49, SLEEP_UNMARKED, "a cancel does not wake a suspended task")
+  X(49, SLEEP_UNMARKED, "a cancel does not wake a suspended task") \
+  X(50, HAND_FORGOTTEN, "a shutdown forgets what a thread has in hand, in no queue and no body")
 
 enum {
 #define MP_BUG_ENUM(n, name, text) MP_BUG_##name = n,

@@ -425,8 +425,8 @@ mp_status mp_pool_drain(mp_pool *pool, uint64_t timeout_ns) {
 /* For the threads when none is inside a body: all they have to do is worker_stop. */
 #define HOOKS_NS ((uint64_t)30 * 1000000)
 
-/* For those inside nothing of the host's, which only a busy machine keeps from ending: moments. */
-#define OUTSIDE_LOOKS 1000
+/* Moments for what only a busy machine keeps from coming to its end. */
+#define LOOKS 1000
 
 static void close_to(mp_pool *pool, mp_closing wanted) {
   uint32_t now = mp_load_relaxed(&pool->closing);
@@ -473,11 +473,11 @@ static bool only_stuck_left(mp_pool *pool) {
   return mp_load_relaxed(&seats->alive) <= inside;
 }
 /*
-** However busy the machine, and whatever its clock says: what they have in hand must end. Nobody
-** tells when one of them has come to a hook.
+** However busy the machine, and whatever its clock says: what those have in hand that are inside
+** nothing of the host's must end. Nobody tells when one of them has come to a hook.
 */
 static void await_those_outside(mp_pool *pool) {
-  for (int looks = OUTSIDE_LOOKS; looks > 0 && !only_stuck_left(pool); looks--) mp_os_moment();
+  for (int looks = LOOKS; looks > 0 && !only_stuck_left(pool); looks--) mp_os_moment();
 }
 static bool no_timer_left_or_hurried(mp_pool *pool) {
   return mp_deadlines_stopped(&pool->deadlines) || hurried(pool);
@@ -552,6 +552,24 @@ static void end(mp_pool *pool, uint64_t deadline) {
   }
 }
 
+/*
+** What was on its way from a queue to a body, or from the sleepers to a queue, and stood in neither
+** when they were looked into: the thread that has it in hand, a worker or the timer's, ends it or
+** queues it. Workers must be there still to run that, and one may be inside a body that does not
+** return: so it is not enough to wait for the threads.
+*/
+static void end_all(mp_pool *pool) {
+  mp_store_seq(&pool->given_up, 1); /* pairs with mp_resume_entry, mp_fall_asleep */
+  mp_end_running(pool);
+  mp_end_resumed(pool);
+  mp_cancel_queued(pool);
+  for (int looks = MP_BUGGY(HAND_FORGOTTEN) ? 0 : LOOKS; looks > 0; looks--) {
+    totals sum = sum_counters(pool);
+    if (sum.submitted == sum.settled) return;
+    mp_os_moment();
+  }
+}
+
 /* Until all is done, as long as the host is patient. INTERRUPTED: a signal handler has run. */
 static mp_status await_quiet(mp_pool *pool, uint64_t deadline, bool interruptible) {
   const mp_wait_for what = {.check = is_quiet_or_ending, .through_signals = !interruptible};
@@ -572,12 +590,7 @@ static mp_status shut_down(mp_pool *pool, uint64_t deadline, mp_shutdown_mode mo
     close_to(pool, MP_CLOSING_STOP);
     done = await(pool, is_quiet_or_ending, mp_os_deadline(GRACE_NS));
   }
-  if (!done) {
-    mp_store_seq(&pool->given_up, 1); /* pairs with mp_resume_entry */
-    mp_end_running(pool);
-    mp_end_resumed(pool);
-    mp_cancel_queued(pool);
-  }
+  if (!done) end_all(pool);
   end(pool, deadline);
   return MP_OK;
 }

@@ -233,6 +233,7 @@ uint64_t mp_sleepers_expire(mp_sleepers *s, uint64_t now) {
     uint64_t next = mp_timers_next(&s->timers);
     mp_lock_give(&s->lock);
     if (woken.first == NULL) return next;
+    if (MP_BUGGY(HAND_FORGOTTEN)) mp_os_moment();
     resume_all(s, &woken, MP_TIMEOUT);
   }
 }
