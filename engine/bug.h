@@ -61,7 +61,9 @@
   X(47, ASKED_BEFORE_END, "a deadline asks the body to stop before it has ended the task") \
   X(48, MAIL_UNHEARD, "messages for a worker that sleeps wait until it has work") \
   X(49, SLEEP_UNMARKED, "a cancel does not wake a suspended task") \
-  X(50, HAND_FORGOTTEN, "a shutdown forgets what a thread has in hand, in no queue and no body")
+  X(50, HAND_FORGOTTEN, "a shutdown forgets what a thread has in hand, in no queue and no body") \
+  X(51, STRAND_OPEN, "a strand lets in whoever comes") \
+  X(52, TURN_KEPT, "a cancelled task keeps its turn on its strand")
 
 enum {
 #define MP_BUG_ENUM(n, name, text) MP_BUG_##name = n,

@@ -4,6 +4,7 @@
 
 #include "bug.h"
 #include "pick.h"
+#include "strand.h"
 
 /*
 ** {======================================================
@@ -15,14 +16,67 @@ static mp_order *order_of(const mp_task *task) {
   return mp_task_priority(task) != 0 ? &mp_task_places(task)->order : NULL;
 }
 
-void mp_queue_task(mp_pool *pool, mp_worker *self, mp_task *task, bool tail) {
+/* A task's entry or a sleeper's, whose turn it is. */
+static void push(mp_pool *pool, mp_worker *self, mp_entry *entry, bool tail) {
+  mp_sleeper *sleeper = entry->run == pool->resume_task ? (mp_sleeper *)entry : NULL;
+  const mp_task *task = sleeper != NULL ? sleeper->task : mp_task_of_entry(entry);
   mp_order *order = order_of(task);
+  if (sleeper != NULL) {
+    sleeper->turn = true;
+    /* a place of its own: those of the task may be taken still, where it has run in place */
+    if (order != NULL) order = &sleeper->order;
+  }
   if (order != NULL)
-    mp_pick_push_ordered(&pool->scheduler, &task->as.entry, order, mp_task_priority(task));
+    mp_pick_push_ordered(&pool->scheduler, entry, order, mp_task_priority(task));
   else if (tail && self->continuation == NULL)
-    self->continuation = &task->as.entry;
+    self->continuation = entry;
   else
-    mp_pick_push(&pool->scheduler, self, &task->as.entry, 0);
+    mp_pick_push(&pool->scheduler, self, entry, 0);
+}
+
+/* Ends what will not run; false: it must. */
+static bool cancel_entry(mp_entry *entry, void *ud) {
+  mp_pool *pool = ud;
+  uint32_t before;
+  if (entry->run != pool->run_task) return pool->refuse(pool, entry);
+  mp_task *task = mp_task_of_entry(entry);
+  mp_leave_queue(pool, task);
+  if (mp_task_end(task, MP_STATE_CANCELLED, true, 0, &before))
+    mp_finish(pool, NULL, task, (mp_ended){before, false, false});
+  mp_task_release(task);
+  return true;
+}
+
+/* Is it to end, in a line where nobody might come by any more? */
+static bool is_late(const mp_entry *entry, void *ud) {
+  const mp_pool *pool = ud;
+  return mp_load_seq(&pool->given_up) ||
+         (entry->run == pool->run_task && mp_load_seq(&pool->closing) >= MP_CLOSING_CANCEL);
+}
+
+static void end_in_line(mp_entry *entry, void *ud) { (void)!cancel_entry(entry, ud); }
+
+/* Nobody else looks into the lines when a shutdown has done so. */
+static void end_late(mp_pool *pool) { mp_strands_drain(pool, is_late, end_in_line, pool); }
+
+static void queue(mp_pool *pool, mp_worker *self, mp_entry *entry, mp_strand *strand, bool tail) {
+  if (strand == NULL || mp_strand_enter(strand, entry))
+    push(pool, self, entry, tail);
+  else if (mp_load_seq(&pool->closing) >= MP_CLOSING_CANCEL)
+    end_late(pool);
+}
+
+void mp_queue_task(mp_pool *pool, mp_worker *self, mp_task *task, bool tail) {
+  queue(pool, self, &task->as.entry, mp_task_strand(task), tail);
+}
+
+void mp_queue_sleeper(mp_pool *pool, mp_worker *self, mp_sleeper *sleeper) {
+  queue(pool, self, &sleeper->entry, sleeper->strand, false);
+}
+
+void mp_leave_strand(mp_pool *pool, mp_worker *self, mp_strand *strand, bool tail) {
+  mp_entry *next = strand != NULL ? mp_strand_leave(strand) : NULL;
+  if (next != NULL) push(pool, self, next, tail);
 }
 
 void mp_leave_queue_counted(mp_pool *pool, const mp_task *task) {
@@ -38,6 +92,7 @@ void mp_unqueue_task(mp_pool *pool, mp_task *task) {
   if (mp_inbox_seems_empty(inbox, mp_level_of(mp_task_priority(task)))) return;
   if (!mp_inbox_remove(inbox, &task->as.entry, order_of(task))) return;
   mp_leave_queue(pool, task);
+  if (!MP_BUGGY(TURN_KEPT)) mp_leave_strand(pool, NULL, mp_task_strand(task), false);
   mp_task_release(task);
 }
 
@@ -50,20 +105,20 @@ void mp_make_ready(mp_pool *pool, mp_worker *self, mp_task *task, bool tail) {
   mp_task_release(task); /* it ended while it waited */
 }
 
-static bool cancel_entry(mp_entry *entry, void *ud) {
+/* The same for one that may be on a strand, where it has its turn. */
+static bool cancel_queued_entry(mp_entry *entry, void *ud) {
   mp_pool *pool = ud;
-  uint32_t before;
-  if (entry->run != pool->run_task) return pool->refuse(pool, entry);
-  mp_task *task = mp_task_of_entry(entry);
-  mp_leave_queue(pool, task);
-  if (mp_task_end(task, MP_STATE_CANCELLED, true, 0, &before))
-    mp_finish(pool, NULL, task, (mp_ended){before, false, false});
-  mp_task_release(task);
-  return true;
+  mp_strand *strand = entry->run == pool->run_task ? mp_task_strand(mp_task_of_entry(entry)) : NULL;
+  if (strand != NULL) mp_strand_hold(strand); /* the task may be gone */
+  bool ended = cancel_entry(entry, ud);
+  mp_leave_strand(pool, NULL, strand, false);
+  mp_strand_drop(strand);
+  return ended;
 }
 
 void mp_cancel_queued(mp_pool *pool) {
-  mp_pick_drain(&pool->scheduler, cancel_entry, pool);
+  end_late(pool);
+  mp_pick_drain(&pool->scheduler, cancel_queued_entry, pool);
   /* who waits for a piece that was out of its queue for a moment must look for it again */
   if (mp_load_relaxed(&pool->scheduler.stop)) mp_waitlist_signal(&pool->waitlist, NULL);
 }

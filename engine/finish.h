@@ -27,8 +27,15 @@ void mp_finish_counted(mp_pool *pool, mp_worker *self, mp_task *task, mp_ended h
 
 /* Queues a task whose last dependency is done (the engine's reference passes on). */
 void mp_make_ready(mp_pool *pool, mp_worker *self, mp_task *task, bool tail);
-/* Into a queue, by whoever has made it so. */
+/* Into a queue, by whoever has made it so; or into the line of its strand. */
 void mp_queue_task(mp_pool *pool, mp_worker *self, mp_task *task, bool tail);
+/* The same for a sleeper that has been woken. */
+void mp_queue_sleeper(mp_pool *pool, mp_worker *self, mp_sleeper *sleeper);
+/*
+** What had its turn on the strand has run, or will not run any more: the next is queued. NULL is
+** ignored.
+*/
+void mp_leave_strand(mp_pool *pool, mp_worker *self, mp_strand *strand, bool tail);
 /*
 ** Takes a task that has started, or ended, out of the queue where it still stands, and gives the
 ** engine's reference back. One that is in a deque, or in a worker's hand, stays until it is found.

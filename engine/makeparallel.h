@@ -114,6 +114,7 @@ typedef struct mp_pool mp_pool;
 typedef struct mp_worker mp_worker;
 typedef struct mp_task mp_task;
 typedef struct mp_mailbox mp_mailbox;
+typedef struct mp_strand mp_strand;
 typedef struct mp_graph mp_graph;
 
 /*
@@ -471,10 +472,12 @@ typedef struct mp_task_desc {
   mp_progress *progress;
   mp_notify *notify;
   void *listener_ud;
+  /* one at a time with all others on it, in the order in which they are ready; NULL: on none */
+  mp_strand *strand;
 } mp_task_desc;
 
 #define MP_TASK_DESC_INIT \
-  { sizeof(mp_task_desc), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+  { sizeof(mp_task_desc), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /*
 ** Submits a task. With `task` non-NULL the caller receives a reference to release. On failure
@@ -583,6 +586,26 @@ MP_API MP_CHECKED mp_status mp_task_notify(mp_task *task, mp_mailbox *mailbox, m
 
 /*
 ** {======================================================
+** Strands: what runs one at a time, without a lock and without a thread of its own
+** =======================================================
+**
+** The tasks of a strand (desc.strand) run one after the other, in the order in which they were
+** ready, on whichever worker is free; a task of higher priority is only found sooner when its turn
+** has come. What one writes the next one sees. One that suspends lets the next one run, and goes to
+** the end of the line when it is woken. A body that waits in its place for a task of its own strand
+** waits for ever. Cancelled tasks leave the line when they are reached.
+*/
+
+/* The caller receives a reference. Errors: NOMEM, SYSTEM, FORKED. Any thread. */
+MP_API MP_CHECKED mp_status mp_strand_create(mp_pool *pool, mp_strand **strand);
+/* Any thread that has a reference. Tasks on it have their own. */
+MP_API void mp_strand_retain(mp_strand *strand);
+MP_API void mp_strand_release(mp_strand *strand); /* NULL is ignored */
+
+/* }====================================================== */
+
+/*
+** {======================================================
 ** Inside a task: all of these on the worker's own thread, while it runs
 ** =======================================================
 */
@@ -655,6 +678,13 @@ MP_API int mp_worker_run(mp_worker *worker, mp_task *task);
 */
 MP_API MP_CHECKED mp_status mp_suspend(mp_worker *worker, mp_task *const *tasks, size_t n,
                                        mp_mailbox *mailbox, uint64_t timeout_ns);
+/*
+** The same, and the body is called again on that strand, NULL: on none. mp_suspend stays on the one
+** that the body is on.
+*/
+MP_API MP_CHECKED mp_status mp_suspend_on(mp_worker *worker, mp_strand *strand,
+                                          mp_task *const *tasks, size_t n, mp_mailbox *mailbox,
+                                          uint64_t timeout_ns);
 /*
 ** Why the body is called again: OK (something of what it asked for may be there), TIMEOUT,
 ** CANCELLED (it was asked to stop); INVALID: it is called the first time.

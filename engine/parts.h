@@ -5,8 +5,8 @@
 ** Order of locks: one is taken only while none to its right is held. None is held while calling the
 ** host (a body, done, drop, wake, a hook), but for the log's own around its sink.
 **
-**   shutdown_lock > running_lock > deadlines.lock, seats.lock > inbox.lock, park.lock,
-**   mailbox.lock, waitlist.lock, sleepers.lock, store.lock > log.lock
+**   shutdown_lock > running_lock > deadlines.lock, seats.lock, strands_lock > inbox.lock, park.lock,
+**   mailbox.lock, waitlist.lock, sleepers.lock, strand.lock, store.lock > log.lock
 **
 ** `critical` (mp_worker_lock) is the host's: it is taken with none of these held, and may be held
 ** around anything but a wait. A cache's lock is taken alone: a cache knows no pool.
@@ -19,6 +19,7 @@
 #include "admit.h"
 #include "alloc.h"
 #include "deadline.h"
+#include "lock.h"
 #include "log.h"
 #include "mailbox.h"
 #include "os.h"
@@ -66,6 +67,8 @@ struct mp_pool {
   mp_admission admission;
   mp_waitlist waitlist;
   mp_sleepers sleepers;
+  mp_lock strands_lock;
+  mp_strand *strands MP_GUARDED_BY(strands_lock); /* all */
   mp_os_mutex critical;
   mp_deadlines deadlines;
   mp_deadline alarm; /* when the first of the sleepers is due */

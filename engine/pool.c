@@ -14,6 +14,7 @@
 #include "scheduler.h"
 #include "seats.h"
 #include "stop.h"
+#include "strand.h"
 #include "suspend.h"
 #include "wait.h"
 
@@ -203,6 +204,7 @@ static const struct {
              {open_log, close_log},
              {open_waitlist, close_waitlist},
              {mp_suspend_open, mp_suspend_close},
+             {mp_strands_open, mp_strands_close},
              {open_critical, close_critical},
              {open_shutdown_lock, close_shutdown_lock},
              {open_running_lock, close_running_lock},
@@ -561,7 +563,6 @@ static void end(mp_pool *pool, uint64_t deadline) {
 static void end_all(mp_pool *pool) {
   mp_store_seq(&pool->given_up, 1); /* pairs with mp_resume_entry, mp_fall_asleep */
   mp_end_running(pool);
-  mp_end_resumed(pool);
   mp_cancel_queued(pool);
   for (int looks = MP_BUGGY(HAND_FORGOTTEN) ? 0 : LOOKS; looks > 0; looks--) {
     totals sum = sum_counters(pool);

@@ -4,6 +4,7 @@
 #include "finish.h"
 #include "pick.h"
 #include "stop.h"
+#include "strand.h"
 #include "suspend.h"
 
 static mp_state state_of_status(mp_status status) {
@@ -106,7 +107,7 @@ static bool begin_body(mp_pool *pool, mp_worker *worker, mp_task *task, mp_frame
 */
 static bool execute(mp_worker *worker, mp_task *task, bool tail, bool own) {
   mp_pool *pool = task->pool;
-  mp_frame frame = mp_frame_for_body(worker, task, MP_INVALID);
+  mp_frame frame = mp_frame_for_body(worker, task, MP_INVALID, mp_task_strand(task));
   bool exclusive = own && (mp_task_is_exclusive(task) || MP_BUGGY(EXCLUSIVE_GUESSED));
   bool started = start(pool, worker, task, &frame, exclusive);
   /* a queue may hold it still: what is found there later would only be found to be over */
@@ -125,7 +126,8 @@ void mp_resume_entry(mp_worker *worker, mp_entry *entry) {
   mp_sleeper *sleeper = (mp_sleeper *)entry;
   mp_task *task = sleeper->task;
   mp_pool *pool = task->pool;
-  mp_frame frame = mp_frame_for_body(worker, task, sleeper->why);
+  mp_strand *strand = sleeper->strand;
+  mp_frame frame = mp_frame_for_body(worker, task, sleeper->why, strand);
   mp_frame_push(pool, worker, &frame);
   /*
   ** after the frame is published: a shutdown stores that before it looks at frames, so it finds
@@ -136,6 +138,7 @@ void mp_resume_entry(mp_worker *worker, mp_entry *entry) {
     (void)mp_refuse_resumed(pool, entry);
     return;
   }
+  sleeper->strand = NULL; /* the reference is ours */
   mp_drop_sleeper(pool, sleeper);
   /* whoever asked it to stop before found no frame */
   if (mp_is_asked(pool, task)) mp_stop_bodies(pool);
@@ -146,11 +149,14 @@ void mp_resume_entry(mp_worker *worker, mp_entry *entry) {
     end_body(pool, worker, task, true, mp_task_is_exclusive(task));
   else
     mp_fall_asleep(pool, task, frame.sleeper);
+  mp_leave_strand(pool, worker, strand, true);
+  mp_strand_drop(strand);
   mp_task_release(task); /* the sleeper's */
 }
 
 bool mp_run_in_place(mp_worker *worker, mp_task *task) {
   mp_pool *pool = task->pool;
+  if (mp_task_strand(task) != NULL) return false; /* it is not its turn, or that is queued */
   /* most likely it is in this worker's own deque, where it would lie with its result */
   bool own = mp_task_priority(task) == 0 && mp_pick_take_own(worker, &task->as.entry);
   if (own) mp_leave_queue(pool, task);
@@ -171,5 +177,7 @@ void mp_run_task_entry(mp_worker *worker, mp_entry *entry) {
   } else {
     (void)!execute(worker, task, true, true);
   }
-  if (!mp_is_orphan(worker)) mp_task_release(task);
+  if (mp_is_orphan(worker)) return;
+  mp_leave_strand(pool, worker, mp_task_strand(task), true);
+  mp_task_release(task);
 }

@@ -13,7 +13,7 @@ void mp_resume_entry(mp_worker *worker, mp_entry *entry);
 
 /*
 ** Runs a queued task here and finishes it, on the stack of one who waits for it and has a
-** reference; false if it was ended, or is run elsewhere.
+** reference; false if it was ended, is run elsewhere, or is on a strand.
 */
 bool mp_run_in_place(mp_worker *worker, mp_task *task);
 

@@ -43,6 +43,8 @@ struct mp_sleeper {
   mp_status why;           /* written before it is woken: OK or TIMEOUT */
   mp_task *task;           /* a reference */
   mp_mailbox *mailbox;     /* a reference, or NULL */
+  mp_strand *strand;       /* on which it goes on: a reference, or NULL */
+  bool turn;               /* it has its turn there; written before it is queued */
   size_t keys;             /* constant */
   mp_sleep_link links[];
 };

@@ -7,6 +7,7 @@
 #include "bug.h"
 #include "finish.h"
 #include "pick.h"
+#include "strand.h"
 #include "task.h"
 #include "wait.h"
 
@@ -80,6 +81,7 @@ static mp_status check_desc(mp_pool *pool, const mp_task_desc *desc) {
   if (desc->after_count > INT32_MAX || desc->arg_size > INT32_MAX) return MP_INVALID;
   if (desc->arg_size > 0 && desc->arg == NULL) return MP_INVALID;
   if (desc->mailbox != NULL && desc->mailbox->shared != &pool->mailboxes) return MP_FOREIGN;
+  if (desc->strand != NULL && desc->strand->pool != pool) return MP_FOREIGN;
   if (desc->after_count > 0 && desc->after == NULL) return MP_INVALID;
   for (size_t i = 0; i < desc->after_count; i++) {
     if (desc->after[i] == NULL) return MP_INVALID;
@@ -288,7 +290,7 @@ static mp_task *make_chain(mp_task_reservation *reservation, mp_task_desc *next,
 }
 
 static void push_chain(mp_pool *pool, mp_worker *self, mp_task *first, mp_task *last, size_t n) {
-  if (mp_task_priority(first) == 0) {
+  if (mp_task_priority(first) == 0 && mp_task_strand(first) == NULL) {
     mp_pick_push_chain(&pool->scheduler, &first->as.entry, &last->as.entry, n);
     return;
   }

@@ -2,8 +2,8 @@
 
 #include "bug.h"
 #include "finish.h"
-#include "pick.h"
 #include "stop.h"
+#include "strand.h"
 
 /*
 ** {======================================================
@@ -11,17 +11,10 @@
 ** =======================================================
 */
 
-/*
-** As what is queued anew: on a worker it is that one's next. Its place in a heap is its own, as its
-** entry is: those of the task may be in a queue still, where somebody has taken it in place.
-*/
+/* As what is queued anew: on a worker it is that one's next. */
 static void resume(void *ud, mp_sleeper *sleeper) {
   mp_pool *pool = ud;
-  int priority = mp_task_priority(sleeper->task);
-  if (priority != 0)
-    mp_pick_push_ordered(&pool->scheduler, &sleeper->entry, &sleeper->order, priority);
-  else
-    mp_pick_push(&pool->scheduler, mp_pool_self(pool), &sleeper->entry, 0);
+  mp_queue_sleeper(pool, mp_pool_self(pool), sleeper);
 }
 
 static void left(mp_sleeper *sleeper) {
@@ -57,13 +50,25 @@ void mp_suspend_close(mp_pool *pool) { mp_sleepers_close(&pool->sleepers); }
 ** =======================================================
 */
 
+/* The body that the calling thread is inside of, or NULL. */
+static mp_frame *body_of(const mp_worker *worker) {
+  mp_frame *frame = mp_load_relaxed(&worker->frame);
+  return mp_worker_self() == worker && frame != NULL && frame->body ? frame : NULL;
+}
+
 mp_status mp_suspend(mp_worker *worker, mp_task *const *tasks, size_t n, mp_mailbox *mailbox,
                      uint64_t timeout_ns) {
+  const mp_frame *frame = body_of(worker);
+  return mp_suspend_on(worker, frame != NULL ? frame->strand : NULL, tasks, n, mailbox, timeout_ns);
+}
+
+mp_status mp_suspend_on(mp_worker *worker, mp_strand *strand, mp_task *const *tasks, size_t n,
+                        mp_mailbox *mailbox, uint64_t timeout_ns) {
   mp_pool *pool = mp_pool_of(worker);
-  mp_frame *frame = mp_load_relaxed(&worker->frame);
+  mp_frame *frame = body_of(worker);
   if (mp_pool_forked(pool)) return MP_FORKED;
-  if (mp_worker_self() != worker || frame == NULL || !frame->body || n > UINT32_MAX)
-    return MP_INVALID;
+  if (frame == NULL || n > UINT32_MAX) return MP_INVALID;
+  if (strand != NULL && strand->pool != pool) return MP_FOREIGN;
   if (mailbox != NULL && mailbox->shared != &pool->mailboxes) return MP_FOREIGN;
   for (size_t i = 0; i < n; i++)
     if (tasks[i] != NULL && tasks[i]->pool != pool) return MP_FOREIGN;
@@ -79,6 +84,8 @@ mp_status mp_suspend(mp_worker *worker, mp_task *const *tasks, size_t n, mp_mail
     sleeper->mailbox = mailbox;
     mp_mailbox_retain(mailbox);
   }
+  sleeper->strand = strand;
+  if (strand != NULL) mp_strand_hold(strand);
   mp_drop_sleeper(pool, frame->sleeper);
   frame->sleeper = sleeper;
   return MP_OK;
@@ -87,6 +94,7 @@ mp_status mp_suspend(mp_worker *worker, mp_task *const *tasks, size_t n, mp_mail
 void mp_drop_sleeper(mp_pool *pool, mp_sleeper *sleeper) {
   if (sleeper == NULL) return;
   if (sleeper->mailbox != NULL) mp_mailbox_release(sleeper->mailbox);
+  mp_strand_drop(sleeper->strand);
   mp_sleeper_free(&pool->sleepers, sleeper);
 }
 
@@ -142,19 +150,19 @@ bool mp_refuse_resumed(mp_pool *pool, mp_entry *entry) {
   if (entry->run != pool->resume_task) return false;
   mp_sleeper *sleeper = (mp_sleeper *)entry;
   mp_task *task = sleeper->task;
+  mp_strand *strand = sleeper->turn ? sleeper->strand : NULL;
   uint32_t before;
+  if (strand != NULL) mp_strand_hold(strand);
   mp_drop_sleeper(pool, sleeper);
   /* before the end can be seen, as behind a body */
   if (!(task->own & MP_OWN_DONE)) mp_task_drop_arg(task);
   mp_add_relaxed(&pool->outside.returned, 1);
   if (mp_task_end(task, MP_STATE_CANCELLED, false, MP_FLAG_CANCEL, &before))
     mp_finish(pool, NULL, task, (mp_ended){before, false, false});
+  mp_leave_strand(pool, NULL, strand, false);
+  mp_strand_drop(strand);
   mp_task_release(task);
   return true;
 }
-
-static bool end_resumed(mp_entry *entry, void *ud) { return mp_refuse_resumed(ud, entry); }
-
-void mp_end_resumed(mp_pool *pool) { mp_pick_drain(&pool->scheduler, end_resumed, pool); }
 
 /* }====================================================== */

@@ -18,11 +18,9 @@ void mp_fall_asleep(mp_pool *pool, mp_task *task, mp_sleeper *sleeper);
 void mp_drop_sleeper(mp_pool *pool, mp_sleeper *sleeper);
 
 /*
-** Where the pool stops for good: a task whose body is queued to be called again ends instead.
-** False: the entry is none of these.
+** Where the pool stops for good: a task whose body is queued to be called again, or about to be,
+** ends instead. False: the entry is none of these.
 */
 bool mp_refuse_resumed(mp_pool *pool, mp_entry *entry);
-/* The same for all that are queued. */
-void mp_end_resumed(mp_pool *pool);
 
 #endif

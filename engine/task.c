@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bug.h"
+#include "strand.h"
 
 /*
 ** {======================================================
@@ -82,7 +83,7 @@ uint64_t mp_task_new_id(mp_pool *pool, mp_task_lists *local) {
 static bool needs_extra(const mp_task_desc *desc, size_t bytes) {
   return (desc->arg_size | desc->timeout_ns | (desc->flags & MP_TASK_TIMED) |
           (unsigned)desc->priority | bytes) != 0 ||
-         desc->done != NULL || desc->after_count > MP_LINKS_INLINE;
+         desc->done != NULL || desc->strand != NULL || desc->after_count > MP_LINKS_INLINE;
 }
 
 static mp_task *init_bare(mp_pool *pool, mp_task *task, const mp_task_desc *desc, uint32_t word) {
@@ -106,7 +107,7 @@ static mp_task *init_bare(mp_pool *pool, mp_task *task, const mp_task_desc *desc
 }
 
 static bool has_places(const mp_task_desc *desc) {
-  return desc->timeout_ns != 0 || desc->priority != 0;
+  return desc->timeout_ns != 0 || desc->priority != 0 || desc->strand != NULL;
 }
 
 static size_t size_with_extra(const mp_task_desc *desc) {
@@ -131,9 +132,13 @@ static bool init_extra(mp_task *task, const mp_task_desc *desc, size_t bytes, si
                                                : MP_COUNTED_TASK | MP_COUNTED_QUEUE |
                                                      (desc->done != NULL ? MP_COUNTED_NEWS : 0));
   extra->priority = desc->priority;
-  if (has_places(desc)) {
-    mp_task_places(task)->deadline.armed = false;
-    mp_task_places(task)->order.entry = NULL;
+  extra->places = has_places(desc);
+  if (extra->places) {
+    mp_places *places = mp_task_places(task);
+    places->deadline.armed = false;
+    places->order.entry = NULL;
+    places->strand = desc->strand;
+    if (desc->strand != NULL) mp_strand_hold(desc->strand);
   }
   if (desc->arg_size > 0) {
     task->arg = (char *)task + arg_at(has_places(desc));
@@ -210,6 +215,7 @@ static void free_memory(mp_task *task, mp_task_lists *local) {
     mp_store_put(&pool->stores[0], local != NULL ? &local->of[0] : NULL, task);
     return;
   }
+  if (extra->places) mp_strand_drop(mp_task_places(task)->strand);
   if (extra->links != NULL)
     mp_alloc_free(&pool->alloc, extra->links, extra->link_count * sizeof *extra->links);
   put_memory(pool, local, task, extra->size);

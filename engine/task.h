@@ -89,13 +89,14 @@ enum {
 };
 
 /*
-** Behind a task with a priority, a deadline, timing, `done`, an argument inside, limits, or more
-** than MP_LINKS_INLINE dependencies.
+** Behind a task with a priority, a deadline, a strand, timing, `done`, an argument inside, limits,
+** or more than MP_LINKS_INLINE dependencies.
 */
 typedef struct mp_extra {
   _Atomic uint64_t started_ns, ended_ns;
   _Atomic uint32_t counted; /* atomic: MP_COUNTED_...; while any is left, it counts in the limits */
   /* constant after submit */
+  bool places;           /* there is an mp_places */
   uint64_t timeout_ns;   /* 0: none */
   uint64_t submitted_ns; /* 0 without MP_TASK_TIMED */
   mp_task_done *done;
@@ -106,10 +107,11 @@ typedef struct mp_extra {
   int priority;
 } mp_extra;
 
-/* And behind that, with a priority or a deadline. */
+/* And behind that, with a priority, a deadline or a strand. */
 typedef struct mp_places {
   mp_deadline deadline; /* first: mp_task_of_deadline */
   mp_order order;       /* while queued */
+  mp_strand *strand;    /* constant: on which its body is called first; a reference, or NULL */
 } mp_places;
 
 struct mp_task {
@@ -171,6 +173,11 @@ static inline mp_extra *mp_task_extra(const mp_task *task) {
 
 static inline mp_places *mp_task_places(const mp_task *task) {
   return (mp_places *)(mp_task_extra(task) + 1);
+}
+
+static inline mp_strand *mp_task_strand(const mp_task *task) {
+  const mp_extra *extra = mp_task_extra(task);
+  return extra != NULL && extra->places ? mp_task_places(task)->strand : NULL;
 }
 
 /*
