@@ -4,6 +4,7 @@
 
 #include "bug.h"
 #include "pick.h"
+#include "seats.h"
 #include "strand.h"
 
 /*
@@ -16,6 +17,28 @@ static mp_order *order_of(const mp_task *task) {
   return mp_task_priority(task) != 0 ? &mp_task_places(task)->order : NULL;
 }
 
+/* So long at most a resumed task waits for a worker, while others compute. */
+#define OVERDUE_NS ((uint64_t)1000000)
+
+/* Somebody will look whether the lane gets on; at most once in that time. */
+static void watch_lane(mp_pool *pool) {
+  uint32_t no = 0;
+  if (mp_load_seq(&pool->lane_watched) || !mp_cas_seq(&pool->lane_watched, &no, 1)) return;
+  mp_store_relaxed(&pool->lane_seen, mp_load_relaxed(&pool->scheduler.lane.popped));
+  mp_deadlines_bring_forward(&pool->deadlines, &pool->overdue, mp_os_deadline(OVERDUE_NS));
+}
+
+/* On the timer thread. */
+void mp_look_at_lane(mp_pool *pool) {
+  mp_lane *lane = &pool->scheduler.lane;
+  uint32_t popped = mp_load_relaxed(&lane->popped);
+  bool gets_on = popped != mp_load_relaxed(&pool->lane_seen);
+  mp_store_seq(&pool->lane_watched, 0); /* then the count; who pushes counts, then reads this */
+  if (mp_lane_count(lane) == 0) return;
+  if (!gets_on) mp_seats_let_in_more(&pool->scheduler);
+  watch_lane(pool);
+}
+
 /* A task's entry or a sleeper's, whose turn it is. */
 static void push(mp_pool *pool, mp_worker *self, mp_entry *entry, bool tail) {
   mp_sleeper *sleeper = entry->run == pool->resume_task ? (mp_sleeper *)entry : NULL;
@@ -26,12 +49,16 @@ static void push(mp_pool *pool, mp_worker *self, mp_entry *entry, bool tail) {
     /* a place of its own: those of the task may be taken still, where it has run in place */
     if (order != NULL) order = &sleeper->order;
   }
-  if (order != NULL)
+  if (order != NULL) {
     mp_pick_push_ordered(&pool->scheduler, entry, order, mp_task_priority(task));
-  else if (tail && self->continuation == NULL)
+  } else if (tail && self->continuation == NULL) {
     self->continuation = entry;
-  else
+  } else if (sleeper == NULL) {
     mp_pick_push(&pool->scheduler, self, entry, 0);
+  } else {
+    mp_pick_push_resumed(&pool->scheduler, entry);
+    watch_lane(pool);
+  }
 }
 
 /* Ends what will not run; false: it must. */
@@ -71,7 +98,8 @@ void mp_queue_task(mp_pool *pool, mp_worker *self, mp_task *task, bool tail) {
 }
 
 void mp_queue_sleeper(mp_pool *pool, mp_worker *self, mp_sleeper *sleeper) {
-  queue(pool, self, &sleeper->entry, sleeper->strand, false);
+  bool tail = self != NULL && self->in_tail;
+  queue(pool, self, &sleeper->entry, sleeper->strand, tail);
 }
 
 void mp_leave_strand(mp_pool *pool, mp_worker *self, mp_strand *strand, bool tail) {
@@ -187,7 +215,11 @@ static void finish_one(mp_pool *pool, mp_worker *self, mp_task *task, mp_ended h
     else
       tell_successor(pool, self, task, (mp_task *)link->target, how.tail, failed);
   }
-  if (how.before & MP_FLAG_WAITED) mp_signal_task(pool, task);
+  if (how.before & MP_FLAG_WAITED) {
+    if (how.tail) self->in_tail = true;
+    mp_signal_task(pool, task);
+    if (how.tail) self->in_tail = false;
+  }
   mp_pool_count(pool, self, settled);
 }
 

@@ -50,6 +50,9 @@ static inline void mp_leave_queue(mp_pool *pool, const mp_task *task) {
 /* Ends all that is queued, for a shutdown; jobs and loops from outside too. */
 void mp_cancel_queued(mp_pool *pool);
 
+/* The pool's `overdue` has passed: has somebody come by at the lane since? */
+void mp_look_at_lane(mp_pool *pool);
+
 /* A task's end, or a cancel, is news for those who wait for it. */
 static inline void mp_signal_task(mp_pool *pool, const mp_task *task) {
   mp_waitlist_signal(&pool->waitlist, task);

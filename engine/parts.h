@@ -5,8 +5,9 @@
 ** Order of locks: one is taken only while none to its right is held. None is held while calling the
 ** host (a body, done, drop, wake, a hook), but for the log's own around its sink.
 **
-**   shutdown_lock > running_lock > deadlines.lock, seats.lock, strands_lock > inbox.lock, park.lock,
-**   mailbox.lock, waitlist.lock, sleepers.lock, strand.lock, store.lock > log.lock
+**   shutdown_lock > running_lock > deadlines.lock, seats.lock, strands_lock > inbox.lock,
+**   lane.lock, park.lock, mailbox.lock, waitlist.lock, sleepers.lock, strand.lock, store.lock >
+**   log.lock
 **
 ** `critical` (mp_worker_lock) is the host's: it is taken with none of these held, and may be held
 ** around anything but a wait. A cache's lock is taken alone: a cache knows no pool.
@@ -55,6 +56,7 @@ struct mp_pool {
   void (*run_task)(mp_worker *worker, mp_entry *entry);    /* run.c: what a task's entry calls */
   void (*resume_task)(mp_worker *worker, mp_entry *entry); /* and a sleeper's, when it is woken */
   void (*wake_due)(mp_pool *pool);                         /* suspend.c: the alarm has gone off */
+  void (*look_at_lane)(mp_pool *pool);                     /* finish.c: so has `overdue` */
   /*
   ** jobs.c: called for an entry that is no task when the pool stops; false: it must run, for
   ** somebody waits for it who is inside a task himself
@@ -71,11 +73,15 @@ struct mp_pool {
   mp_strand *strands MP_GUARDED_BY(strands_lock); /* all */
   mp_os_mutex critical;
   mp_deadlines deadlines;
-  mp_deadline alarm; /* when the first of the sleepers is due */
+  mp_deadline alarm;   /* when the first of the sleepers is due */
+  mp_deadline overdue; /* when somebody is to look whether the lane gets on */
   /* read by all at each task and seldom written */
-  bool fences_all;           /* constant: see mp_pool_store_first */
-  _Atomic uint32_t closing;  /* mp_closing; only grows */
-  _Atomic uint32_t given_up; /* a shutdown's time is over: no body is called again */
+  bool fences_all;                /* constant: see mp_pool_store_first */
+  _Atomic uint32_t closing;       /* mp_closing; only grows */
+  _Atomic uint32_t given_up;      /* a shutdown's time is over: no body is called again */
+  _Atomic uint32_t timer_started; /* a task has suspended: there is the deadlines' thread */
+  _Atomic uint32_t lane_watched;  /* seq_cst: `overdue` is armed, or about to be */
+  _Atomic uint32_t lane_seen;     /* lane.popped when it was looked at last */
   _Atomic uint32_t drainers; /* threads that wait until the pool is quiet, or a shutdown is over */
   /* written by the owner, and other threads that are no workers */
   _Alignas(MP_CACHE_LINE) mp_task_lists owner_tasks; /* owner thread only */

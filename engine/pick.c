@@ -25,6 +25,11 @@ void mp_pick_push_ordered(mp_scheduler *scheduler, mp_entry *entry, mp_order *or
   mp_park_notify(&scheduler->park);
 }
 
+void mp_pick_push_resumed(mp_scheduler *scheduler, mp_entry *entry) {
+  mp_lane_push(&scheduler->lane, entry);
+  mp_park_notify(&scheduler->park);
+}
+
 void mp_pick_push(mp_scheduler *scheduler, mp_worker *self, mp_entry *entry, uintptr_t group) {
   if (MP_BUGGY(NOTIFY_FIRST)) mp_park_notify(&scheduler->park);
   MP_BUG_GAP(NOTIFY_FIRST);
@@ -204,7 +209,8 @@ static mp_entry *pick_normal_fair(mp_worker *worker, bool high_waits, uint32_t r
 static mp_entry *pick_fair(mp_worker *worker) {
   mp_inbox *inbox = &worker->scheduler->inbox;
   uint32_t turn = fair_turn(worker);
-  bool high_waits = !mp_inbox_seems_empty(inbox, MP_LEVEL_HIGH);
+  bool high_waits =
+      !mp_inbox_seems_empty(inbox, MP_LEVEL_HIGH) || !mp_lane_seems_empty(&worker->scheduler->lane);
   switch (turn % 4) {
     case 0:
       return MP_BUGGY(LOW_STARVES) ? NULL : mp_inbox_pop_ordered(inbox, MP_LEVEL_LOW, INT_MIN);
@@ -218,6 +224,7 @@ static mp_entry *pick_local(mp_worker *worker) {
   mp_entry *entry = mp_pick_is_fair_next(worker) ? pick_fair(worker) : NULL;
   if (entry == NULL)
     entry = mp_inbox_pop_ordered(&worker->scheduler->inbox, MP_LEVEL_HIGH, INT_MIN);
+  if (entry == NULL) entry = mp_lane_pop(&worker->scheduler->lane);
   return entry != NULL ? entry : pick_normal(worker);
 }
 
@@ -238,6 +245,7 @@ mp_entry *mp_pick_at_least(mp_worker *worker, int floor) {
   mp_inbox *inbox = &worker->scheduler->inbox;
   if (floor == INT_MIN) return mp_pick(worker);
   mp_entry *entry = mp_inbox_pop_ordered(inbox, MP_LEVEL_HIGH, floor);
+  if (entry == NULL && floor <= 0) entry = mp_lane_pop(&worker->scheduler->lane);
   if (entry == NULL && floor <= 0) entry = pick_normal(worker);
   if (entry == NULL && floor <= 0) entry = steal(worker, 0);
   if (entry == NULL && floor < 0) entry = mp_inbox_pop_ordered(inbox, MP_LEVEL_LOW, floor);
@@ -341,7 +349,7 @@ static bool any_deque(mp_scheduler *scheduler, bool (*has)(mp_deque *deque, uint
 bool mp_pick_has_work(mp_scheduler *scheduler) {
   for (int level = 0; level < MP_LEVELS; level++)
     if (mp_inbox_count(&scheduler->inbox, (mp_level)level) != 0) return true;
-  return any_deque(scheduler, is_not_empty, 0);
+  return mp_lane_count(&scheduler->lane) != 0 || any_deque(scheduler, is_not_empty, 0);
 }
 
 bool mp_pick_has_at_least(mp_scheduler *scheduler, int floor) {
@@ -349,6 +357,7 @@ bool mp_pick_has_at_least(mp_scheduler *scheduler, int floor) {
   mp_inbox *inbox = &scheduler->inbox;
   if (mp_inbox_has_at_least(inbox, MP_LEVEL_HIGH, floor)) return true;
   if (floor <= 0 && mp_inbox_count(inbox, MP_LEVEL_NORMAL) != 0) return true;
+  if (floor <= 0 && mp_lane_count(&scheduler->lane) != 0) return true;
   if (floor < 0 && mp_inbox_has_at_least(inbox, MP_LEVEL_LOW, floor)) return true;
   return floor <= 0 && any_deque(scheduler, is_not_empty, 0);
 }
@@ -372,7 +381,8 @@ static bool offers_other(mp_deque *deque, uintptr_t group) {
 static bool has_other(mp_worker *worker, uintptr_t group) {
   mp_scheduler *scheduler = worker->scheduler;
   if (!mp_inbox_seems_empty(&scheduler->inbox, MP_LEVEL_NORMAL) ||
-      !mp_inbox_seems_empty(&scheduler->inbox, MP_LEVEL_LOW) || has_own_other(worker, group))
+      !mp_inbox_seems_empty(&scheduler->inbox, MP_LEVEL_LOW) ||
+      !mp_lane_seems_empty(&scheduler->lane) || has_own_other(worker, group))
     return true;
   return fair_turn(worker) % 4 == 3 && any_deque(scheduler, offers_other, group);
 }
@@ -424,6 +434,8 @@ void mp_pick_drain(mp_scheduler *scheduler, bool (*take)(mp_entry *entry, void *
   for (int level = 0; level < MP_LEVELS && !MP_BUGGY(DRAIN_FORGETS); level++)
     while ((entry = mp_inbox_pop_ordered(inbox, (mp_level)level, INT_MIN)) != NULL)
       if (!take(entry, ud)) put_last(&refused, entry);
+  while ((entry = mp_lane_pop(&scheduler->lane)) != NULL)
+    if (!take(entry, ud)) put_last(&refused, entry);
   uint32_t slots = mp_load_acquire(&scheduler->seats.slots);
   for (uint32_t i = 0; i < slots; i++) {
     mp_deque *deque = &mp_load_relaxed(&scheduler->seats.slot[i])->deque;

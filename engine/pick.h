@@ -2,18 +2,19 @@
 ** pick.h - where queued entries wait, and which of them a worker takes next.
 **
 ** Entries of priority 0 wait in the deque of the worker that queued them, or in the inbox, others
-** in the inbox's two heaps. A worker looks, in this order: at the high level; at its own deque,
-** newest first; for a share of the inbox; at another worker's deque, oldest first; at the low
-** level. Every MP_FAIR_EVERY-th entry is picked out of turn, by a rota of four:
+** in the inbox's two heaps; resumed tasks of priority 0 in the lane. A worker looks, in this order:
+** at the high level; at the lane; at its own deque, newest first; for a share of the inbox; at
+** another worker's deque, oldest first; at the low level. Every MP_FAIR_EVERY-th entry is picked
+** out of turn, by a rota of four:
 **
 **   1. from the low level
-**   2. the oldest of its own deque, unless something waits at the high level: where the worker
-**      feeds itself through its deque; where it follows a chain, if it was the oldest 1,024 picks
-**      ago
-**   3. from the normal level, whatever waits at the high one: the oldest of the inbox; and beside
-**      endless work there, by turns that or the oldest of a deque
+**   2. the oldest of its own deque, unless something waits at the high level or in the lane: where
+**      the worker feeds itself through its deque; where it follows a chain, if it was the oldest
+**      1,024 picks ago
+**   3. from the normal level, whatever waits at the high one or in the lane: the oldest of the
+**      inbox; and beside endless work there, by turns that or the oldest of a deque
 **   4. the oldest of another worker's deque, if that worker has picked nothing for a round, unless
-**      something waits at the high level
+**      something waits at the high level or in the lane
 **
 ** So no level starves, whatever the others do, and among equals the older runs before long, also
 ** where a worker feeds itself.
@@ -32,6 +33,8 @@
 void mp_pick_push(mp_scheduler *scheduler, mp_worker *self, mp_entry *entry, uintptr_t group);
 /* From any thread: one with a priority other than 0. */
 void mp_pick_push_ordered(mp_scheduler *scheduler, mp_entry *entry, mp_order *order, int priority);
+/* From any thread: a resumed task of priority 0. */
+void mp_pick_push_resumed(mp_scheduler *scheduler, mp_entry *entry);
 /* From any thread: n tasks chained by next, normal priority. */
 void mp_pick_push_chain(mp_scheduler *scheduler, mp_entry *first, mp_entry *last, size_t n);
 

@@ -244,6 +244,7 @@ mp_status mp_pool_create(const mp_pool_config *given, mp_pool **created) {
   pool->run_task = mp_run_task_entry;
   pool->resume_task = mp_resume_entry;
   pool->refuse = refuse_entry;
+  pool->look_at_lane = mp_look_at_lane;
   pool->free = free_pool;
   for (size_t i = 0; i < PARTS; i++) {
     if ((status = parts[i].open(pool)) == MP_OK) continue;

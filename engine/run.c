@@ -7,6 +7,8 @@
 #include "strand.h"
 #include "suspend.h"
 
+#define AWAITED_MAX 4 /* tasks that a suspended body waits for are looked for in the own deque */
+
 static mp_state state_of_status(mp_status status) {
   switch (status) {
     case MP_OK: return MP_STATE_DONE;
@@ -101,6 +103,31 @@ static bool begin_body(mp_pool *pool, mp_worker *worker, mp_task *task, mp_frame
 }
 
 /*
+** One of the tasks that are waited for, out of the worker's own deque; or NULL. They live until the
+** body is called again, so before it is put to sleep.
+*/
+static mp_entry *take_awaited(mp_worker *worker, const mp_sleeper *sleeper) {
+  size_t tasks = mp_sleeper_tasks(sleeper);
+  for (size_t i = 0; i < tasks && i < AWAITED_MAX; i++) {
+    mp_task *task = mp_sleeper_task(sleeper, i);
+    if (task != NULL && mp_task_state(task) == MP_STATE_QUEUED && mp_task_priority(task) == 0 &&
+        mp_pick_take_own(worker, &task->as.entry))
+      return &task->as.entry;
+  }
+  return NULL;
+}
+
+/* The body has returned with SUSPENDED. tail: as in mp_ended; then what it waits for runs next. */
+static void fall_asleep(mp_pool *pool, mp_worker *worker, mp_task *task, mp_sleeper *sleeper,
+                        bool tail) {
+  mp_entry *awaited = tail ? take_awaited(worker, sleeper) : NULL;
+  mp_fall_asleep(pool, task, sleeper);
+  if (awaited == NULL) return;
+  assert(worker->continuation == NULL);
+  worker->continuation = awaited;
+}
+
+/*
 ** `own`: the caller has the engine's reference. In a child of fork(2) that a body has made, all
 ** locks may be held, and what is queued runs in the parent: then the worker touches nothing any
 ** more.
@@ -118,7 +145,7 @@ static bool execute(mp_worker *worker, mp_task *task, bool tail, bool own) {
   if (ended)
     end_body(pool, worker, task, tail, own && mp_task_is_exclusive(task));
   else if (started)
-    mp_fall_asleep(pool, task, frame.sleeper);
+    fall_asleep(pool, worker, task, frame.sleeper, tail);
   return started;
 }
 
@@ -148,7 +175,7 @@ void mp_resume_entry(mp_worker *worker, mp_entry *entry) {
   if (ended)
     end_body(pool, worker, task, true, mp_task_is_exclusive(task));
   else
-    mp_fall_asleep(pool, task, frame.sleeper);
+    fall_asleep(pool, worker, task, frame.sleeper, true);
   mp_leave_strand(pool, worker, strand, true);
   mp_strand_drop(strand);
   mp_task_release(task); /* the sleeper's */

@@ -172,6 +172,18 @@ static void park(mp_worker *worker) {
     mp_place_woken(worker);
 }
 
+/*
+** One too many runs what is overdue before it goes, and nothing else: for that it may have been let
+** in.
+*/
+static bool run_overdue(mp_worker *worker) {
+  mp_entry *entry = mp_lane_pop(&worker->scheduler->lane);
+  if (entry == NULL) return false;
+  worker->untidy = true;
+  mp_scheduler_run(worker, entry);
+  return true;
+}
+
 /* Runs until the pool stops, or nobody has needed this worker for long: then false. */
 static bool loop(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
@@ -179,6 +191,7 @@ static bool loop(mp_worker *worker) {
     if (mp_seats_surplus(scheduler)) {
       end_search(worker);
       mp_pick_give_up_deque(worker);
+      if (run_overdue(worker)) continue;
       if (!mp_seats_become_spare(worker, tidy)) return false;
       continue;
     }
@@ -284,6 +297,7 @@ mp_status mp_scheduler_init(mp_scheduler *scheduler, mp_alloc *alloc, mp_log *lo
   mp_spin_budget_init(&scheduler->outside, config->spin_free_ns);
   mp_status status = mp_inbox_init(&scheduler->inbox);
   if (status != MP_OK) return status;
+  if ((status = mp_lane_init(&scheduler->lane)) != MP_OK) goto fail_lane;
   if ((status = mp_park_init(&scheduler->park)) != MP_OK) goto fail_park;
   if ((status = mp_seats_init(scheduler)) != MP_OK) goto fail_seats;
   if ((status = start_threads(scheduler, fewer)) == MP_OK) return MP_OK;
@@ -291,6 +305,8 @@ mp_status mp_scheduler_init(mp_scheduler *scheduler, mp_alloc *alloc, mp_log *lo
 fail_seats:
   mp_park_close(&scheduler->park);
 fail_park:
+  mp_lane_close(&scheduler->lane);
+fail_lane:
   mp_inbox_close(&scheduler->inbox);
   return status;
 }
@@ -324,6 +340,7 @@ void mp_scheduler_stop_owner(mp_scheduler *scheduler) {
 void mp_scheduler_close(mp_scheduler *scheduler) {
   mp_seats_close(scheduler);
   mp_park_close(&scheduler->park);
+  mp_lane_close(&scheduler->lane);
   mp_inbox_close(&scheduler->inbox);
 }
 

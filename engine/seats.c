@@ -360,6 +360,20 @@ void mp_seats_refill(mp_scheduler *scheduler) {
   if (wanted) (void)!mp_seats_fill(scheduler);
 }
 
+void mp_seats_let_in_more(mp_scheduler *scheduler) {
+  mp_seats *seats = &scheduler->seats;
+  mp_os_mutex_take(&scheduler->seats.lock);
+  bool may = mp_load_relaxed(&seats->running) < 2 * scheduler->config.workers &&
+             !mp_load_relaxed(&scheduler->stop);
+  bool wanted = may && seats->spares == NULL;
+  if (wanted)
+    mp_add_relaxed(&seats->running, 1);
+  else if (may)
+    let_in_locked(scheduler);
+  mp_os_mutex_give(&scheduler->seats.lock);
+  if (wanted) (void)!start_counted(scheduler); /* else it stays overdue: who runs finds it */
+}
+
 /*
 ** A worker that is stuck gave up its seat when it was marked so; but perhaps nobody could be had
 ** for it. True: as above.

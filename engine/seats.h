@@ -41,6 +41,12 @@ void mp_seats_dismiss_last(mp_scheduler *scheduler);
 MP_CHECKED mp_status mp_seats_give(mp_worker *worker, bool *others_run);
 void mp_seats_take_back(mp_worker *worker);
 
+/*
+** Lets one run more than the pool has workers, for what is overdue; at most twice as many do. Any
+** thread, under no lock.
+*/
+void mp_seats_let_in_more(mp_scheduler *scheduler);
+
 /* Do more threads run than the pool has workers? */
 static inline bool mp_seats_surplus(const mp_scheduler *scheduler) {
   return mp_load_relaxed(&scheduler->seats.running) > scheduler->config.workers;

@@ -86,6 +86,14 @@ void mp_sleepers_wake(mp_sleepers *sleepers, const void *key);
 /* Resumes those whose time is over; returns when the next is, or MP_FOREVER. */
 uint64_t mp_sleepers_expire(mp_sleepers *sleepers, uint64_t now);
 
+/* What it waits for, but for its own task and the mailbox; NULL for what is left out. */
+static inline size_t mp_sleeper_tasks(const mp_sleeper *sleeper) {
+  return sleeper->keys - 1 - (sleeper->mailbox != NULL);
+}
+static inline mp_task *mp_sleeper_task(const mp_sleeper *sleeper, size_t i) {
+  return (mp_task *)(uintptr_t)sleeper->links[1 + i].key;
+}
+
 static inline size_t mp_sleepers_count(const mp_sleepers *sleepers) {
   return mp_load_relaxed(&sleepers->count);
 }

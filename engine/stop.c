@@ -166,8 +166,8 @@ static uint64_t on_tick(void *pool) { return tick(pool); }
 
 static void on_deadline(void *ud, mp_deadline *deadline) {
   mp_pool *pool = ud;
-  if (deadline == &pool->alarm) {
-    pool->wake_due(pool);
+  if (deadline == &pool->alarm || deadline == &pool->overdue) {
+    (deadline == &pool->alarm ? pool->wake_due : pool->look_at_lane)(pool);
     return;
   }
   mp_task *task = mp_task_of_deadline(deadline);

@@ -58,8 +58,8 @@ static inline mp_frame mp_frame_for(const mp_worker *worker, mp_task *task) {
 }
 
 /* Of the body of a task, which may suspend. */
-static inline mp_frame mp_frame_for_body(const mp_worker *worker, mp_task *task,
-                                         mp_status resumed, mp_strand *strand) {
+static inline mp_frame mp_frame_for_body(const mp_worker *worker, mp_task *task, mp_status resumed,
+                                         mp_strand *strand) {
   mp_frame frame = mp_frame_for(worker, task);
   frame.body = true;
   frame.strand = strand;

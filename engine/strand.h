@@ -38,10 +38,10 @@ MP_CHECKED mp_status mp_strands_open(mp_pool *pool);
 void mp_strands_close(mp_pool *pool); /* there is none left */
 
 struct mp_strand {
-  mp_pool *pool; /* a reference for each of the host's */
+  mp_pool *pool;               /* a reference for each of the host's */
   _Atomic uint32_t references; /* the host's, and one of each task and sleeper */
   mp_lock lock;
-  bool busy MP_GUARDED_BY(lock); /* somebody has its turn */
+  bool busy MP_GUARDED_BY(lock);                                  /* somebody has its turn */
   mp_entry *first MP_GUARDED_BY(lock), *last MP_GUARDED_BY(lock); /* the line, through next */
   mp_strand *next, *prev; /* of the pool; guarded by strands_lock */
 };

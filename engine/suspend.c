@@ -56,6 +56,14 @@ static mp_frame *body_of(const mp_worker *worker) {
   return mp_worker_self() == worker && frame != NULL && frame->body ? frame : NULL;
 }
 
+/* For times, and for who is overdue; without it, only the latter are not seen to. */
+static mp_status start_timer(mp_pool *pool) {
+  if (mp_load_relaxed(&pool->timer_started)) return MP_OK;
+  mp_status status = mp_deadlines_start(&pool->deadlines);
+  if (status == MP_OK) mp_store_relaxed(&pool->timer_started, 1);
+  return status;
+}
+
 mp_status mp_suspend(mp_worker *worker, mp_task *const *tasks, size_t n, mp_mailbox *mailbox,
                      uint64_t timeout_ns) {
   const mp_frame *frame = body_of(worker);
@@ -72,8 +80,8 @@ mp_status mp_suspend_on(mp_worker *worker, mp_strand *strand, mp_task *const *ta
   if (mailbox != NULL && mailbox->shared != &pool->mailboxes) return MP_FOREIGN;
   for (size_t i = 0; i < n; i++)
     if (tasks[i] != NULL && tasks[i]->pool != pool) return MP_FOREIGN;
-  mp_status status = timeout_ns != MP_FOREVER ? mp_deadlines_start(&pool->deadlines) : MP_OK;
-  if (status != MP_OK) return status;
+  mp_status status = start_timer(pool);
+  if (status != MP_OK && timeout_ns != MP_FOREVER) return status;
   mp_sleeper *sleeper = mp_sleeper_create(&pool->sleepers, n + 1 + (mailbox != NULL));
   if (sleeper == NULL) return MP_NOMEM;
   sleeper->until = mp_os_deadline(timeout_ns);
@@ -106,16 +114,16 @@ static void mark(mp_task *task) { mp_or_seq(&task->word, MP_FLAG_WAITED); }
 */
 static bool is_awake(mp_sleeper *sleeper, void *ud) {
   mp_pool *pool = ud;
-  size_t tasks = sleeper->keys - (sleeper->mailbox != NULL);
+  size_t tasks = mp_sleeper_tasks(sleeper);
   mp_task *own = sleeper->task;
   if (sleeper->mailbox != NULL) mp_add_seq(&sleeper->mailbox->awaited, 1);
   if (!MP_BUGGY(SLEEP_UNMARKED)) mark(own);
-  for (size_t i = 1; i < tasks; i++)
-    if (sleeper->links[i].key != NULL) mark((mp_task *)(uintptr_t)sleeper->links[i].key);
+  for (size_t i = 0; i < tasks; i++)
+    if (mp_sleeper_task(sleeper, i) != NULL) mark(mp_sleeper_task(sleeper, i));
   sleeper->why = MP_OK;
   if (mp_is_asked(pool, own)) return true;
-  for (size_t i = 1; i < tasks; i++) {
-    const mp_task *task = sleeper->links[i].key;
+  for (size_t i = 0; i < tasks; i++) {
+    const mp_task *task = mp_sleeper_task(sleeper, i);
     if (task != NULL && mp_task_is_over(task)) return true;
   }
   if (sleeper->mailbox != NULL && mp_load_seq(&sleeper->mailbox->count) != 0) return true;

@@ -22,6 +22,7 @@
 #include "alloc.h"
 #include "deque.h"
 #include "inbox.h"
+#include "lane.h"
 #include "log.h"
 #include "os.h"
 #include "park.h"
@@ -88,6 +89,8 @@ struct mp_worker {
   bool searching;
   bool unseated; /* it has no seat, and nobody looks into its deque */
   bool untidy;   /* it has run something since its last tidying up */
+  /* what it has in hand is done: whom that wakes may be its continuation */
+  bool in_tail;
   mp_spin_budget spin;
   /* atomic: written by the worker's own thread */
   _Atomic uint32_t picked; /* entries found; every so often one is picked out of turn */
@@ -213,6 +216,7 @@ struct mp_scheduler {
   mp_alloc *alloc;
   mp_log *log;
   mp_inbox inbox;
+  mp_lane lane;
   mp_park park;
   _Alignas(MP_CACHE_LINE) mp_worker *owner; /* the owner's slot, or NULL */
   _Atomic uint32_t stop;

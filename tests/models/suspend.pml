@@ -2,7 +2,7 @@
 ** One task that suspends until a word is over, with a deadline of its own wait; whoever ends the word, a cancel, the timer, a shutdown that
 ** asks to stop.
 ** Mirrors mp_sleepers_join, mp_sleepers_wake, mp_sleepers_expire (sleepers.c), is_awake, mp_fall_asleep, resume, mp_refuse_resumed
-** (suspend.c), execute, mp_resume_entry (run.c), mp_signal_task, mp_cancel, close_to, mp_end_resumed.
+** (suspend.c), execute, mp_resume_entry (run.c), mp_signal_task, mp_cancel, close_to, mp_cancel_queued.
 **
 ** Holds: the body is inside once at a time; it is called again after what it waits for has come, a cancel, the time or a shutdown;
 ** nobody touches a sleeper that goes on or has gone; at the end the task is over, its argument dropped once, nothing queued or asleep.
@@ -195,7 +195,7 @@ active proctype shutdown() {
 #ifdef GIVES_UP
   given_up = true;
   if :: framed -> end_task() :: else fi; /* mp_end_running */
-  if                                     /* mp_end_resumed */
+  if                                     /* mp_cancel_queued */
   :: atomic { queued > 0 -> queued-- } ->
     assert(holder == 3);
     holder = 0;

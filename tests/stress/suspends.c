@@ -18,7 +18,7 @@ typedef struct step {
   life *life;
   unsigned rank;
   uint64_t random;
-  unsigned left; /* steps */
+  unsigned left;   /* steps */
   int next_strand; /* on which its body is called next, or -1 */
   _Atomic unsigned inside, ended, dropped;
   mp_task *awaited[3];
@@ -56,8 +56,8 @@ static mp_status suspend(step *s, mp_worker *worker) {
   if (random_below(&s->random, 4) != 0)
     return mp_suspend(worker, s->awaited, n, mailbox, timeout_ns);
   int strand = some_strand(&s->random);
-  mp_status status = mp_suspend_on(worker, strand_of(s->life, strand), s->awaited, n, mailbox,
-                                   timeout_ns);
+  mp_status status =
+      mp_suspend_on(worker, strand_of(s->life, strand), s->awaited, n, mailbox, timeout_ns);
   if (status == MP_OK) s->next_strand = strand;
   return status;
 }

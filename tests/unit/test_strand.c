@@ -14,9 +14,9 @@ typedef struct entry {
   mp_strand *moves_to; /* suspends first, to go on there; with `moves` */
   bool moves;
   unsigned number;
-  tally *entered, *hold;       /* may be NULL */
-  mp_task *const *awaited;     /* it waits for this one in its place, or suspended; may be NULL */
-  bool suspends; /* for that one */
+  tally *entered, *hold;   /* may be NULL */
+  mp_task *const *awaited; /* it waits for this one in its place, or suspended; may be NULL */
+  bool suspends;           /* for that one */
   _Atomic unsigned calls, dropped;
 } entry;
 

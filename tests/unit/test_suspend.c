@@ -450,6 +450,57 @@ static void test_suspend_again_and_again_starves_nobody(void **state) {
   free(tasks);
 }
 
+static void test_suspend_goes_on_while_every_worker_computes(void **state) {
+  enum { SOME = 8 };
+  (void)state;
+  for (unsigned workers = 1; workers <= 2; workers++) {
+    world w;
+    blockade b;
+    sleeper s[SOME];
+    mp_task *tasks[SOME];
+    world_open(&w, workers);
+    for (int i = 0; i < SOME; i++) {
+      s[i] = (sleeper)SLEEPER(50 * MILLISECOND, .outcome = MP_OK);
+      tasks[i] = submit_sleeper(&w, &s[i], 0);
+    }
+    blockade_raise(&b, &w, workers);
+    for (int i = 0; i < SOME; i++) assert_ends_and_release(tasks[i], MP_STATE_DONE, MP_OK);
+    blockade_lift(&b);
+    world_drain(&w);
+    world_close(&w);
+  }
+}
+
+static mp_status spawn_and_await(mp_worker *worker, void *arg) {
+  sleeper *s = arg;
+  if (mp_worker_resumed(worker) == MP_INVALID || mp_add_relaxed(&s->calls, 1) < 1000) {
+    mp_task_desc desc = MP_TASK_DESC_INIT;
+    mp_task **awaited = (mp_task **)(uintptr_t)s->tasks;
+    mp_task_release(*awaited);
+    desc.run = run_nothing;
+    if (mp_submit(mp_worker_pool(worker), &desc, awaited) != MP_OK) return MP_FAILED;
+    return mp_suspend(worker, s->tasks, 1, NULL, MP_FOREVER) == MP_OK ? MP_SUSPENDED : MP_FAILED;
+  }
+  return MP_OK;
+}
+
+static void test_suspend_for_what_it_has_submitted_runs_that_next(void **state) {
+  world w;
+  mp_task *awaited = NULL;
+  (void)state;
+  world_open(&w, 1);
+  sleeper s = SLEEPER(0, .tasks = &awaited);
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *task;
+  desc.run = spawn_and_await;
+  desc.arg = &s;
+  assert_ok(mp_submit(w.pool, &desc, &task));
+  assert_ends_and_release(task, MP_STATE_DONE, MP_OK);
+  mp_task_release(awaited);
+  assert_int_equal(world_info(&w).steals, 0);
+  world_close(&w);
+}
+
 static void test_suspend_without_memory_says_so(void **state) {
   (void)state;
   for (int n = 1; n < 20; n++) {
@@ -492,6 +543,8 @@ int main(void) {
       cmocka_unit_test(test_suspend_again_and_again_ends_with_the_time_of_a_shutdown),
       cmocka_unit_test(test_suspend_behind_the_end_of_the_pool_is_the_end),
       cmocka_unit_test(test_suspend_again_and_again_starves_nobody),
+      cmocka_unit_test(test_suspend_goes_on_while_every_worker_computes),
+      cmocka_unit_test(test_suspend_for_what_it_has_submitted_runs_that_next),
       cmocka_unit_test(test_suspend_without_memory_says_so),
   };
   return unit_main(tests);
