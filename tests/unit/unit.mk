@@ -60,7 +60,7 @@ stress: $(STRESS) ## the engine's stress programs: SCALE=, THREADS=, SEED=
 soak: $(STRESS_OUT)/soak ## ten million tasks of every kind in pools that come and go: SOAK_SCALE=, THREADS=, SEED=
 	@$(RUNNER) $< $(THREADS) $(SOAK_SCALE) $(SEED)
 
--include $(UNIT:=.d) $(STRESS:=.d) $(UNIT_SUPPORT:.o=.d) $(STRESS_SUPPORT:.o=.d)
+-include $(UNIT:=.d) $(STRESS:=.d) $(SUPPORT_OUT)/actor.d $(SUPPORT_OUT)/steps.d $(UNIT_SUPPORT:.o=.d) $(STRESS_SUPPORT:.o=.d)
 
 .PHONY: unit-programs unit stress soak
 .SECONDARY:
