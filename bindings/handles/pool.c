@@ -215,6 +215,9 @@ void lmp_check_own_pool(lua_State *L, lmp_context *context) {
 void lmp_feel_memory(lua_State *L, lmp_pool *object) {
   size_t bytes = mp_pool_bytes(object->pool), felt = object->bytes_felt;
   if (bytes >= felt && bytes - felt < FELT_FROM) return;
+  /* as the collector lets what is alive double before it begins another cycle */
+  size_t alive = ((size_t)lua_gc(L, LUA_GCCOUNT) << 10) + felt;
+  if (bytes >= felt && bytes - felt < alive) return;
   object->bytes_felt = bytes;
   if (bytes > felt) lmp_gc_press(L, bytes - felt);
 }
