@@ -77,6 +77,7 @@ struct mp_pool {
   mp_deadline overdue; /* when somebody is to look whether the lane gets on */
   /* read by all at each task and seldom written */
   bool fences_all;                /* constant: see mp_pool_store_first */
+  void *_Atomic kept;             /* acq_rel: the host's, see mp_pool_keep */
   _Atomic uint32_t closing;       /* mp_closing; only grows */
   _Atomic uint32_t given_up;      /* a shutdown's time is over: no body is called again */
   _Atomic uint32_t timer_started; /* a task has suspended: there is the deadlines' thread */
@@ -90,7 +91,6 @@ struct mp_pool {
   _Atomic uint64_t visits_begun, visits_over;
   /* written by all: the host's, one per thread, mailbox, bytes, and task with a handle */
   _Alignas(MP_CACHE_LINE) _Atomic uint32_t references;
-  void *_Atomic kept; /* acq_rel: the host's, see mp_pool_keep */
   _Atomic uint64_t next_id, next_bytes_id;
   _Alignas(MP_CACHE_LINE)
       mp_os_mutex running_lock; /* held while somebody looks at what workers run: see stop.c */

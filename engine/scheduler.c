@@ -71,7 +71,8 @@ static mp_entry *search(mp_worker *worker) {
   bool told = false;
   uint64_t now;
   do {
-    for (int i = 0; i < 8; i++) mp_pause();
+    for (int i = 0; i < 8 && mp_inbox_seems_empty(&scheduler->inbox, MP_LEVEL_NORMAL); i++)
+      mp_pause();
     entry = mp_pick(worker);
     now = mp_os_now();
     /* whoever waits until all is done need not wait until this worker sleeps */

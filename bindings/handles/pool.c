@@ -211,14 +211,20 @@ void lmp_check_own_pool(lua_State *L, lmp_context *context) {
 
 /* growth that is not worth a step of the collector */
 #define FELT_FROM ((size_t)256 << 10)
+/* so many submissions are many small tasks, whose memory had better be used again at once */
+#define FELT_CALLS 400
 
 void lmp_feel_memory(lua_State *L, lmp_pool *object) {
   size_t bytes = mp_pool_bytes(object->pool), felt = object->bytes_felt;
+  object->calls_felt++;
   if (bytes >= felt && bytes - felt < FELT_FROM) return;
-  /* as the collector lets what is alive double before it begins another cycle */
-  size_t alive = ((size_t)lua_gc(L, LUA_GCCOUNT) << 10) + felt;
-  if (bytes >= felt && bytes - felt < alive) return;
+  if (bytes >= felt && object->calls_felt < FELT_CALLS) {
+    /* a few large ones: as the collector lets what is alive double before the next cycle */
+    size_t alive = ((size_t)lua_gc(L, LUA_GCCOUNT) << 10) + felt;
+    if (bytes - felt < alive) return;
+  }
   object->bytes_felt = bytes;
+  object->calls_felt = 0;
   if (bytes > felt) lmp_gc_press(L, bytes - felt);
 }
 

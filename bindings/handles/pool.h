@@ -26,7 +26,8 @@ struct lmp_pool {
   ** down
   */
   bool borrowed;
-  size_t bytes_felt; /* of mp_pool_bytes: what this state's collector has been told of */
+  size_t bytes_felt;   /* of mp_pool_bytes: what this state's collector has been told of */
+  unsigned calls_felt; /* submissions since then */
 };
 
 /* The pools of a state. Its context's own. */
