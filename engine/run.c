@@ -78,7 +78,7 @@ static bool start(mp_pool *pool, mp_worker *worker, mp_task *task, mp_frame *fra
 static bool call_body(mp_pool *pool, mp_worker *worker, mp_task *task, mp_frame *frame, bool late) {
   unsigned status = late ? MP_CANCELLED : (unsigned)task->run(worker, task->arg);
   if (status == MP_SUSPENDED && frame->sleeper != NULL) return false;
-  mp_drop_sleeper(pool, frame->sleeper);
+  if (frame->sleeper != NULL) mp_drop_sleeper(pool, frame->sleeper);
   task->status = (uint8_t)(status < MP_STATUS_COUNT ? status : MP_FAILED);
   /*
   ** before the end is published: whoever waits may free what `drop` touches; and inside the frame,
@@ -132,9 +132,9 @@ static void fall_asleep(mp_pool *pool, mp_worker *worker, mp_task *task, mp_slee
 ** locks may be held, and what is queued runs in the parent: then the worker touches nothing any
 ** more.
 */
-static bool execute(mp_worker *worker, mp_task *task, bool tail, bool own) {
+static bool execute(mp_worker *worker, mp_task *task, mp_strand *strand, bool tail, bool own) {
   mp_pool *pool = task->pool;
-  mp_frame frame = mp_frame_for_body(worker, task, MP_INVALID, mp_task_strand(task));
+  mp_frame frame = mp_frame_for_body(worker, task, MP_INVALID, strand);
   bool exclusive = own && (mp_task_is_exclusive(task) || MP_BUGGY(EXCLUSIVE_GUESSED));
   bool started = start(pool, worker, task, &frame, exclusive);
   /* a queue may hold it still: what is found there later would only be found to be over */
@@ -187,7 +187,7 @@ bool mp_run_in_place(mp_worker *worker, mp_task *task) {
   /* most likely it is in this worker's own deque, where it would lie with its result */
   bool own = mp_task_priority(task) == 0 && mp_pick_take_own(worker, &task->as.entry);
   if (own) mp_leave_queue(pool, task);
-  bool ran = execute(worker, task, false, own);
+  bool ran = execute(worker, task, NULL, false, own);
   if (own && !mp_is_orphan(worker)) mp_task_release(task);
   return ran;
 }
@@ -195,6 +195,7 @@ bool mp_run_in_place(mp_worker *worker, mp_task *task) {
 void mp_run_task_entry(mp_worker *worker, mp_entry *entry) {
   mp_task *task = mp_task_of_entry(entry);
   mp_pool *pool = task->pool;
+  mp_strand *strand = mp_task_strand(task);
   uint32_t before;
   mp_leave_queue(pool, task);
   if (mp_load_relaxed(&pool->closing) >=
@@ -202,9 +203,9 @@ void mp_run_task_entry(mp_worker *worker, mp_entry *entry) {
     if (mp_task_end(task, MP_STATE_CANCELLED, true, 0, &before))
       mp_finish(pool, worker, task, (mp_ended){before, true, false});
   } else {
-    (void)!execute(worker, task, true, true);
+    (void)!execute(worker, task, strand, true, true);
   }
   if (mp_is_orphan(worker)) return;
-  mp_leave_strand(pool, worker, mp_task_strand(task), true);
+  if (strand != NULL) mp_leave_strand(pool, worker, strand, true);
   mp_task_release(task);
 }

@@ -56,9 +56,9 @@ struct mp_frame {
   mp_frame *outer;
   /* the rest on the worker's own thread only */
   bool body;           /* of the task itself, which may suspend */
+  mp_status resumed;   /* why it is called again; INVALID: it is called the first time */
   mp_strand *strand;   /* that the body is on, or NULL */
   mp_sleeper *sleeper; /* what it has asked for: see suspend.c; or NULL */
-  mp_status resumed;   /* why it is called again; INVALID: it is called the first time */
 };
 
 /* The group of what is forked in a frame; unique while the frame is there, and never 0. */
