@@ -64,7 +64,7 @@ function suites.of(build, root, here, interpreter)
     programs({
       name = "engine",
       ours = "ours",
-      subjects = { "ours", "tbb", "libuv", "libgomp", "libomp", "bare" },
+      subjects = { "ours", "tbb", "libuv", "libgomp", "libomp", "go", "bare" },
       cases = require "engine.cases",
     }, bench),
     programs({ name = "growth", ours = "growth", subjects = { "growth" }, cases = require "engine.growth_cases" }, bench),

@@ -30,4 +30,13 @@ $(BENCH_OUT)/libomp: tests/bench/engine/openmp.c tests/bench/engine/bench.h
 $(BENCH_OUT)/bare: tests/bench/engine/bare.c tests/bench/engine/bench.h
 	$(call peer,gcc,c,linux/futex.h,-std=c11)
 
-bench-engine-programs: $(addprefix $(BENCH_OUT)/,ours growth tbb libuv libgomp libomp bare)
+# Large, so it is not installed for this: where it is, it takes part.
+$(BENCH_OUT)/go: tests/bench/engine/go/main.go
+	@mkdir -p $(@D); rm -f $@; \
+	if command -v go >/dev/null; then \
+	  echo "  GO  $@" && go build -o $@ $<; \
+	else \
+	  echo "  --  go: no Go"; \
+	fi
+
+bench-engine-programs: $(addprefix $(BENCH_OUT)/,ours growth tbb libuv libgomp libomp go bare)

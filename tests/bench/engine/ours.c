@@ -367,6 +367,112 @@ static void case_priority_low(void) {
   bench_report("priority_low", ms[2], "ms");
 }
 
+/*
+** Waiting without a thread.
+*/
+
+/* Submits a task, suspends until it has ended, and again. */
+typedef struct getter {
+  long left;
+  mp_task *child;
+} getter;
+
+static mp_status spawn_and_get(mp_worker *worker, void *arg) {
+  getter *g = arg;
+  mp_task_desc desc = describe(count, NULL);
+  mp_task_release(g->child);
+  g->child = NULL;
+  if (g->left-- == 0) return MP_OK;
+  check(mp_submit(pool, &desc, &g->child));
+  check(mp_suspend(worker, &g->child, 1, NULL, MP_FOREVER));
+  return MP_SUSPENDED;
+}
+
+static void case_spawn_get(void) {
+  long n = bench_sized(1000000);
+  getter g = {n, NULL};
+  mp_task_desc desc = describe(spawn_and_get, &g);
+  open_pool(2, 0);
+  uint64_t started = bench_now();
+  check(mp_submit(pool, &desc, NULL));
+  drain();
+  bench_report_each("spawn_get", started, n);
+  bench_expect(n);
+}
+
+static mp_task *awaited;
+
+static mp_status wait_for_it(mp_worker *worker, void *arg) {
+  if (mp_worker_resumed(worker) != MP_INVALID) return count(worker, arg);
+  check(mp_suspend(worker, &awaited, 1, NULL, MP_FOREVER));
+  return MP_SUSPENDED;
+}
+
+static uint64_t suspended_now(void) {
+  mp_pool_info info = MP_POOL_INFO_INIT;
+  mp_pool_get_info(pool, &info);
+  return info.suspended;
+}
+
+/* Tasks that all wait for one: what each takes meanwhile, and how long until all have gone on. */
+static void case_waiters(void) {
+  long n = bench_sized(100000);
+  int go_on = 0;
+  open_pool(2, 0);
+  mp_task_desc held = describe(hold, &go_on), desc = describe(wait_for_it, NULL);
+  check(mp_submit(pool, &held, &awaited));
+  size_t before = mp_pool_bytes(pool);
+  submit_each(&desc, n);
+  while (suspended_now() < (uint64_t)n) bench_sleep_ms(1);
+  bench_report("waiters_bytes", (double)(mp_pool_bytes(pool) - before) / (double)n, "B");
+  __atomic_store_n(&go_on, 1, __ATOMIC_RELEASE);
+  check(mp_wait(awaited, MP_FOREVER));
+  uint64_t started = bench_now();
+  drain();
+  bench_report_each("waiters", started, n);
+  bench_expect(n);
+  mp_task_release(awaited);
+}
+
+#define SLEEPERS_SPREAD_US 100000
+
+typedef struct sleeper {
+  uint64_t until;
+  double late_us;
+} sleeper;
+
+static mp_status sleep_until(mp_worker *worker, void *arg) {
+  sleeper *s = arg;
+  uint64_t now = bench_now();
+  if (now < s->until) {
+    check(mp_suspend(worker, NULL, 0, NULL, s->until - now));
+    return MP_SUSPENDED;
+  }
+  s->late_us = (double)(now - s->until) / 1000;
+  return count(worker, arg);
+}
+
+/* Tasks that sleep, each to a time of its own in a tenth of a second: how late they go on. */
+static void case_sleepers(void) {
+  long n = bench_sized(10000);
+  sleeper *s = calloc((size_t)n, sizeof *s);
+  double *us = calloc((size_t)n, sizeof *us);
+  mp_task_desc desc = describe(sleep_until, NULL);
+  open_pool(2, 0);
+  uint64_t begin = bench_now() + 100000000;
+  for (long i = 0; i < n; i++) {
+    s[i].until = begin + (uint64_t)((double)i / (double)n * SLEEPERS_SPREAD_US * 1000);
+    desc.arg = &s[i];
+    check(mp_submit(pool, &desc, NULL));
+  }
+  drain();
+  bench_expect(n);
+  for (long i = 0; i < n; i++) us[i] = s[i].late_us;
+  bench_report_spread("sleepers", us, n);
+  free(us);
+  free(s);
+}
+
 static void case_idle(void) {
   mp_task_desc desc = describe(count, NULL);
   open_pool(2, 0);
@@ -381,6 +487,9 @@ static const bench_case cases[] = {
     {"loop", case_loop},
     {"fib", case_fib},
     {"spawn_chain", case_spawn_chain},
+    {"spawn_get", case_spawn_get},
+    {"waiters", case_waiters},
+    {"sleepers", case_sleepers},
     {"chain", case_chain},
     {"chain_graph", case_chain_graph},
     {"wave", case_wave},
