@@ -1,5 +1,5 @@
 /*
-** compat.h - what differs between the versions of Lua, 5.4.0 to 5.5; nothing else in bindings/ asks
+** compat.h - what differs between the versions of Lua, 5.4.4 to 5.5; nothing else in bindings/ asks
 ** for the version.
 **
 **   here              5.4                                         5.5
@@ -25,6 +25,14 @@
 #include <lua.h>
 #include <stdbool.h>
 
+/*
+** Before that, __close of a task that is made to go is called with a value that is gone, coroutines
+** that wait in one another run out of C stack after 200, and errors in __close get lost.
+*/
+#if LUA_VERSION_NUM < 504 || (LUA_VERSION_NUM == 504 && LUA_VERSION_RELEASE_NUM < 50404)
+#error "makeparallel needs Lua 5.4.4 or later: these headers are of an earlier version"
+#endif
+
 #define LMP_STACK_MAX 1000000 /* values a state's stack can hold */
 
 /* An address on the C stack, in the caller's frame, which it grows away from towards lower ones. */
@@ -42,9 +50,6 @@ static inline lua_State *lmp_newstate(lua_Alloc alloc, void *ud) {
   return lua_newstate(alloc, ud);
 #endif
 }
-
-/* Of several errors, as a coroutine dies, does coroutine.wrap raise the last? Else the first. */
-#define LMP_LAST_ERROR_COUNTS (LUA_VERSION_RELEASE_NUM >= 50403)
 
 #define LMP_GC_STEP ((size_t)8 << 10) /* bytes; no more than the collector's own step */
 

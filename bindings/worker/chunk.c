@@ -175,7 +175,7 @@ void lmp_run_chunk(lua_State *L, lmp_run *run, lmp_decoder *decoder, uint32_t co
     lmp_push_randomseed(L, run->vm);
     int status = lua_pcall(L, 5, 0, handler);
     if (status == LUA_OK) continue;
-    (void)lmp_vm_caught(run->vm); /* a refusal that Lua until 5.4.2 tells as any error */
+    (void)lmp_vm_caught(run->vm); /* a luaL_Buffer tells a refusal as any error */
     if (status == LUA_ERRMEM || stop || run->stop != LMP_GOES_ON) {
       lmp_fail_run(L, run, status);
       return;

@@ -318,7 +318,7 @@ static int call_wrapped(lua_State *L) {
     status = lmp_closethread(co, L);
     lmp_interrupt_leave(lmp_vm_of(L), co, before);
     if (lmp_vm_caught(lmp_vm_of(L))) return lmp_raise_stop(L);
-    if (status != LUA_OK && LMP_LAST_ERROR_COUNTS) lua_xmove(co, L, 1);
+    if (status != LUA_OK) lua_xmove(co, L, 1);
   }
   if (status != LUA_ERRMEM && lua_type(L, -1) == LUA_TSTRING) {
     luaL_where(L, 1);
