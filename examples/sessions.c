@@ -1,7 +1,7 @@
 /*
 ** sessions.c - tasks that wait without a thread (mp_suspend): ten thousand sessions at once, each a
 ** state machine, on two workers. All wait for one task that loads what they share; then each thinks
-** for a moment, and answers.
+** for a moment, and pays into one account, one after the other (a strand): without a lock.
 **
 **   cc -Iengine examples/sessions.c build/libmakeparallel.a -lpthread -o sessions && ./sessions
 */
@@ -12,8 +12,10 @@
 enum { SESSIONS = 10000 };
 
 typedef struct session {
-  enum { NEW, LOADING, THINKING } at;
-  mp_task *const *shared; /* borrowed: held until all sessions are over */
+  enum { NEW, LOADING, THINKING, PAYING } at;
+  mp_task *const *shared; /* borrowed: held until all sessions are over, as is what follows */
+  mp_strand *account;
+  long *balance; /* touched on the strand only */
 } session;
 
 static mp_status load_shared(mp_worker *worker, void *arg) {
@@ -37,7 +39,14 @@ static mp_status run_session(mp_worker *worker, void *arg) {
     status = mp_suspend(worker, NULL, 0, NULL, 10 * 1000000);
     return status == MP_OK ? MP_SUSPENDED : status;
   }
-  return mp_worker_resumed(worker) == MP_TIMEOUT ? MP_OK : MP_FAILED;
+  if (s->at == THINKING) {
+    if (mp_worker_resumed(worker) != MP_TIMEOUT) return MP_FAILED;
+    s->at = PAYING;
+    status = mp_suspend_on(worker, s->account, NULL, 0, NULL, 0);
+    return status == MP_OK ? MP_SUSPENDED : status;
+  }
+  ++*s->balance;
+  return MP_OK;
 }
 
 int main(void) {
@@ -46,21 +55,24 @@ int main(void) {
   mp_task_desc desc = MP_TASK_DESC_INIT;
   mp_pool *pool;
   mp_task *shared;
+  mp_strand *account;
+  long balance = 0;
   session *sessions = calloc(SESSIONS, sizeof *sessions);
   config.workers = 2;
   if (sessions == NULL || mp_pool_create(&config, &pool) != MP_OK) return 1;
+  if (mp_strand_create(pool, &account) != MP_OK) return 1;
   desc.run = load_shared;
   if (mp_submit(pool, &desc, &shared) != MP_OK) return 1;
   desc.run = run_session;
   for (int i = 0; i < SESSIONS; i++) {
-    sessions[i].shared = &shared;
+    sessions[i] = (session){.shared = &shared, .account = account, .balance = &balance};
     desc.arg = &sessions[i];
     if (mp_submit(pool, &desc, NULL) != MP_OK) return 1;
   }
   if (mp_pool_drain(pool, MP_FOREVER) != MP_OK) return 1;
   mp_pool_get_info(pool, &info);
-  printf("%llu tasks done, %u threads more than the 2 workers\n", (unsigned long long)info.done,
-         info.workers_extra);
+  printf("%llu tasks done, the balance is %ld\n", (unsigned long long)info.done, balance);
+  mp_strand_release(account);
   mp_task_release(shared);
   mp_pool_destroy(pool);
   free(sessions);
