@@ -541,9 +541,9 @@ MP_API double mp_task_progress(const mp_task *task);
 ** another pool's task gives its seat away.
 **
 ** Errors: TIMEOUT, INTERRUPTED (a signal handler ran on this thread, which is no worker of this
-** pool; call again), CYCLE (without a timeout: the task lies below, on this very stack), NOTHREAD
-** (without a timeout: no thread can be had for the seat, nobody else runs, and this stack is used
-** up), FORKED.
+** pool; call again), CYCLE (without a timeout: the task lies below, on this very stack, or must
+** have its turn on a strand that something there is on), NOTHREAD (without a timeout: no thread can
+** be had for the seat, nobody else runs, and this stack is used up), FORKED.
 */
 MP_API MP_CHECKED mp_status mp_wait(mp_task *task, uint64_t timeout_ns);
 
@@ -592,8 +592,9 @@ MP_API MP_CHECKED mp_status mp_task_notify(mp_task *task, mp_mailbox *mailbox, m
 ** The tasks of a strand (desc.strand) run one after the other, in the order in which they were
 ** ready, on whichever worker is free; a task of higher priority is only found sooner when its turn
 ** has come. What one writes the next one sees. One that suspends lets the next one run, and goes to
-** the end of the line when it is woken. A body that waits in its place for a task of its own strand
-** waits for ever. Cancelled tasks leave the line when they are reached.
+** the end of the line when it is woken. A body that waits in its place for one that is behind it in
+** line gets CYCLE, if the wait has no timeout; what waits for it through others waits for ever.
+** Cancelled tasks leave the line when they are reached.
 */
 
 /* The caller receives a reference. Errors: NOMEM, SYSTEM, FORKED. Any thread. */

@@ -141,14 +141,25 @@ static void delist(waiting *w) {
 ** =======================================================
 */
 
+/* Does its turn on a strand never come, for something on this stack has it? */
+static bool stands_behind(const mp_task *task) {
+  const mp_strand *strand = mp_task_strand(task);
+  if (strand == NULL || mp_task_timeout(task) != 0) return false;
+  mp_state state = mp_task_state(task);
+  return (state == MP_STATE_WAITING || state == MP_STATE_QUEUED) && mp_thread_is_on_strand(strand);
+}
+
 /*
-** Does all that is waited for lie below, on this very stack, while nothing else can end the wait?
+** Does all that is waited for lie below, on this very stack, or stand behind it, while nothing else
+** can end the wait?
 */
 static bool closes_a_circle(const waiting *w) {
   const mp_wait_for *what = w->what;
   if (what->n == 0 || what->mailbox != NULL || w->deadline != MP_FOREVER) return false;
   for (size_t i = 0; i < what->n; i++)
-    if (what->tasks[i] != NULL && !mp_thread_is_in_task(what->tasks[i])) return false;
+    if (what->tasks[i] != NULL && !mp_thread_is_in_task(what->tasks[i]) &&
+        !stands_behind(what->tasks[i]))
+      return false;
   return mp_thread_is_inside();
 }
 

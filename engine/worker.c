@@ -57,31 +57,38 @@ mp_worker *mp_thread_worker(void) {
   return worker != NULL && mp_is_orphan(worker) ? NULL : worker;
 }
 
-typedef bool has_it(const mp_worker *worker, const mp_task *task);
+typedef bool has_it(const mp_worker *worker, const void *what);
 
 /* In a child of fork(2) the pools of the parent are no matter. */
-static bool counts_and(has_it *has, const mp_worker *worker, const mp_task *task) {
-  return worker != NULL && !mp_is_orphan(worker) && has(worker, task);
+static bool counts_and(has_it *has, const mp_worker *worker, const void *what) {
+  return worker != NULL && !mp_is_orphan(worker) && has(worker, what);
 }
 
 /* Calls `has` for each worker that the calling thread is. */
-static bool any_self(has_it *has, const mp_task *task) {
-  if (counts_and(has, mp_self_worker, task)) return true;
+static bool any_self(has_it *has, const void *what) {
+  if (counts_and(has, mp_self_worker, what)) return true;
   for (const mp_stay *stay = mp_self_stays; stay != NULL; stay = stay->outer)
-    if (counts_and(has, stay->before, task)) return true;
+    if (counts_and(has, stay->before, what)) return true;
   return false;
 }
 
-static bool has_frame(const mp_worker *worker, const mp_task *task) {
-  (void)task;
+static bool has_frame(const mp_worker *worker, const void *what) {
+  (void)what;
   return mp_worker_frame(worker) != NULL;
 }
 
-static bool has_frame_of(const mp_worker *worker, const mp_task *task) {
+static bool has_frame_of(const mp_worker *worker, const void *task) {
   for (const mp_frame *frame = mp_worker_frame(worker); frame != NULL; frame = frame->outer)
     if (frame->task == task) return true;
   return false;
 }
 
+static bool has_frame_on(const mp_worker *worker, const void *strand) {
+  for (const mp_frame *frame = mp_worker_frame(worker); frame != NULL; frame = frame->outer)
+    if (frame->strand == strand) return true;
+  return false;
+}
+
 bool mp_thread_is_inside(void) { return any_self(has_frame, NULL); }
 bool mp_thread_is_in_task(const mp_task *task) { return any_self(has_frame_of, task); }
+bool mp_thread_is_on_strand(const mp_strand *strand) { return any_self(has_frame_on, strand); }

@@ -267,6 +267,8 @@ mp_worker *mp_thread_worker(void);
 bool mp_thread_is_inside(void);
 /* Is it inside this task? */
 bool mp_thread_is_in_task(const mp_task *task);
+/* Is it inside of a body that is on this strand? */
+bool mp_thread_is_on_strand(const mp_strand *strand);
 
 /* On its own thread. */
 static inline const mp_frame *mp_worker_frame(const mp_worker *worker) {

@@ -193,6 +193,24 @@ static void test_strand_task_is_waited_for_by_one_who_is_not_on_it(void **state)
   world_close(&w);
 }
 
+static void test_strand_task_behind_the_one_who_waits_is_a_cycle(void **state) {
+  world w;
+  diary book = {0};
+  (void)state;
+  world_open(&w, 2);
+  mp_strand *strand = new_strand(&w);
+  tally hold = TALLY_INIT;
+  mp_task *inner = NULL;
+  entry waits = {.book = &book, .hold = &hold, .awaited = &inner}, other = {.book = &book};
+  mp_task *task = submit_entry(&w, strand, &waits);
+  inner = submit_entry(&w, strand, &other);
+  tally_add(&hold);
+  assert_ends_and_release(task, MP_STATE_FAILED, MP_CYCLE);
+  assert_ends_and_release(inner, MP_STATE_DONE, MP_OK);
+  mp_strand_release(strand);
+  world_close(&w);
+}
+
 static void test_strand_a_task_moves_to_one_and_off_it(void **state) {
   enum { MANY = 200 };
   world w;
@@ -363,6 +381,7 @@ int main(void) {
       cmocka_unit_test(test_strand_beside_another_runs_at_the_same_time),
       cmocka_unit_test(test_strand_goes_on_while_one_of_its_tasks_is_suspended),
       cmocka_unit_test(test_strand_task_is_waited_for_by_one_who_is_not_on_it),
+      cmocka_unit_test(test_strand_task_behind_the_one_who_waits_is_a_cycle),
       cmocka_unit_test(test_strand_a_task_moves_to_one_and_off_it),
       cmocka_unit_test(test_strand_cancelled_tasks_make_way),
       cmocka_unit_test(test_strand_a_shutdown_ends_those_in_line),
