@@ -67,8 +67,10 @@ describe("the command makeparallel", function()
   end)
 
   it("prints the version", function()
-    local child <const> = run "version"
-    assert.same({ 0, ("%s\t%s\n"):format(mp._VERSION, _VERSION) }, { child.code, child.stdout })
+    for _, words in ipairs { "version", "--version" } do
+      local child <const> = run(words)
+      assert.same({ 0, ("%s\t%s\n"):format(mp._VERSION, _VERSION) }, { child.code, child.stdout })
+    end
   end)
 
   it("examines the machine, and tests that tasks run", function()
@@ -203,6 +205,37 @@ describe("makeparallel map", function()
       assert.equal(2, child.code)
       assert.equal("makeparallel: " .. why, child.stderr:match("^[^\n:]*: [^\n:]*"))
     end
+  end)
+
+  it("calls an expression, or a chunk, in place of a function", function()
+    local cases <const> = {
+      ["line:upper()"] = "A B\nC\n",
+      ["line, #line"] = "a b\t3\nc\t1\n",
+      ["if #line > 1 then return line:match '%a+' end"] = "a\n",
+      ["require 'lines'.shout(...)"] = "A B\nC\n",
+    }
+    for text, printed in pairs(cases) do
+      local child <const> = run(('map -e "%s"'):format(text), { stdin = "a b\nc\n" })
+      assert.same({ 0, printed, "" }, { child.code, child.stdout, child.stderr })
+    end
+    local child <const> = run("map --expression='line +'", { stdin = "1\n" })
+    assert.equal(2, child.code)
+    assert.matches("^makeparallel: %(%-e%):1: ", child.stderr)
+    local failed <const> = run("map -e 'line + {}'", { stdin = "1\n" })
+    assert.equal(1, failed.code)
+    assert.matches("line 1: %(%-e%):1: attempt to ", failed.stderr)
+  end)
+
+  it("reads the files that it is given, and the input among them", function()
+    local one <close> = support.temporary_file "1\n2\n"
+    local two <close> = support.temporary_file "3"
+    for _, words in ipairs { "-e line", "lines.number" } do
+      local child <const> = run(("map %s %s - %s"):format(words, one.path, two.path), { stdin = "10\n" })
+      assert.same({ 0, "1\n2\n10\n3\n", "" }, { child.code, child.stdout, child.stderr })
+    end
+    local child <const> = run(("map -e line %s /nonexistent/file"):format(one.path))
+    assert.same({ 1, "1\n2\n" }, { child.code, child.stdout })
+    assert.matches("^makeparallel: /nonexistent/file: No such file", child.stderr)
   end)
 
   it("does nothing for no input", function()

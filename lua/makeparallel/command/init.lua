@@ -6,6 +6,7 @@ local FAILED <const>, MISUSED <const> = 1, 2
 local JOBS_MAX <const> = 1024
 
 local EXIT_CODES <const> = "Exit code: 0 all went well, 1 what was run failed, 2 not understood."
+local SEE_HELP <const> = "Try 'makeparallel --help'."
 local MAP_NOTES <const> = "Several results are separated by tabs; a call without a result prints no line. "
   .. "A line whose call fails is reported and the others go on."
 
@@ -27,6 +28,7 @@ end
 local function make_parser(argparse)
   local parser <const> = argparse("makeparallel", "Lua functions on all cores.", EXIT_CODES)
   parser:command_target "command"
+  parser:flag("--version", "Prints the version, as the command does.")
   parser:command("doctor", "Says what this machine offers, and tests that tasks run.")
 
   local run <const> = parser:command("run", "Runs a Lua script with this number of workers.")
@@ -37,7 +39,9 @@ local function make_parser(argparse)
   add_pool_options(map)
   map:flag("-u --unordered", "Print results as they come, not in the order of the input.")
   map:flag("-p --progress", "Draw a bar, or a count where the size of the input is not known, if stderr is a terminal.")
-  map:argument("fn", "The function, found by require in each worker."):argname "MODULE.FN"
+  map:option("-e --expression", "In place of MODULE.FN: Lua whose value is printed, or a chunk, in which `line` is the line."):argname "LUA"
+  map:argument("fn", "The function, found by require in each worker."):argname("MODULE.FN"):args "?"
+  map:argument("files", "Whose lines are read, one after the other, in place of the input; '-' is the input."):argname("FILE"):args "*"
 
   parser:command("version", "Prints the version.")
   return parser
@@ -94,6 +98,11 @@ function commands.run(mp, options, rest)
 end
 
 function commands.map(mp, options)
+  if options.expression then
+    table.insert(options.files, 1, options.fn) -- nil: there is none
+  elseif not options.fn then
+    return nil, "missing argument 'fn'\n" .. SEE_HELP, true
+  end
   local configured, refusal = configure(mp, options)
   if not configured then return nil, refusal end
   return require("makeparallel.command.map").lines(mp, options)
@@ -108,11 +117,11 @@ function command.main(mp, arguments)
   end
   local rest = {}
   if arguments[1] == "run" then arguments, rest = split_script(arguments) end
+  if arguments[1] == "--version" and not arguments[2] then arguments = { "version" } end
   local parser <const> = make_parser(argparse)
   local understood, options = parser:pparse(arguments)
   if not understood then
-    complain(options)
-    io.stderr:write("Try 'makeparallel --help'.\n")
+    complain(options .. "\n" .. SEE_HELP)
     return MISUSED
   end
   local ok, why, misused = commands[options.command](mp, options, rest)

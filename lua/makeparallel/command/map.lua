@@ -88,11 +88,40 @@ function run_methods:finish_all(unordered)
   if self.bar then self.bar:close() end
 end
 
---- Calls options.fn for each line of stdin. True if no call failed; else nil, why, and true if none was made.
-function map.lines(mp, options)
+-- The function of a line that the text stands for: the value of an expression, or a chunk; or nil and why not.
+local function compile(text)
+  local fn = load("local line = ... return " .. text, "=(-e)", "t")
+  if fn then return fn end
+  return load("local line = ... " .. text, "=(-e)", "t")
+end
+
+-- What is to be called; or nil and why not.
+local function find_function(mp, options)
+  if options.expression then return compile(options.expression) end
   local known <const>, why = mp.spawn(mp.source(PROBE), options.fn):pget()
-  if not known then return nil, why.value or why.message, true end
-  local task <const> = mp.parallel_fast(options.fn)
+  if known then return options.fn end
+  return nil, why.value or why.message
+end
+
+-- Calls add(line) for each line of each file. True, or nil and which could not be read.
+local function read_all(files, add)
+  for _, name in ipairs(#files > 0 and files or { "-" }) do
+    local file, why = io.stdin, nil
+    if name ~= "-" then file, why = io.open(name) end
+    if not file then return nil, why end
+    for line in file:lines() do
+      add(line)
+    end
+    if name ~= "-" then file:close() end
+  end
+  return true
+end
+
+--- Calls a function for each line of the files, or of stdin. True if no call failed; else nil, why, and true if none was made.
+function map.lines(mp, options)
+  local fn <const>, why = find_function(mp, options)
+  if not fn then return nil, why, true end
+  local task <const> = mp.parallel_fast(fn)
   local workers <const> = mp.get_thread_pool_info().workers
   local run <const> = setmetatable({
     mp = mp,
@@ -106,11 +135,12 @@ function map.lines(mp, options)
   }, run_mt)
   local add <const> = options.unordered and run.add_unordered or run.add_ordered
   local number = 0
-  for line in io.lines() do
+  local read <const>, obstacle = read_all(options.files, function(line)
     number = number + 1
     add(run, { handle = task(line), number = number })
-  end
+  end)
   run:finish_all(options.unordered)
+  if not read then return nil, obstacle end
   if run.failed > 0 then return nil, ("%d of %d lines failed"):format(run.failed, number) end
   return true
 end
