@@ -35,7 +35,7 @@ void mp_look_at_lane(mp_pool *pool) {
   bool gets_on = popped != mp_load_relaxed(&pool->lane_seen);
   mp_store_seq(&pool->lane_watched, 0); /* then the count; who pushes counts, then reads this */
   if (mp_lane_count(lane) == 0) return;
-  if (!gets_on) mp_seats_let_in_more(&pool->scheduler);
+  if (!gets_on) mp_seats_let_in_extra(&pool->scheduler);
   watch_lane(pool);
 }
 
@@ -83,14 +83,31 @@ static bool is_late(const mp_entry *entry, void *ud) {
 
 static void end_in_line(mp_entry *entry, void *ud) { (void)!cancel_entry(entry, ud); }
 
-/* Nobody else looks into the lines when a shutdown has done so. */
-static void end_late(mp_pool *pool) { mp_strands_drain(pool, is_late, end_in_line, pool); }
+/*
+** Whoever has queued a resumed task when a shutdown's time is over: it may have looked there before,
+** and nobody may be left to run it.
+*/
+static void end_if_late(mp_pool *pool) {
+  if (mp_load_seq(&pool->given_up) && !MP_BUGGY(HAND_FORGOTTEN)) mp_cancel_queued(pool);
+}
 
 static void queue(mp_pool *pool, mp_worker *self, mp_entry *entry, mp_strand *strand, bool tail) {
-  if (strand == NULL || mp_strand_enter(strand, entry))
+  bool task = entry->run == pool->run_task; /* it may be gone when it has been queued */
+  if (strand == NULL) {
     push(pool, self, entry, tail);
-  else if (mp_load_seq(&pool->closing) >= MP_CLOSING_CANCEL)
-    end_late(pool);
+  } else {
+    mp_strand_hold(strand);
+    if (mp_strand_enter(strand, entry))
+      push(pool, self, entry, tail);
+    else if (task && mp_load_seq(&pool->closing) >= MP_CLOSING_CANCEL)
+      mp_strand_drain(strand, is_late, end_in_line, pool);
+    mp_strand_drop(strand);
+  }
+  if (!task) end_if_late(pool);
+}
+
+void mp_requeue(mp_worker *worker, mp_entry *entry, void *pool) {
+  push(pool, worker, entry, false);
 }
 
 void mp_queue_task(mp_pool *pool, mp_worker *self, mp_task *task, bool tail) {
@@ -104,7 +121,9 @@ void mp_queue_sleeper(mp_pool *pool, mp_worker *self, mp_sleeper *sleeper) {
 
 void mp_leave_strand(mp_pool *pool, mp_worker *self, mp_strand *strand, bool tail) {
   mp_entry *next = strand != NULL ? mp_strand_leave(strand) : NULL;
-  if (next != NULL) push(pool, self, next, tail);
+  if (next == NULL) return;
+  push(pool, self, next, tail);
+  end_if_late(pool);
 }
 
 void mp_leave_queue_counted(mp_pool *pool, const mp_task *task) {
@@ -145,7 +164,7 @@ static bool cancel_queued_entry(mp_entry *entry, void *ud) {
 }
 
 void mp_cancel_queued(mp_pool *pool) {
-  end_late(pool);
+  mp_strands_drain(pool, is_late, end_in_line, pool);
   mp_pick_drain(&pool->scheduler, cancel_queued_entry, pool);
   /* who waits for a piece that was out of its queue for a moment must look for it again */
   if (mp_load_relaxed(&pool->scheduler.stop)) mp_waitlist_signal(&pool->waitlist, NULL);

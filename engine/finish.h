@@ -50,6 +50,9 @@ static inline void mp_leave_queue(mp_pool *pool, const mp_task *task) {
 /* Ends all that is queued, for a shutdown; jobs and loops from outside too. */
 void mp_cancel_queued(mp_pool *pool);
 
+/* A continuation that must give way goes into a queue; ud is the pool. */
+void mp_requeue(mp_worker *worker, mp_entry *entry, void *ud);
+
 /* The pool's `overdue` has passed: has somebody come by at the lane since? */
 void mp_look_at_lane(mp_pool *pool);
 

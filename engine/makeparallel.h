@@ -442,7 +442,8 @@ enum {
   MP_TASK_TIMED = 1,
   /*
   ** if the pool is full, the caller (a worker; the owner with caller_runs) runs it, or works until
-  ** it has run; inside a task only if its dependencies have ended, for they may wait for the caller
+  ** it has run; inside a task only if its dependencies have ended and it is on no strand, for these
+  ** may wait for the caller
   */
   MP_TASK_CALLER_RUNS = 2
 };

@@ -391,7 +391,8 @@ bool mp_pick_stops(mp_worker *worker, uintptr_t group) {
   const mp_scheduler *scheduler = worker->scheduler;
   if (!mp_inbox_seems_empty(&scheduler->inbox, MP_LEVEL_HIGH)) return true;
   if (worker->awaits.is_over != NULL && worker->awaits.is_over(worker->awaits.wait)) return true;
-  if (worker->awaits.floor > 0) return true; /* a continuation has priority 0 */
+  if (worker->awaits.floor > 0) return true;        /* a continuation has priority 0 */
+  if (mp_load_relaxed(&worker->extra)) return true; /* it is here for the lane alone */
   if (mp_seats_surplus(scheduler) && worker != scheduler->owner) return true;
   return mp_pick_is_fair_next(worker) && has_other(worker, group);
 }
@@ -434,8 +435,10 @@ void mp_pick_drain(mp_scheduler *scheduler, bool (*take)(mp_entry *entry, void *
   for (int level = 0; level < MP_LEVELS && !MP_BUGGY(DRAIN_FORGETS); level++)
     while ((entry = mp_inbox_pop_ordered(inbox, (mp_level)level, INT_MIN)) != NULL)
       if (!take(entry, ud)) put_last(&refused, entry);
-  while ((entry = mp_lane_pop(&scheduler->lane)) != NULL)
-    if (!take(entry, ud)) put_last(&refused, entry);
+  for (size_t n = mp_lane_count(&scheduler->lane); n > 0; n--) {
+    if ((entry = mp_lane_pop(&scheduler->lane)) == NULL) break;
+    if (!take(entry, ud)) mp_pick_push_resumed(scheduler, entry);
+  }
   uint32_t slots = mp_load_acquire(&scheduler->seats.slots);
   for (uint32_t i = 0; i < slots; i++) {
     mp_deque *deque = &mp_load_relaxed(&scheduler->seats.slot[i])->deque;

@@ -77,7 +77,8 @@ static inline bool mp_pick_goes_on(mp_worker *worker, uintptr_t group) {
   const mp_scheduler *scheduler = worker->scheduler;
   bool looks = !mp_inbox_seems_empty(&scheduler->inbox, MP_LEVEL_HIGH) ||
                worker->awaits.is_over != NULL || worker->awaits.floor > 0 ||
-               mp_seats_surplus(scheduler) || mp_pick_is_fair_next(worker);
+               mp_seats_surplus(scheduler) || mp_load_relaxed(&worker->extra) ||
+               mp_pick_is_fair_next(worker);
   if (looks && mp_pick_stops(worker, group)) return false;
   mp_bump(&worker->picked);
   return true;

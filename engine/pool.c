@@ -109,6 +109,7 @@ static mp_scheduler_config scheduler_config(mp_pool *pool) {
                                .fork_guard = &pool->fork_guard,
                                .interrupt_signal =
                                    c->worker_interrupt != NULL ? c->interrupt_signal : 0,
+                               .requeue = mp_requeue,
                                .idle = on_idle,
                                .hurried = somebody_drains,
                                .thread_comes = retain_ud,
@@ -519,6 +520,8 @@ static mp_shutdown_report join_threads(mp_pool *pool) {
   if (idle) grace = mp_os_deadline(HOOKS_NS);
   await_threads(pool, no_worker_left_or_hurried, grace);
   mp_store_seq(&pool->given_up, 1); /* a task that is over may suspend again and again */
+  mp_pool_fence(pool);              /* before a frame is looked for, as in stop.h */
+  mp_cancel_queued(pool);
   await_those_outside(pool);
   unsigned stuck = mp_seats_join(&pool->scheduler);
   mp_deadlines_stop(&pool->deadlines);
@@ -562,13 +565,14 @@ static void end(mp_pool *pool, uint64_t deadline) {
 ** return: so it is not enough to wait for the threads.
 */
 static void end_all(mp_pool *pool) {
-  mp_store_seq(&pool->given_up, 1); /* pairs with mp_resume_entry, mp_fall_asleep */
+  mp_store_seq(&pool->given_up, 1); /* pairs with mp_resume_entry, mp_fall_asleep, end_if_late */
   mp_end_running(pool);
   mp_cancel_queued(pool);
   for (int looks = MP_BUGGY(HAND_FORGOTTEN) ? 0 : LOOKS; looks > 0; looks--) {
     totals sum = sum_counters(pool);
     if (sum.submitted == sum.settled) return;
     mp_os_moment();
+    mp_cancel_queued(pool);
   }
 }
 

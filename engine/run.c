@@ -77,7 +77,9 @@ static bool start(mp_pool *pool, mp_worker *worker, mp_task *task, mp_frame *fra
 */
 static bool call_body(mp_pool *pool, mp_worker *worker, mp_task *task, mp_frame *frame, bool late) {
   unsigned status = late ? MP_CANCELLED : (unsigned)task->run(worker, task->arg);
+  if (mp_is_orphan(worker)) return true; /* what is left to do is done in the parent */
   if (status == MP_SUSPENDED && frame->sleeper != NULL) return false;
+  frame->body = false; /* what follows may not suspend */
   if (frame->sleeper != NULL) mp_drop_sleeper(pool, frame->sleeper);
   task->status = (uint8_t)(status < MP_STATUS_COUNT ? status : MP_FAILED);
   /*
@@ -149,6 +151,22 @@ static bool execute(mp_worker *worker, mp_task *task, mp_strand *strand, bool ta
   return started;
 }
 
+/*
+** Its turn on the strand, or NULL, is over, and a reference is given back. With the last one the
+** host's `drop` of a result, or task_unseen, may be called, which may take its time, or wait for
+** just what this worker was to run next: that is left to others then.
+*/
+static void let_go(mp_pool *pool, mp_worker *worker, mp_task *task, mp_strand *strand) {
+  mp_entry *next = worker->continuation;
+  bool host = mp_task_is_exclusive(task) && mp_task_release_calls_host(task);
+  if (host && next != NULL) {
+    worker->continuation = NULL;
+    mp_requeue(worker, next, pool);
+  }
+  if (strand != NULL) mp_leave_strand(pool, worker, strand, !host);
+  mp_task_release(task);
+}
+
 void mp_resume_entry(mp_worker *worker, mp_entry *entry) {
   mp_sleeper *sleeper = (mp_sleeper *)entry;
   mp_task *task = sleeper->task;
@@ -168,7 +186,7 @@ void mp_resume_entry(mp_worker *worker, mp_entry *entry) {
   sleeper->strand = NULL; /* the reference is ours */
   mp_drop_sleeper(pool, sleeper);
   /* whoever asked it to stop before found no frame */
-  if (mp_is_asked(pool, task)) mp_stop_bodies(pool);
+  if (mp_is_asked(pool, task)) mp_stop_bodies_soon(pool);
   bool ended = call_body(pool, worker, task, &frame, false);
   if (mp_is_orphan(worker)) return;
   mp_frame_pop(pool, worker, &frame);
@@ -176,9 +194,8 @@ void mp_resume_entry(mp_worker *worker, mp_entry *entry) {
     end_body(pool, worker, task, true, mp_task_is_exclusive(task));
   else
     fall_asleep(pool, worker, task, frame.sleeper, true);
-  mp_leave_strand(pool, worker, strand, true);
+  let_go(pool, worker, task, strand); /* the sleeper's reference */
   mp_strand_drop(strand);
-  mp_task_release(task); /* the sleeper's */
 }
 
 bool mp_run_in_place(mp_worker *worker, mp_task *task) {
@@ -206,6 +223,5 @@ void mp_run_task_entry(mp_worker *worker, mp_entry *entry) {
     (void)!execute(worker, task, strand, true, true);
   }
   if (mp_is_orphan(worker)) return;
-  if (strand != NULL) mp_leave_strand(pool, worker, strand, true);
-  mp_task_release(task);
+  let_go(pool, worker, task, strand);
 }

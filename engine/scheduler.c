@@ -23,7 +23,8 @@ static mp_entry *run_one(mp_worker *worker, mp_entry *entry) {
   entry = worker->continuation;
   /* a long chain must not shut out anything else */
   if (entry == NULL || mp_pick_goes_on(worker, 0)) return entry;
-  mp_pick_push(worker->scheduler, worker, entry, 0);
+  const mp_scheduler_config *config = &worker->scheduler->config;
+  config->requeue(worker, entry, config->ud);
   return NULL;
 }
 
@@ -173,10 +174,7 @@ static void park(mp_worker *worker) {
     mp_place_woken(worker);
 }
 
-/*
-** One too many runs what is overdue before it goes, and nothing else: for that it may have been let
-** in.
-*/
+/* What an extra is here for. False: there is nothing left of it. */
 static bool run_overdue(mp_worker *worker) {
   mp_entry *entry = mp_lane_pop(&worker->scheduler->lane);
   if (entry == NULL) return false;
@@ -189,10 +187,11 @@ static bool run_overdue(mp_worker *worker) {
 static bool loop(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
   while (!mp_load_relaxed(&scheduler->stop) && !mp_is_orphan(worker)) {
-    if (mp_seats_surplus(scheduler)) {
+    bool extra = mp_load_relaxed(&worker->extra);
+    if (extra || mp_seats_surplus(scheduler)) {
       end_search(worker);
       mp_pick_give_up_deque(worker);
-      if (run_overdue(worker)) continue;
+      if (extra && run_overdue(worker)) continue;
       if (!mp_seats_become_spare(worker, tidy)) return false;
       continue;
     }

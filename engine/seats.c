@@ -166,13 +166,14 @@ static void put_slot_locked(mp_scheduler *scheduler, mp_worker *worker)
 }
 
 /* Before its thread is started. False: the threads are being joined, and none may come any more. */
-static bool prepare(mp_scheduler *scheduler, mp_worker *worker) {
+static bool prepare(mp_scheduler *scheduler, mp_worker *worker, bool extra) {
   mp_seats *seats = &scheduler->seats;
   mp_os_mutex_take(&scheduler->seats.lock);
   bool open = !seats->joined;
   if (open) {
     activate_locked(scheduler, worker);
     mp_add_relaxed(&seats->alive, 1);
+    mp_store_relaxed(&worker->extra, extra);
     mp_store_relaxed(&worker->seat_gate.word, seats->open ? MP_SEAT_GIVEN : MP_SEAT_NONE);
   }
   mp_os_mutex_give(&scheduler->seats.lock);
@@ -195,13 +196,15 @@ static void note_start(mp_scheduler *scheduler, mp_worker *worker, const mp_os_t
   if (status == MP_OK && passed_by) mp_os_thread_detach(*thread);
 }
 
-/* Starts a thread for a seat that the caller has counted in `running`. */
-static mp_status start_counted(mp_scheduler *scheduler) {
+/*
+** Starts a thread for a seat that the caller has counted in `running`, and as an extra if it is one.
+*/
+static mp_status start_counted(mp_scheduler *scheduler, bool extra) {
   const mp_scheduler_config *config = &scheduler->config;
   mp_seats *seats = &scheduler->seats;
   mp_status status;
   mp_worker *worker = get_slot(scheduler, &status);
-  if (worker != NULL && !prepare(scheduler, worker)) {
+  if (worker != NULL && !prepare(scheduler, worker, extra)) {
     status = MP_SHUTDOWN;
   } else if (worker != NULL) {
     config->thread_comes(config->ud);
@@ -214,6 +217,7 @@ static mp_status start_counted(mp_scheduler *scheduler) {
   mp_os_mutex_take(&scheduler->seats.lock);
   if (worker != NULL) put_slot_locked(scheduler, worker);
   mp_sub_relaxed(&seats->running, 1);
+  if (extra) mp_sub_relaxed(&seats->extras, 1);
   mp_os_mutex_give(&scheduler->seats.lock);
   return status;
 }
@@ -222,7 +226,7 @@ mp_status mp_seats_add(mp_scheduler *scheduler) {
   mp_os_mutex_take(&scheduler->seats.lock);
   mp_add_relaxed(&scheduler->seats.running, 1);
   mp_os_mutex_give(&scheduler->seats.lock);
-  return start_counted(scheduler);
+  return start_counted(scheduler, false);
 }
 
 void mp_seats_open(mp_scheduler *scheduler) {
@@ -296,13 +300,29 @@ unsigned mp_seats_join(mp_scheduler *scheduler) {
 ** =======================================================
 */
 
-static void let_in_locked(mp_scheduler *scheduler) MP_HOLDS(scheduler->seats.lock) {
+/* Threads with a seat of the pool's own. */
+static uint32_t regular_locked(const mp_seats *seats) MP_HOLDS(seats->lock) {
+  return mp_load_relaxed(&seats->running) - mp_load_relaxed(&seats->extras);
+}
+
+/* A thread that was let in for the lane has its seat no longer, if it is one. */
+static bool drop_extra_locked(mp_seats *seats, mp_worker *worker) MP_HOLDS(seats->lock) {
+  if (!mp_load_relaxed(&worker->extra)) return false;
+  mp_store_relaxed(&worker->extra, 0);
+  mp_sub_relaxed(&seats->extras, 1);
+  mp_sub_relaxed(&seats->running, 1);
+  return true;
+}
+
+static void let_in_locked(mp_scheduler *scheduler, bool extra) MP_HOLDS(scheduler->seats.lock) {
   mp_seats *seats = &scheduler->seats;
   mp_worker *spare = seats->spares;
   assert(spare != NULL && mp_load_relaxed(&spare->seat_gate.word) == MP_SEAT_NONE);
   seats->spares = spare->next_spare;
   activate_locked(scheduler, spare);
   mp_add_relaxed(&seats->running, 1);
+  if (extra) mp_add_relaxed(&seats->extras, 1);
+  mp_store_relaxed(&spare->extra, extra);
   mp_store_release(&spare->seat_gate.word, MP_SEAT_GIVEN); /* pairs with await_seat */
   mp_os_gate_wake_one(&spare->seat_gate);
 }
@@ -312,15 +332,13 @@ static bool pass_on_locked(mp_scheduler *scheduler) MP_HOLDS(scheduler->seats.lo
   mp_seats *seats = &scheduler->seats;
   assert(mp_load_relaxed(&seats->running) > 0);
   mp_sub_relaxed(&seats->running, 1);
-  if (mp_seats_surplus(scheduler) ||
-      mp_load_relaxed(&seats->running) == scheduler->config.workers ||
-      mp_load_relaxed(&scheduler->stop))
+  if (regular_locked(seats) >= scheduler->config.workers || mp_load_relaxed(&scheduler->stop))
     return false;
   if (seats->spares == NULL) {
     mp_add_relaxed(&seats->running, 1);
     return true;
   }
-  let_in_locked(scheduler);
+  let_in_locked(scheduler, false);
   return false;
 }
 
@@ -338,7 +356,7 @@ static void note_replacement(mp_scheduler *scheduler, mp_status status) {
 }
 
 mp_status mp_seats_fill(mp_scheduler *scheduler) {
-  mp_status status = start_counted(scheduler);
+  mp_status status = start_counted(scheduler, false);
   note_replacement(scheduler, status);
   return status;
 }
@@ -347,31 +365,34 @@ void mp_seats_refill(mp_scheduler *scheduler) {
   mp_seats *seats = &scheduler->seats;
   uint64_t now = mp_os_now();
   mp_os_mutex_take(&scheduler->seats.lock);
-  bool due = mp_load_relaxed(&seats->running) < scheduler->config.workers &&
+  bool due = regular_locked(seats) < scheduler->config.workers &&
              !mp_load_relaxed(&scheduler->stop) && now >= seats->refill_ns;
   bool wanted = due && seats->spares == NULL;
   if (wanted) {
     seats->refill_ns = now + REFILL_NS;
     mp_add_relaxed(&seats->running, 1);
   } else if (due) {
-    let_in_locked(scheduler);
+    let_in_locked(scheduler, false);
   }
   mp_os_mutex_give(&scheduler->seats.lock);
   if (wanted) (void)!mp_seats_fill(scheduler);
 }
 
-void mp_seats_let_in_more(mp_scheduler *scheduler) {
+void mp_seats_let_in_extra(mp_scheduler *scheduler) {
   mp_seats *seats = &scheduler->seats;
   mp_os_mutex_take(&scheduler->seats.lock);
-  bool may = mp_load_relaxed(&seats->running) < 2 * scheduler->config.workers &&
+  bool may = mp_load_relaxed(&seats->extras) < scheduler->config.workers &&
              !mp_load_relaxed(&scheduler->stop);
   bool wanted = may && seats->spares == NULL;
-  if (wanted)
+  if (wanted) {
     mp_add_relaxed(&seats->running, 1);
-  else if (may)
-    let_in_locked(scheduler);
+    mp_add_relaxed(&seats->extras, 1);
+  } else if (may) {
+    let_in_locked(scheduler, true);
+  }
   mp_os_mutex_give(&scheduler->seats.lock);
-  if (wanted) (void)!start_counted(scheduler); /* else it stays overdue: who runs finds it */
+  /* where none can be had it stays overdue: who runs will find it */
+  if (wanted) (void)!start_counted(scheduler, true);
 }
 
 /*
@@ -380,11 +401,10 @@ void mp_seats_let_in_more(mp_scheduler *scheduler) {
 */
 static bool pass_on_vacant_locked(mp_scheduler *scheduler) MP_HOLDS(scheduler->seats.lock) {
   mp_seats *seats = &scheduler->seats;
-  if (mp_load_relaxed(&seats->running) >= scheduler->config.workers ||
-      mp_load_relaxed(&scheduler->stop))
+  if (regular_locked(seats) >= scheduler->config.workers || mp_load_relaxed(&scheduler->stop))
     return false;
   if (seats->spares != NULL) {
-    let_in_locked(scheduler);
+    let_in_locked(scheduler, false);
     return false;
   }
   mp_add_relaxed(&seats->running, 1);
@@ -399,8 +419,11 @@ mp_status mp_seats_give(mp_worker *worker, bool *others_run) {
   mp_os_mutex_take(&scheduler->seats.lock);
   assert(!worker->blocked);
   worker->blocked = true;
-  bool wanted = mp_load_relaxed(&worker->stuck) ? pass_on_vacant_locked(scheduler)
-                                                : pass_on_locked(scheduler);
+  bool wanted = false;
+  if (mp_load_relaxed(&worker->stuck))
+    wanted = pass_on_vacant_locked(scheduler);
+  else if (!drop_extra_locked(seats, worker))
+    wanted = pass_on_locked(scheduler);
   mp_os_mutex_give(&scheduler->seats.lock);
   mp_status status = wanted ? mp_seats_fill(scheduler) : MP_OK;
   *others_run = status == MP_OK || mp_load_relaxed(&seats->running) > 0;
@@ -431,7 +454,7 @@ bool mp_seats_mark_stuck(mp_worker *worker, const mp_frame *inside, bool *vacant
     worker->stuck_frame = inside;
     mp_store_release(&worker->stuck, 1); /* pairs with mp_frame_pop */
     mp_add_relaxed(&seats->stuck, 1);
-    *vacant = pass_on_locked(scheduler);
+    *vacant = !drop_extra_locked(seats, worker) && pass_on_locked(scheduler);
   }
   mp_os_mutex_give(&scheduler->seats.lock);
   return marked;
@@ -481,7 +504,7 @@ static void rejoin_spares(mp_worker *worker) {
   mp_scheduler *scheduler = worker->scheduler;
   mp_os_mutex_take(&scheduler->seats.lock);
   join_spares_locked(scheduler, worker);
-  if (mp_load_relaxed(&scheduler->stop)) let_in_locked(scheduler);
+  if (mp_load_relaxed(&scheduler->stop)) let_in_locked(scheduler, false);
   mp_os_mutex_give(&scheduler->seats.lock);
 }
 
@@ -511,9 +534,10 @@ bool mp_seats_become_spare(mp_worker *worker, void (*tidy)(mp_worker *worker)) {
   mp_scheduler *scheduler = worker->scheduler;
   mp_seats *seats = &scheduler->seats;
   mp_os_mutex_take(&scheduler->seats.lock);
-  bool surplus = mp_seats_surplus(scheduler) && !mp_load_relaxed(&scheduler->stop);
+  bool extra = mp_load_relaxed(&worker->extra);
+  bool surplus = (extra || mp_seats_surplus(scheduler)) && !mp_load_relaxed(&scheduler->stop);
   if (surplus) {
-    mp_sub_relaxed(&seats->running, 1);
+    if (!drop_extra_locked(seats, worker)) mp_sub_relaxed(&seats->running, 1);
     deactivate_locked(scheduler, worker);
     mp_store_relaxed(&worker->seat_gate.word, MP_SEAT_NONE);
     join_spares_locked(scheduler, worker);
@@ -531,7 +555,7 @@ bool mp_seats_become_spare(mp_worker *worker, void (*tidy)(mp_worker *worker)) {
 
 void mp_seats_dismiss_spares(mp_scheduler *scheduler) {
   mp_os_mutex_take(&scheduler->seats.lock);
-  while (scheduler->seats.spares != NULL) let_in_locked(scheduler);
+  while (scheduler->seats.spares != NULL) let_in_locked(scheduler, false);
   mp_os_mutex_give(&scheduler->seats.lock);
 }
 

@@ -8,6 +8,7 @@
 **
 **     runs  --give--> blocked --take back--> runs --surplus, has returned--> spare --let in--> runs
 **     runs  --mark stuck--> stuck --unmark--> runs                             |
+**     spare --let in as an extra--> runs what is in the lane --> spare         |
 **                                                                              +--unused--> retired
 **
 ** The owner's slot has no seat: nobody can take its place.
@@ -42,18 +43,20 @@ MP_CHECKED mp_status mp_seats_give(mp_worker *worker, bool *others_run);
 void mp_seats_take_back(mp_worker *worker);
 
 /*
-** Lets one run more than the pool has workers, for what is overdue; at most twice as many do. Any
-** thread, under no lock.
+** Lets one more in than the pool has workers, an extra, for what waits in the lane and nothing else;
+** at most as many as workers. Any thread, under no lock.
 */
-void mp_seats_let_in_more(mp_scheduler *scheduler);
+void mp_seats_let_in_extra(mp_scheduler *scheduler);
 
-/* Do more threads run than the pool has workers? */
+/* Do more threads run than the pool has workers, extras aside? */
 static inline bool mp_seats_surplus(const mp_scheduler *scheduler) {
-  return mp_load_relaxed(&scheduler->seats.running) > scheduler->config.workers;
+  const mp_seats *seats = &scheduler->seats;
+  return mp_load_relaxed(&seats->running) >
+         scheduler->config.workers + mp_load_relaxed(&seats->extras);
 }
 /*
-** On the worker's own thread, with an empty deque, inside nothing: it becomes a spare if there are
-** too many still, and returns when it is let in. False: it has retired, and must end.
+** On the worker's own thread, with an empty deque, inside nothing: it becomes a spare if it is an
+** extra, or there are too many still, and returns when it is let in. False: it has retired, and must end.
 */
 MP_CHECKED bool mp_seats_become_spare(mp_worker *worker, void (*tidy)(mp_worker *worker));
 

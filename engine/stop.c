@@ -7,16 +7,10 @@
 #define TICK_MIN_NS ((uint64_t)1000000)
 #define TICK_MAX_NS ((uint64_t)50000000)
 
-/*
-** True: the worker has a frame, and cannot drop it between mp_pool_fence and unwatch. False: it
-** runs nothing that was asked to stop before, for whoever asks a running task finds its frame.
-*/
-static bool watch_locked(mp_pool *pool, mp_worker *worker) MP_HOLDS(pool->running_lock) {
+/* The worker cannot drop a frame between mp_pool_fence and unwatch. */
+static void watch_locked(mp_pool *pool, mp_worker *worker) MP_HOLDS(pool->running_lock) {
   (void)pool;
-  /* seq: where nobody can fence for all, pairs with mp_frame_push as in mp_pool_store_first */
-  if (mp_load_seq(&worker->frame) == NULL) return false;
   mp_store_seq(&worker->watched, 1);
-  return true;
 }
 
 static const mp_frame *frame_of(const mp_worker *worker) {
@@ -98,9 +92,10 @@ static void interrupt(mp_pool *pool, mp_worker *worker, uint64_t now) {
 static void stop_body_locked(mp_pool *pool, mp_worker *worker, const mp_frame *frame, uint64_t now,
                              stuck_list *stuck) MP_HOLDS(pool->running_lock) {
   const mp_task *task = frame->task;
-  uint64_t id = task != NULL ? task->id : 0;
-  if (worker->stopping_id != id || worker->stopping_ns == 0) {
-    worker->stopping_id = id;
+  uint64_t call = mp_load_relaxed(&worker->calls);
+  /* a body that returns and is called again is not stuck */
+  if (worker->stopping_call != call || worker->stopping_ns == 0) {
+    worker->stopping_call = call;
     worker->stopping_ns = now;
   }
   interrupt(pool, worker, now);
@@ -110,7 +105,7 @@ static void stop_body_locked(mp_pool *pool, mp_worker *worker, const mp_frame *f
   if (!mp_seats_mark_stuck(worker, frame, &vacant)) return;
   stuck->vacant += vacant;
   stuck->of[stuck->n].worker = worker->index;
-  stuck->of[stuck->n++].task = id;
+  stuck->of[stuck->n++].task = task->id;
 }
 
 /*
@@ -138,16 +133,14 @@ static uint64_t tick(mp_pool *pool) {
   uint64_t now = mp_os_now(), pause = MP_FOREVER;
   uint32_t slots = mp_load_acquire(&pool->scheduler.seats.slots);
   stuck_list stuck = {.n = 0, .vacant = 0};
-  bool any = false;
   /* a body may begin a moment after it was looked for */
   if (mp_load_relaxed(&pool->closing) == MP_CLOSING_STOP) pause = TICK_MAX_NS;
   mp_os_mutex_take(&pool->running_lock);
   for (uint32_t i = 0; i < slots; i++)
-    any |= watch_locked(pool, mp_load_relaxed(&pool->scheduler.seats.slot[i]));
-  if (any) mp_pool_fence(pool); /* once for all of them */
+    watch_locked(pool, mp_load_relaxed(&pool->scheduler.seats.slot[i]));
+  mp_pool_fence(pool); /* once for all of them, and before a frame is looked for */
   for (uint32_t i = 0; i < slots; i++) {
     mp_worker *worker = mp_load_relaxed(&pool->scheduler.seats.slot[i]);
-    if (!mp_load_relaxed(&worker->watched)) continue;
     uint64_t wanted = look_locked(pool, worker, now, &stuck);
     if (wanted < pause) pause = wanted;
     unwatch(worker);
@@ -173,6 +166,10 @@ static void on_deadline(void *ud, mp_deadline *deadline) {
   mp_task *task = mp_task_of_deadline(deadline);
   mp_end_now(pool, task, MP_STATE_TIMED_OUT);
   mp_task_release(task); /* the deadline's */
+}
+
+void mp_stop_bodies_soon(mp_pool *pool) {
+  mp_deadlines_tick_at(&pool->deadlines, mp_os_now() + TICK_MIN_NS);
 }
 
 void mp_stop_bodies(mp_pool *pool) {
@@ -219,15 +216,14 @@ int mp_cancel_now(mp_task *task) {
 static mp_task *end_one(mp_pool *pool, mp_worker *worker, uint32_t *before) {
   mp_task *task = NULL;
   mp_os_mutex_take(&pool->running_lock);
-  if (watch_locked(pool, worker)) {
-    mp_pool_fence(pool);
-    for (const mp_frame *frame = frame_of(worker); frame != NULL && task == NULL;
-         frame = frame->outer)
-      if (frame->task != NULL &&
-          mp_task_end(frame->task, MP_STATE_CANCELLED, false, MP_FLAG_CANCEL, before))
-        mp_task_retain(task = frame->task);
-    unwatch(worker);
-  }
+  watch_locked(pool, worker);
+  mp_pool_fence(pool);
+  for (const mp_frame *frame = frame_of(worker); frame != NULL && task == NULL;
+       frame = frame->outer)
+    if (frame->task != NULL &&
+        mp_task_end(frame->task, MP_STATE_CANCELLED, false, MP_FLAG_CANCEL, before))
+      mp_task_retain(task = frame->task);
+  unwatch(worker);
   mp_os_mutex_give(&pool->running_lock);
   return task;
 }

@@ -17,7 +17,9 @@
 **
 ** Either the looker sees that the frame is gone, or the worker sees that it is watched, and waits
 ** for running_lock before it lets go of it. So a frame seen under the lock is alive, its task too,
-** and its worker's thread.
+** and its worker's thread. The same fence orders what the looker has done before, a question or
+** given_up, with a frame that is pushed: either it finds the frame, or the worker, which looks
+** after the push, finds what was done.
 */
 #ifndef MP_STOP_H
 #define MP_STOP_H
@@ -29,6 +31,8 @@ void mp_stop_close(mp_pool *pool);
 
 /* Some task was asked to stop: bodies that run are interrupted, now and until they are out. */
 void mp_stop_bodies(mp_pool *pool);
+/* The same a moment later, where a body that was asked begins and most likely returns at once. */
+void mp_stop_bodies_soon(mp_pool *pool);
 /* Ends the task whatever it does; true if this did it. Its body, if it runs, is stopped. */
 bool mp_end_now(mp_pool *pool, mp_task *task, mp_state state);
 /* Ends what still runs, for a shutdown whose deadline has passed. */
@@ -71,6 +75,7 @@ void mp_await_watcher(mp_pool *pool);
 void mp_come_back(mp_pool *pool, mp_worker *worker);
 
 static inline void mp_frame_push(mp_pool *pool, mp_worker *worker, mp_frame *frame) {
+  mp_bump(&worker->calls);
   mp_pool_store_first(pool, &worker->frame, frame);
 }
 

@@ -129,6 +129,21 @@ static mp_entry **take_out(mp_strand *strand, bool (*wants)(const mp_entry *entr
   return at;
 }
 
+static void give_all(mp_entry *chain, void (*take)(mp_entry *entry, void *ud), void *ud) {
+  while (chain != NULL) {
+    mp_entry *entry = chain;
+    chain = entry->next; /* it may be gone behind the call */
+    take(entry, ud);
+  }
+}
+
+void mp_strand_drain(mp_strand *strand, bool (*wants)(const mp_entry *entry, void *ud),
+                     void (*take)(mp_entry *entry, void *ud), void *ud) {
+  mp_entry *chain = NULL;
+  *take_out(strand, wants, ud, &chain) = NULL;
+  give_all(chain, take, ud);
+}
+
 void mp_strands_drain(mp_pool *pool, bool (*wants)(const mp_entry *entry, void *ud),
                       void (*take)(mp_entry *entry, void *ud), void *ud) {
   mp_entry *chain = NULL, **end = &chain;
@@ -137,11 +152,7 @@ void mp_strands_drain(mp_pool *pool, bool (*wants)(const mp_entry *entry, void *
     end = take_out(strand, wants, ud, end);
   mp_lock_give(&pool->strands_lock);
   *end = NULL;
-  while (chain != NULL) {
-    mp_entry *entry = chain;
-    chain = entry->next; /* it may be gone behind the call */
-    take(entry, ud);
-  }
+  give_all(chain, take, ud);
 }
 
 /* }====================================================== */

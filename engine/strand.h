@@ -21,15 +21,21 @@
 static inline void mp_strand_hold(mp_strand *strand);
 void mp_strand_drop(mp_strand *strand); /* NULL is ignored */
 
-/* True: it is its turn, and the caller queues it. False: it stands in line. */
+/*
+** True: it is its turn, and the caller queues it. False: it stands in line, and may be gone: the
+** caller has a reference of its own to the strand.
+*/
 MP_CHECKED bool mp_strand_enter(mp_strand *strand, mp_entry *entry);
 /* Whose turn it was is done. Returns whose it is now, to be queued, or NULL. */
 MP_CHECKED mp_entry *mp_strand_leave(mp_strand *strand);
 
 /*
-** Takes those out of the lines of all strands that `wants` says yes to, which is asked under locks,
-** and gives them to `take`.
+** Takes those out of the line that `wants` says yes to, which is asked under the lock, and gives
+** them to `take`. The caller has a reference.
 */
+void mp_strand_drain(mp_strand *strand, bool (*wants)(const mp_entry *entry, void *ud),
+                     void (*take)(mp_entry *entry, void *ud), void *ud);
+/* The same for all of the pool. */
 void mp_strands_drain(mp_pool *pool, bool (*wants)(const mp_entry *entry, void *ud),
                       void (*take)(mp_entry *entry, void *ud), void *ud);
 

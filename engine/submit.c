@@ -212,9 +212,10 @@ static void work_until(mp_pool *pool, mp_task *task) {
   (void)!mp_wait_until(pool, &what, MP_FOREVER, &index);
 }
 
-/* Inside a task, what a dependency waits for may be the caller itself. */
+/* Inside a task, what a dependency, or its turn on a strand, waits for may be the caller itself. */
 static bool waits_for_nobody_here(const mp_task_desc *desc) {
   if (!mp_thread_is_inside()) return true;
+  if (desc->strand != NULL) return false;
   for (size_t i = 0; i < desc->after_count; i++)
     if (!mp_task_is_over(desc->after[i])) return false;
   return true;

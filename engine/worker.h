@@ -130,11 +130,13 @@ struct mp_worker {
   _Atomic uint32_t interrupted;
   /* what it was inside of when it was marked stuck; written before `stuck` */
   const mp_frame *stuck_frame;
-  /* guarded by the pool's running_lock: which of its tasks is being stopped, since when */
-  uint64_t stopping_id, stopping_ns;
+  _Atomic uint64_t calls; /* atomic, written by its own thread: frames pushed */
+  /* guarded by the pool's running_lock: `calls` of what is being stopped, and since when */
+  uint64_t stopping_call, stopping_ns;
   /* seats.c */
   mp_os_gate seat_gate;    /* its word is an MP_SEAT_...; a thread without a seat sleeps here */
   _Atomic uint32_t stuck;  /* atomic, written under seats.lock: another has its seat */
+  _Atomic uint32_t extra;  /* atomic, written under seats.lock: it is here for the lane alone */
   uint32_t active_at;      /* guarded by seats.lock: its place in seats.active */
   bool blocked;            /* guarded by seats.lock: it waits, and has given its seat away */
   bool started, ended;     /* guarded by seats.lock: there is a thread to join; it is at its end */
@@ -150,7 +152,7 @@ struct mp_worker {
 /*
 ** Who runs:
 **
-**   running == workers - blocked or stuck + replacements
+**   running == workers - blocked or stuck + replacements + extras
 **
 ** It may be more for a while, when several come back at once: whoever has returned from an entry
 ** then becomes a spare.
@@ -158,6 +160,7 @@ struct mp_worker {
 typedef struct mp_seats {
   _Alignas(MP_CACHE_LINE) mp_os_mutex lock;
   _Atomic uint32_t running; /* atomic, written under lock: threads with a seat; not the owner */
+  _Atomic uint32_t extras;  /* atomic, written under lock: of these, let in for the lane alone */
   _Atomic uint32_t alive;   /* atomic, written under lock: threads whose loop has not ended */
   _Atomic uint32_t stuck;   /* atomic, written under lock: workers marked stuck */
   _Atomic uint32_t
@@ -201,7 +204,9 @@ typedef struct mp_scheduler_config {
   void (*tidied)(mp_worker *worker, void *ud);
   uint64_t idle_after_ns;
   const mp_os_fork_guard *fork_guard;
-  int interrupt_signal;           /* let through to workers; 0: none */
+  int interrupt_signal; /* let through to workers; 0: none */
+  /* queues a continuation that must give way */
+  void (*requeue)(mp_worker *worker, mp_entry *entry, void *ud);
   void (*idle)(void *ud);         /* a thread ran out of work, and sleeps or leaves next */
   bool (*hurried)(void *ud);      /* does somebody wait for `idle`? Asked before each search */
   void (*thread_comes)(void *ud); /* a thread is about to be started */

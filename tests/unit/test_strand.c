@@ -211,6 +211,80 @@ static void test_strand_task_behind_the_one_who_waits_is_a_cycle(void **state) {
   world_close(&w);
 }
 
+/* The result of a task that nobody has a handle to is dropped behind its end. */
+typedef struct dropper {
+  diary *book;
+  tally *released;
+  _Atomic bool waited;
+} dropper;
+
+static void drop_result(void *value) {
+  dropper *d = value;
+  tally_await(d->released, 1);
+  mp_store_release(&d->waited, true);
+}
+
+static mp_status leave_result(mp_worker *worker, void *arg) {
+  mp_worker_set_result(worker, arg, drop_result);
+  return MP_OK;
+}
+
+static void test_strand_goes_on_while_a_result_is_dropped(void **state) {
+  world w;
+  diary book = {0};
+  tally released = TALLY_INIT;
+  dropper d = {&book, &released, false};
+  (void)state;
+  world_open(&w, 2);
+  mp_strand *strand = new_strand(&w);
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  desc.run = leave_result;
+  desc.arg = &d;
+  desc.strand = strand;
+  assert_ok(mp_submit(w.pool, &desc, NULL));
+  entry next = {.book = &book, .entered = &released};
+  assert_ends_and_release(submit_entry(&w, strand, &next), MP_STATE_DONE, MP_OK);
+  while (!mp_load_acquire(&d.waited)) usleep(100);
+  mp_strand_release(strand);
+  world_close(&w);
+}
+
+typedef struct submitter {
+  mp_strand *strand;
+  entry *other;
+  _Atomic int status;
+} submitter;
+
+static mp_status submit_when_full(mp_worker *worker, void *arg) {
+  submitter *s = arg;
+  mp_task_desc desc = describe(s->strand, s->other);
+  desc.flags = MP_TASK_CALLER_RUNS;
+  mp_store_release(&s->status, (int)mp_submit(mp_worker_pool(worker), &desc, NULL));
+  return MP_OK;
+}
+
+static void test_strand_of_the_caller_is_no_place_to_wait_when_the_pool_is_full(void **state) {
+  world w;
+  diary book = {0};
+  entry other = {.book = &book};
+  mp_pool_config config = world_config(&w, 1);
+  (void)state;
+  config.limits.tasks = 1;
+  world_open_with(&w, config);
+  mp_strand *strand = new_strand(&w);
+  submitter s = {strand, &other, MP_OK};
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *task;
+  desc.run = submit_when_full;
+  desc.arg = &s;
+  desc.strand = strand;
+  assert_ok(mp_submit(w.pool, &desc, &task));
+  assert_ends_and_release(task, MP_STATE_DONE, MP_OK);
+  assert_int_equal(s.status, MP_FULL);
+  mp_strand_release(strand);
+  world_close(&w);
+}
+
 static void test_strand_a_task_moves_to_one_and_off_it(void **state) {
   enum { MANY = 200 };
   world w;
@@ -382,6 +456,8 @@ int main(void) {
       cmocka_unit_test(test_strand_goes_on_while_one_of_its_tasks_is_suspended),
       cmocka_unit_test(test_strand_task_is_waited_for_by_one_who_is_not_on_it),
       cmocka_unit_test(test_strand_task_behind_the_one_who_waits_is_a_cycle),
+      cmocka_unit_test(test_strand_goes_on_while_a_result_is_dropped),
+      cmocka_unit_test(test_strand_of_the_caller_is_no_place_to_wait_when_the_pool_is_full),
       cmocka_unit_test(test_strand_a_task_moves_to_one_and_off_it),
       cmocka_unit_test(test_strand_cancelled_tasks_make_way),
       cmocka_unit_test(test_strand_a_shutdown_ends_those_in_line),

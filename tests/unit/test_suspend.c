@@ -471,6 +471,105 @@ static void test_suspend_goes_on_while_every_worker_computes(void **state) {
   }
 }
 
+/* It goes round and round until a task has run that is queued behind it. */
+static mp_status yield_until_told(mp_worker *worker, void *arg) {
+  const probe *p = arg;
+  if (mp_load_acquire(&p->ran) > 0) return MP_OK;
+  mp_status status = mp_suspend(worker, NULL, 0, NULL, 0);
+  return status == MP_OK ? MP_SUSPENDED : status;
+}
+
+static mp_status compute(mp_worker *worker, void *arg) {
+  uint64_t end = mp_now() + 10 * MILLISECOND;
+  (void)worker, (void)arg;
+  while (mp_now() < end) continue;
+  return MP_OK;
+}
+
+static void test_suspend_again_and_again_beside_extra_threads_starves_nobody(void **state) {
+  enum { YIELDERS = 8 };
+  (void)state;
+  for (int priority = -1; priority <= 1; priority++) {
+    world w;
+    probe p = {0};
+    mp_task *tasks[YIELDERS];
+    world_open(&w, 2);
+    mp_task_desc desc = MP_TASK_DESC_INIT;
+    desc.run = yield_until_told;
+    desc.arg = &p;
+    for (int i = 0; i < YIELDERS; i++) assert_ok(mp_submit(w.pool, &desc, &tasks[i]));
+    desc.run = compute; /* nobody comes by at those that yield: a thread more is let in */
+    for (int i = 0; i < 4; i++) assert_ok(mp_submit(w.pool, &desc, NULL));
+    usleep(30000);
+    desc = probe_desc(&p);
+    desc.priority = priority;
+    mp_task *told;
+    assert_ok(mp_submit(w.pool, &desc, &told));
+    assert_ends_and_release(told, MP_STATE_DONE, MP_OK);
+    for (int i = 0; i < YIELDERS; i++) assert_ends_and_release(tasks[i], MP_STATE_DONE, MP_OK);
+    world_close(&w);
+  }
+}
+
+/* Its task is over, by its deadline, long before it comes to its end. */
+static mp_status clean_up_slowly(mp_worker *worker, void *arg) {
+  sleeper *s = arg;
+  if (mp_add_relaxed(&s->calls, 1) > 2000) return MP_OK;
+  return mp_suspend(worker, NULL, 0, NULL, 0) == MP_OK ? MP_SUSPENDED : MP_FAILED;
+}
+
+static void test_suspend_in_a_task_that_is_over_is_not_stuck(void **state) {
+  world w;
+  mp_pool_config config = world_config(&w, 1);
+  sleeper s = {0};
+  (void)state;
+  config.stuck_grace_ns = 1;
+  config.stuck_max = 1;
+  world_open_with(&w, config);
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *task;
+  desc.run = clean_up_slowly;
+  desc.arg = &s;
+  assert_ok(mp_submit(w.pool, &desc, &task));
+  (void)mp_cancel_now(task);
+  for (int i = 0; i < 100; i++) {
+    probe p = {0};
+    mp_task *other;
+    mp_task_desc more = probe_desc(&p);
+    assert_ok(mp_submit(w.pool, &more, &other));
+    assert_ends_and_release(other, MP_STATE_DONE, MP_OK);
+  }
+  mp_task_release(task);
+  world_close(&w);
+}
+
+static void drop_and_suspend(void *arg) {
+  sleeper *s = arg;
+  mp_worker *worker = (mp_worker *)(uintptr_t)s->tasks;
+  mp_store_relaxed(&s->refused, (int)mp_suspend(worker, NULL, 0, NULL, 0));
+}
+
+static mp_status note_worker(mp_worker *worker, void *arg) {
+  ((sleeper *)arg)->tasks = (mp_task *const *)(uintptr_t)worker;
+  return MP_OK;
+}
+
+static void test_suspend_in_drop_is_refused(void **state) {
+  world w;
+  sleeper s = {0};
+  mp_task_desc desc = MP_TASK_DESC_INIT;
+  mp_task *task;
+  (void)state;
+  world_open(&w, 1);
+  desc.run = note_worker;
+  desc.drop = drop_and_suspend;
+  desc.arg = &s;
+  assert_ok(mp_submit(w.pool, &desc, &task));
+  assert_ends_and_release(task, MP_STATE_DONE, MP_OK);
+  assert_int_equal(s.refused, MP_INVALID);
+  world_close(&w);
+}
+
 static mp_status spawn_and_await(mp_worker *worker, void *arg) {
   sleeper *s = arg;
   if (mp_worker_resumed(worker) == MP_INVALID || mp_add_relaxed(&s->calls, 1) < 1000) {
@@ -544,6 +643,9 @@ int main(void) {
       cmocka_unit_test(test_suspend_behind_the_end_of_the_pool_is_the_end),
       cmocka_unit_test(test_suspend_again_and_again_starves_nobody),
       cmocka_unit_test(test_suspend_goes_on_while_every_worker_computes),
+      cmocka_unit_test(test_suspend_again_and_again_beside_extra_threads_starves_nobody),
+      cmocka_unit_test(test_suspend_in_a_task_that_is_over_is_not_stuck),
+      cmocka_unit_test(test_suspend_in_drop_is_refused),
       cmocka_unit_test(test_suspend_for_what_it_has_submitted_runs_that_next),
       cmocka_unit_test(test_suspend_without_memory_says_so),
   };
