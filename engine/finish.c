@@ -84,8 +84,8 @@ static bool is_late(const mp_entry *entry, void *ud) {
 static void end_in_line(mp_entry *entry, void *ud) { (void)!cancel_entry(entry, ud); }
 
 /*
-** Whoever has queued a resumed task when a shutdown's time is over: it may have looked there before,
-** and nobody may be left to run it.
+** Whoever has queued a resumed task when a shutdown's time is over: it may have looked there
+** before, and nobody may be left to run it.
 */
 static void end_if_late(mp_pool *pool) {
   if (mp_load_seq(&pool->given_up) && !MP_BUGGY(HAND_FORGOTTEN)) mp_cancel_queued(pool);

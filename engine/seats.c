@@ -197,7 +197,8 @@ static void note_start(mp_scheduler *scheduler, mp_worker *worker, const mp_os_t
 }
 
 /*
-** Starts a thread for a seat that the caller has counted in `running`, and as an extra if it is one.
+** Starts a thread for a seat that the caller has counted in `running`, and as an extra if it is
+** one.
 */
 static mp_status start_counted(mp_scheduler *scheduler, bool extra) {
   const mp_scheduler_config *config = &scheduler->config;

@@ -43,8 +43,8 @@ MP_CHECKED mp_status mp_seats_give(mp_worker *worker, bool *others_run);
 void mp_seats_take_back(mp_worker *worker);
 
 /*
-** Lets one more in than the pool has workers, an extra, for what waits in the lane and nothing else;
-** at most as many as workers. Any thread, under no lock.
+** Lets one more in than the pool has workers, an extra, for what waits in the lane and nothing
+** else; at most as many as workers. Any thread, under no lock.
 */
 void mp_seats_let_in_extra(mp_scheduler *scheduler);
 
@@ -56,7 +56,8 @@ static inline bool mp_seats_surplus(const mp_scheduler *scheduler) {
 }
 /*
 ** On the worker's own thread, with an empty deque, inside nothing: it becomes a spare if it is an
-** extra, or there are too many still, and returns when it is let in. False: it has retired, and must end.
+** extra, or there are too many still, and returns when it is let in. False: it has retired, and
+** must end.
 */
 MP_CHECKED bool mp_seats_become_spare(mp_worker *worker, void (*tidy)(mp_worker *worker));
 

@@ -31,6 +31,7 @@ static const char core_key;
 
 static int context_gc(lua_State *L) {
   lmp_context *context = lua_touserdata(L, 1);
+  lmp_close_logs(context);
   lmp_ledger_close(L, context);
   (void)!lmp_scratch_free(context, NULL);
   context->pools->was_shut_down = true;

@@ -31,7 +31,10 @@ static void set_count(lua_State *L, const char *field, uint64_t value) {
 static int push_info(lua_State *L, lmp_pool *object) {
   mp_pool_info info = MP_POOL_INFO_INIT;
   if (object->pool == NULL) lmp_check_open(L, MP_SHUTDOWN, NULL);
+  /* all that is asked of the pool, before a finaliser may close it */
   mp_pool_get_info(object->pool, &info);
+  bool shut_down = mp_pool_status(object->pool) != MP_OK;
+  lua_Integer callback_errors = object->context->events->callback_errors;
   lua_createtable(L, 0, 14);
   set_count(L, "workers", info.workers);
   set_count(L, "workers_extra", info.workers_extra);
@@ -50,8 +53,8 @@ static int push_info(lua_State *L, lmp_pool *object) {
   set_count(L, "peak", info.tasks_peak);
   set_count(L, "messages_dropped", info.messages_dropped);
   set_count(L, "bytes", info.bytes);
-  set_count(L, "callback_errors", (uint64_t)object->context->events->callback_errors);
-  lua_pushboolean(L, mp_pool_status(object->pool) != MP_OK);
+  set_count(L, "callback_errors", (uint64_t)callback_errors);
+  lua_pushboolean(L, shut_down);
   lua_setfield(L, -2, "shut_down");
   return 1;
 }
@@ -108,6 +111,7 @@ static int is_terminal(lua_State *L) { /* is_terminal() -> is stderr one?, its c
 static void shut(lua_State *L, lmp_pool *object, uint64_t timeout_ns, mp_shutdown_mode mode,
                  mp_shutdown_report *report) {
   lmp_shut_down(L, object, timeout_ns, mode, report);
+  if (object->pool == NULL) return;
   if (report->stuck == 0) { /* nobody is left who would write */
     lmp_trace_close(object->host->trace);
     object->host->trace = NULL;
@@ -115,7 +119,10 @@ static void shut(lua_State *L, lmp_pool *object, uint64_t timeout_ns, mp_shutdow
   lmp_poll(L, object->context, MP_FOREVER, NULL);
 }
 
-/* Shuts the pool down as the table at `options` (or nothing) says, pushes the report. */
+/*
+** Shuts the pool, which is kept by the stack, down as the table at `options` (or nothing) says,
+** pushes the report.
+*/
 static int shut_down(lua_State *L, lmp_pool *object, int options) {
   static const char *const names[] = {"timeout", "cancel_pending", NULL};
   mp_shutdown_report report = {0, 0, 0};
@@ -154,9 +161,13 @@ static int pool_close(lua_State *L) {
 /* shutdown(options) -> report: of the default pool; no other starts until reset_shutdown */
 static int shutdown_default(lua_State *L) {
   lmp_context *context = lmp_context_of(L);
-  lmp_pool none = {.context = context, .borrowed = context->vm != NULL};
-  int n =
-      shut_down(L, context->pools->default_pool != NULL ? context->pools->default_pool : &none, 1);
+  lmp_pool none = {.context = context, .borrowed = context->vm != NULL}, *object = &none;
+  lua_settop(L, 1);
+  if (context->pools->default_pool != NULL) {
+    object = context->pools->default_pool;
+    lmp_push_pool(L, context, object->pool); /* it stays there, whatever runs meanwhile */
+  }
+  int n = shut_down(L, object, 1);
   context->pools->was_shut_down = true;
   return n;
 }
@@ -253,8 +264,8 @@ static int set_limit(lua_State *L, const char *option, lua_Integer high) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, context->pools->options); /* 3 */
   lua_pushvalue(L, 1);
   lua_setfield(L, 3, option);
-  if (context->pools->default_pool == NULL) return 0;
   lmp_limits_read(L, &checked, 3);
+  if (context->pools->default_pool == NULL) return 0; /* a finaliser may have closed it */
   lmp_check(L, mp_pool_set_limits(context->pools->default_pool->pool, &checked.limits));
   return 0;
 }

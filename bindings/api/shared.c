@@ -185,6 +185,7 @@ static int cache_put(lua_State *L) {
   int n = lua_gettop(L) - 2;
   lua_pushboolean(L, 0);
   if (context->pools->default_pool == NULL && context->pools->was_shut_down) return 1;
+  lmp_encode_prepare(L, context);
   lmp_buffer *buffer = lmp_encode_begin(L, context, lmp_default_pool(L, context)->pool);
   bool kept = lmp_encode_values(L, context, buffer, &value_encoding, 3, n);
   if (!kept && buffer->memory) lmp_check(L, MP_NOMEM);

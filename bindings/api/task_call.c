@@ -1,6 +1,7 @@
 #include "api/task_call.h"
 
 #include "api/task_object.h"
+#include "base/error.h"
 #include "codec/encode.h"
 #include "codec/refusal.h"
 #include "handles/events.h"
@@ -94,6 +95,7 @@ static void insert_dependencies(lua_State *L, call *c, int after, int at) {
 */
 static int submit(lua_State *L, lmp_context *context, call *c, int first, int last, int kept) {
   assert(first > 0 && last <= lua_gettop(L) && last - first + 1 >= c->how.unnumbered);
+  if (c->pool->pool == NULL) lmp_check_open(L, MP_SHUTDOWN, NULL); /* closed by a finaliser */
   if (!c->pool->borrowed || (context->vm != NULL && c->pool->host == context->vm->host))
     c->payload.place = lmp_place_here(L, c->pool->host, c->pool->borrowed ? context->vm : NULL);
   lmp_buffer *buffer = lmp_submit_begin(L, c->pool);

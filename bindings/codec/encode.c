@@ -317,6 +317,10 @@ static struct lmp_level *find_level(lua_State *L, struct lmp_scratch *scratch, c
   return scratch->top = level;
 }
 
+void lmp_encode_prepare(lua_State *L, lmp_context *context) {
+  (void)find_level(L, context->scratch, LMP_C_STACK());
+}
+
 lmp_buffer *lmp_encode_begin(lua_State *L, lmp_context *context, mp_pool *pool) {
   const char *here = LMP_C_STACK();
   struct lmp_level *level = find_level(L, context->scratch, here);

@@ -34,6 +34,11 @@ typedef struct lmp_encoding {
   lua_Integer list_offset; /* of the list's index 0 in what it is a part of */
 } lmp_encoding;
 
+/*
+** Makes room for a message that the caller is about to begin, which runs no finaliser then: they
+** may close the pool that it is for, so that is looked up in between.
+*/
+void lmp_encode_prepare(lua_State *L, lmp_context *context);
 /* Starts a message in a scratch buffer of the context's. Memory comes from `pool`. */
 lmp_buffer *lmp_encode_begin(lua_State *L, lmp_context *context, mp_pool *pool);
 /*

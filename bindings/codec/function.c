@@ -98,9 +98,9 @@ static void path_upvalue(lua_State *L, lmp_buffer *buffer, int function, const c
 }
 
 /* Is the text a string of the function's code, as each global that it names is? */
-static bool is_in_code(const code *c, const char *text, size_t size) {
+static bool is_in_code(const mp_bytes *bytes, const char *text, size_t size) {
   size_t length;
-  const char *at = mp_bytes_data(c->bytes, &length), *end = at + length;
+  const char *at = mp_bytes_data(bytes, &length), *end = at + length;
   while (size > 0 && (size_t)(end - at) > size) {
     at = memchr(at + 1, *text, (size_t)(end - at) - size);
     if (at == NULL) return false;
@@ -112,13 +112,13 @@ static bool is_in_code(const code *c, const char *text, size_t size) {
 }
 
 /* Does the function name a field that the table on top has of its own? */
-static bool names_own(lua_State *L, const code *c) {
+static bool names_own(lua_State *L, const mp_bytes *bytes) {
   int table = lua_gettop(L);
   bool found = false;
   for (lua_pushnil(L); !found && lua_next(L, table); lua_pop(L, 1)) {
     size_t size;
     const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tolstring(L, -2, &size) : NULL;
-    found = name != NULL && is_in_code(c, name, size);
+    found = name != NULL && is_in_code(bytes, name, size);
   }
   lua_settop(L, table);
   return found;
@@ -132,7 +132,7 @@ typedef enum upvalue_kind { A_VALUE, THE_GLOBALS, ENVIRONMENT } upvalue_kind;
 ** used, else as good as the globals, which are not sent.
 */
 static upvalue_kind kind_of_upvalue(lua_State *L, lmp_buffer *buffer, const char *name,
-                                    const code *c) {
+                                    const mp_bytes *bytes) {
   int table = lua_gettop(L);
   if (!lua_istable(L, table)) return A_VALUE;
   luaL_checkstack(L, 5, NULL);
@@ -147,7 +147,7 @@ static upvalue_kind kind_of_upvalue(lua_State *L, lmp_buffer *buffer, const char
     bool ours = named && strcmp(lua_tostring(L, -1), LMP_GLOBALS) == 0;
     lua_settop(L, table);
     if (kind == THE_GLOBALS && !ours) {
-      bool own = names_own(L, c);
+      bool own = names_own(L, bytes);
       if (own) buffer->names_own = true;
       if (own || !buffer->as_globals) kind = ENVIRONMENT;
     }
@@ -168,9 +168,9 @@ static bool encode_upvalue_value(lua_State *L, lmp_context *context, lmp_buffer 
 }
 
 static bool encode_upvalue(lua_State *L, lmp_context *context, lmp_buffer *buffer, int function,
-                           int n, const code *c, int depth) {
+                           int n, const mp_bytes *bytes, int depth) {
   const char *name = lua_getupvalue(L, function, n); /* stack: value */
-  upvalue_kind kind = kind_of_upvalue(L, buffer, name, c);
+  upvalue_kind kind = kind_of_upvalue(L, buffer, name, bytes);
   if (kind == ENVIRONMENT && buffer->as_globals)
     return lmp_refuse(buffer, "cannot be sent $direction"); /* encode_all begins anew */
   uint32_t seen = lmp_identify(buffer, lua_upvalueid(L, function, n), buffer->upvalues);
@@ -211,9 +211,11 @@ bool lmp_encode_function(lua_State *L, lmp_context *context, lmp_buffer *buffer,
     lua_pop(L, 1);
     n++;
   }
+  /* the message keeps them; `c` may be replaced by what is sent while an upvalue is packed */
+  const mp_bytes *bytes = c->bytes;
   if (!lmp_put_reference(buffer, &code_kind, c->bytes) || !lmp_put_tag(buffer, n)) return false;
   for (int i = 1; i <= n; i++)
-    if (!encode_upvalue(L, context, buffer, index, i, c, depth)) return false;
+    if (!encode_upvalue(L, context, buffer, index, i, bytes, depth)) return false;
   return true;
 }
 

@@ -318,21 +318,33 @@ static void on_late(void *ud, const void *data, size_t size) {
   (void)run_delivery(ud, deliver_reference, &reference);
 }
 
+/* The mailbox for news of the task. Code of the program's may have closed the pool meanwhile. */
+static mp_mailbox *open_mailbox(lua_State *L, const lmp_handle *handle) {
+  lmp_pool *pool = lmp_pool_find(handle->context, mp_task_pool(handle->task));
+  if (pool == NULL) lmp_check_open(L, MP_SHUTDOWN, NULL);
+  return lmp_mailbox(L, pool);
+}
+
 /* The function at index will be called with what was reported last. A full mailbox drops it. */
-static void send_late(lua_State *L, int index, mp_mailbox *mailbox, int function) {
+static void send_late(lua_State *L, int index, int function) {
   const lmp_handle *handle = lua_touserdata(L, index);
   if (!(mp_task_progress(handle->task) > 0)) return;
   push_late(L, index, function);
   int reference = luaL_ref(L, LUA_REGISTRYINDEX);
-  mp_status status =
-      mp_mailbox_send(mailbox, on_late, handle->context, &reference, sizeof reference);
+  const lmp_pool *pool = lmp_pool_find(handle->context, mp_task_pool(handle->task));
+  mp_status status = MP_SHUTDOWN;
+  if (pool != NULL && pool->mailbox != NULL)
+    status = mp_mailbox_send(pool->mailbox, on_late, handle->context, &reference, sizeof reference);
   if (status != MP_OK) luaL_unref(L, LUA_REGISTRYINDEX, reference);
 }
 
-static void watch(lua_State *L, int index, lmp_handle *handle, mp_mailbox *mailbox) {
+static void watch(lua_State *L, int index, lmp_handle *handle) {
   if (handle->watched) return;
   lmp_keep_handle(L, handle, index);
-  mp_status status = mp_task_notify(handle->task, mailbox, on_end, handle);
+  const lmp_pool *pool = lmp_pool_find(handle->context, mp_task_pool(handle->task));
+  mp_status status = MP_SHUTDOWN;
+  if (pool != NULL && pool->mailbox != NULL)
+    status = mp_task_notify(handle->task, pool->mailbox, on_end, handle);
   if (status != MP_OK) lmp_forget_handle(L, handle);
   lmp_check(L, status);
 }
@@ -379,17 +391,17 @@ void lmp_on(lua_State *L, lmp_context *context, int index, lmp_event event, int 
   }
   if (pool == NULL)
     lmp_check_open(L, MP_SHUTDOWN, NULL); /* nothing can bring news of it any more */
-  mp_mailbox *mailbox = lmp_mailbox(L, pool);
+  (void)lmp_mailbox(L, pool);
   lmp_listen_add(L, index, event, function);
-  lmp_keep_pool(L, index, pool);
-  if (event == LMP_ON_PROGRESS) send_late(L, index, mailbox, function);
+  (void)open_mailbox(L, handle);
+  lmp_keep_pool(L, index, lmp_pool_find(context, mp_task_pool(handle->task)));
+  if (event == LMP_ON_PROGRESS) send_late(L, index, function);
+  watch(L, index, handle);
   if (event == LMP_ON_PROGRESS && !handle->follows &&
       !mp_state_is_terminal(mp_task_state(handle->task))) {
-    watch(L, index, handle, mailbox);
-    lmp_check(L, mp_task_on_progress(handle->task, mailbox, on_progress, handle));
+    lmp_check(L, mp_task_on_progress(handle->task, open_mailbox(L, handle), on_progress, handle));
     handle->follows = true;
   }
-  watch(L, index, handle, mailbox);
 }
 
 /* }====================================================== */

@@ -90,6 +90,7 @@ static void close_object(lua_State *L, lmp_pool *object) {
   while ((now = mp_now()) < deadline &&
          mp_pool_shutdown(pool, deadline - now, MP_SHUTDOWN_CANCEL_ALL, NULL) == MP_INTERRUPTED)
     continue;
+  lmp_log_close(pool); /* tasks may be released, and told of, behind the pool's end */
   if (free) mp_pool_destroy(pool);
   luaL_unref(L, LUA_REGISTRYINDEX, log_function);
 }
@@ -188,6 +189,11 @@ lmp_pool *lmp_default_pool(lua_State *L, lmp_context *context) {
 lmp_pool *lmp_open_pool_of(const lmp_context *context) {
   const lmp_pools *pools = context->pools;
   return pools->default_pool != NULL ? pools->default_pool : pools->first;
+}
+
+void lmp_close_logs(lmp_context *context) {
+  for (const lmp_pool *object = context->pools->first; object != NULL; object = object->next)
+    if (!object->borrowed) lmp_log_close(object->pool);
 }
 
 void lmp_close_default(lua_State *L, lmp_context *context) {

@@ -58,6 +58,8 @@ mp_mailbox *lmp_mailbox(lua_State *L, lmp_pool *pool);
 lmp_pool *lmp_pool_find(lmp_context *context, const mp_pool *pool);
 /* Makes the borrowed pool the default one of this state. */
 lmp_pool *lmp_adopt_pool(lua_State *L, lmp_context *context, mp_pool *pool, struct lmp_host *host);
+/* The state is closed: what its pools have to say from here on goes to stderr. */
+void lmp_close_logs(lmp_context *context);
 /* Lets go of the default pool: shuts it down, unless it is borrowed. */
 void lmp_close_default(lua_State *L, lmp_context *context);
 /* Raises if the state's default pool is not its own to configure. */

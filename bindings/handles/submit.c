@@ -57,8 +57,10 @@ static lmp_pool *open_pool(lua_State *L, lmp_context *context, const mp_pool *po
 
 lmp_buffer *lmp_submit_begin(lua_State *L, lmp_pool *pool) {
   lmp_context *context = pool->context;
+  lmp_encode_prepare(L, context);
+  if (pool->pool == NULL) lmp_check_open(L, MP_SHUTDOWN, NULL); /* closed by a finaliser */
   lmp_buffer *buffer = lmp_encode_begin(L, context, pool->pool);
-  if (lmp_inherit_look(L, context, lmp_heritage_of(pool->pool)->search_mark))
+  if (lmp_inherit_look(L, context, lmp_heritage_of(buffer->message.pool)->search_mark))
     lmp_inherit_make(L, context, buffer->message.pool);
   return buffer;
 }

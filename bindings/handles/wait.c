@@ -361,5 +361,6 @@ void lmp_shut_down(lua_State *L, lmp_pool *object, uint64_t timeout_ns, mp_shutd
       return;
     }
     hear(&w);
+    if (object->pool == NULL) return; /* closed by what ran meanwhile */
   }
 }

@@ -251,12 +251,13 @@ static int guarded_load(lua_State *L) {
   return n;
 }
 
-void lmp_close_coroutine(lua_State *L, lua_State *co) {
+int lmp_close_coroutine(lua_State *L, lua_State *co) {
   lmp_vm *vm = lmp_vm_of(L);
   lua_State *before = lmp_interrupt_enter(vm, co);
   if (lmp_must_stop(vm)) arm(co, is_cleaning_up(vm->run) ? CLEANUP_LOOK_EVERY : 1);
-  (void)lmp_closethread(co, L);
+  int status = lmp_closethread(co, L);
   lmp_interrupt_leave(vm, co, before);
+  return status;
 }
 
 /*
@@ -277,7 +278,8 @@ int lmp_resume(lua_State *L, lua_State *co, int n) {
   lmp_interrupt_leave(vm, co, before);
   if (status != LUA_OK && status != LUA_YIELD) {
     if (lmp_vm_caught(vm)) {
-      if (lua_status(co) > LUA_YIELD) lmp_close_coroutine(L, co); /* it died; nobody else will */
+      if (lua_status(co) > LUA_YIELD)
+        (void)lmp_close_coroutine(L, co); /* it died; nobody else will */
       lmp_raise_stop(L);
     }
     lua_xmove(co, L, 1);

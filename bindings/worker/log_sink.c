@@ -98,11 +98,20 @@ void lmp_log_without_pool(const char *area, const char *line) {
     to_stderr(MP_LOG_ERROR, area, line, strlen(line));
 }
 
+/* its address: the area of no line, but of the news that the log is closed, under the log's lock */
+static const char closing[] = "closing";
+
+void lmp_log_close(mp_pool *pool) { mp_pool_log(pool, MP_LOG_ERROR, closing, "%s", ""); }
+
 void lmp_log_line(void *ud, mp_log_level level, const char *area, const char *line) {
   lmp_log *log = ud;
   char packed[1200];
+  if (area == closing) {
+    log->closed = true;
+    return;
+  }
   if (!wanted(log, level, area)) return;
-  if (log->function == LUA_NOREF) {
+  if (log->function == LUA_NOREF || log->closed) {
     to_stderr(level, area, line, strlen(line));
     return;
   }

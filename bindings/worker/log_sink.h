@@ -22,7 +22,8 @@ typedef struct lmp_log {
   } rules[LMP_LOG_RULES];
   int count;
   mp_log_level highest; /* of all rules */
-  mp_pool *pool;        /* whose mailbox carries lines to the Lua function; NULL: stderr */
+  mp_pool *pool;        /* whose mailbox carries lines to the Lua function; NULL: not yet */
+  bool closed;          /* under the engine's log lock: lines go to stderr from here on */
   /* owner only */
   lmp_context *context;
   int function; /* registry reference, or LUA_NOREF */
@@ -32,6 +33,11 @@ typedef struct lmp_log {
 bool lmp_log_parse(lmp_log *log, const char *text);
 /* An error where there is no pool: to stderr, unless the environment says otherwise. */
 void lmp_log_without_pool(const char *area, const char *line);
+/*
+** Lines go to stderr from here on: the mailbox, or the state with the function, goes. The pool
+** whose log it is, on its owner; again has no effect.
+*/
+void lmp_log_close(mp_pool *pool);
 /* An mp_log_sink; ud is the lmp_log. */
 void lmp_log_line(void *ud, mp_log_level level, const char *area, const char *line);
 

@@ -43,6 +43,18 @@ static void push_routines(lua_State *L, const lmp_run *run) {
   lua_pop(L, 2);
 }
 
+/* Nobody is left who could ask why one of them failed in the end. */
+static void tell_unclosed(const lmp_run *run, lua_State *co) {
+  const char *why = luaL_typename(co, -1);
+  if (lua_istable(co, -1) && lua_checkstack(co, 2)) { /* an error object of ours, most likely */
+    lua_pushliteral(co, "message");
+    lua_rawget(co, -2);
+  }
+  if (lua_type(co, -1) == LUA_TSTRING) why = lua_tostring(co, -1);
+  mp_pool_log(mp_worker_pool(run->worker), MP_LOG_ERROR, "go",
+              "a coroutine failed as it was closed with its task: %s", why);
+}
+
 /* What the task has started ends with it, and closes its variables. */
 static void close_routines(lua_State *L, const lmp_run *run) {
   luaL_checkstack(L, 8, NULL);
@@ -50,7 +62,9 @@ static void close_routines(lua_State *L, const lmp_run *run) {
   for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, -1); i++) {
     lua_rawgeti(L, -1, i);
     lua_State *co = lua_tothread(L, -1);
-    if (lua_status(co) == LUA_YIELD) lmp_close_coroutine(L, co);
+    if (lua_status(co) == LUA_YIELD && lmp_close_coroutine(L, co) != LUA_OK &&
+        !lmp_must_stop(run->vm))
+      tell_unclosed(run, co);
     lua_pop(L, 1);
   }
   lua_pop(L, 1);

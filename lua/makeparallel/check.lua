@@ -89,10 +89,12 @@ end
 function check.list(list, what, index, level)
   level = level or CALLER
   if type(list) ~= "table" then error(("bad argument #%d to '%s' (list expected, got %s)"):format(index, what, type(list)), level) end
-  local n = list.n
-  if math.type(n) ~= "integer" then return #list end
-  if n < 0 then error(("bad argument #%d to '%s' (its field n is %d)"):format(index, what, n), level) end
-  return n
+  local n, said = list.n, "field n"
+  if math.type(n) ~= "integer" then
+    n, said = #list, "length"
+  end
+  if math.type(n) == "integer" and n >= 0 then return n end
+  error(("bad argument #%d to '%s' (its %s is %s)"):format(index, what, said, tostring(n)), level)
 end
 
 --- Raises unless `list` holds handles only; returns how many.

@@ -24,7 +24,9 @@ end
 -- Who is collected before somebody has claimed it says so.
 local unclaimed_mt = {
   __gc = function(self)
-    if not self.claimed then core.tell("go", "a coroutine failed, and nobody awaited it: " .. tostring(self.err)) end
+    if self.claimed then return end
+    local is_text, text = pcall(tostring, self.err)
+    core.tell("go", "a coroutine failed, and nobody awaited it: " .. (is_text and text or type(self.err)))
   end,
 }
 
@@ -61,7 +63,10 @@ end
 -- In the place where it was raised: an error object as from a task, or the one of a task that was passed on.
 local function to_error(value)
   if is_error_object(value) then return value end
-  local is_text, text = pcall(tostring, value)
+  local is_text, text = type(value) == "string", value -- near the end of the C stack nothing can be called for it
+  if not is_text then
+    is_text, text = pcall(tostring, value)
+  end
   local err = errors.new("error", is_text and text or ("(error object is a %s value)"):format(type(value)))
   err.value, err.traceback = value, debug.traceback(nil, 3)
   return err
@@ -215,7 +220,9 @@ local function start(fn, ...)
   local self = setmetatable({ co = co, state = "running", waiting = {}, world = core.world() }, routine_mt)
   routines[co] = self
   routines_of(self.world)[co] = true
-  coroutine.resume(co, self, fn, ...)
+  local ok, err = coroutine.resume(co, self, fn, ...)
+  -- body catches what fn raises; what is left is that there is no C stack for a coroutine more
+  if not ok and self.state == "running" then finish(self, "failed", nil, to_error(err)) end
   return self
 end
 

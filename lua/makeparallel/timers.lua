@@ -20,6 +20,7 @@ end
 
 local function pop(heap)
   local first, last = heap[1], table.remove(heap)
+  first.heap = nil
   if #heap == 0 then return first end
   local i = 1
   while true do
@@ -37,7 +38,7 @@ end
 function timers.add(at, fn, world)
   local heap = heap_of(world or core.world())
   number = number + 1
-  local entry, i = { at = at, number = number, fn = fn }, #heap + 1
+  local entry, i = { at = at, number = number, fn = fn, heap = heap }, #heap + 1
   while i > 1 and before(entry, heap[i // 2]) do
     heap[i], i = heap[i // 2], i // 2
   end
@@ -46,9 +47,29 @@ function timers.add(at, fn, world)
   return entry
 end
 
+-- Takes out those that were dropped. What is sorted is a heap.
+local function sweep(heap)
+  local n = 0
+  for i = 1, #heap do
+    local entry = heap[i]
+    heap[i] = nil
+    if entry.fn then
+      n = n + 1
+      heap[n] = entry
+    end
+  end
+  table.sort(heap, before)
+  heap.dropped = 0
+end
+
 --- It will not be called; nobody waits for it any more.
 function timers.drop(entry)
+  local heap = entry.heap
+  if not entry.fn then return end
   entry.fn = false
+  if not heap then return end -- it has been called
+  heap.dropped = (heap.dropped or 0) + 1
+  if heap.dropped > 100 and heap.dropped > #heap // 2 then sweep(heap) end
 end
 
 --- When the earliest is due, or nil.

@@ -218,6 +218,13 @@ describe("mp.map", function()
     end
     assert.equal("bad argument #2 to 'map' (list expected, got nil)", (support.refusal(mp.map, double)))
     assert.equal("bad argument #2 to 'map' (its field n is -1)", (support.refusal(mp.map, double, { n = -1 })))
+    for _, length in ipairs { -5, 2.5, "2", math.huge } do
+      local list <const> = setmetatable({ 1, 2 }, { __len = function() return length end })
+      for _, each in ipairs { mp.map, mp.imap } do
+        local message <const> = support.refusal(each, double, list)
+        assert.matches(("bad argument #2 to '.?map' (its length is %s)"):format(length):gsub("[()%-]", "%%%0"), message)
+      end
+    end
   end)
 
   it("may submit from the mapped function", function()

@@ -392,3 +392,197 @@ describe("a shutdown that Ctrl-C has ended", function()
     ]], "false\n1\n")
   end)
 end)
+
+describe("a failure that nobody looked at, with a log function", function()
+  local cases <const> = {
+    ["of a task whose handle lives to the end"] = [[
+      mp.configure { log = function() end }
+      h = mp.spawn(function() error("boom", 0) end)
+      h:wait()
+    ]],
+    ["of a task whose pool is gone"] = [[
+      local pool = mp.pool { workers = 1, log = function() end }
+      local h = pool:spawn(function() error("boom", 0) end)
+      h:wait()
+      pool:shutdown()
+      pool = nil
+      collectgarbage()
+      collectgarbage()
+      h = nil
+      collectgarbage()
+      collectgarbage()
+    ]],
+    ["of a pool of a task"] = [[
+      mp.spawn(function()
+        local mp = require "makeparallel"
+        local pool = mp.pool { workers = 1, log = function() end }
+        kept = pool:spawn(function() error("boom", 0) end)
+        kept:wait()
+        pool = nil
+        collectgarbage()
+        collectgarbage()
+        kept = nil
+        collectgarbage()
+        collectgarbage()
+      end):get()
+    ]],
+  }
+  for name, source in pairs(cases) do
+    it("goes to stderr behind the function's end, " .. name, function()
+      local child <const> = support.run_child("local mp = require 'makeparallel'\n" .. source)
+      assert.equal(0, child.code, child.stderr)
+      assert.matches("failed, and nobody looked: boom\n$", child.stderr)
+    end)
+  end
+end)
+
+describe("a pool that a finaliser closes", function()
+  -- The collector at nearly every allocation; the k-th object that it finds closes the default pool and starts another.
+  local EVIL <const> = [[
+    local function evil(k)
+      local function arm()
+        setmetatable({}, { __gc = function()
+          if k == nil then return end
+          k = k - 1
+          if k >= 0 then return arm() end
+          k = nil
+          mp.shutdown { timeout = 1 }
+          mp.reset_shutdown()
+          collectgarbage()
+        end })
+      end
+      arm()
+      collectgarbage("incremental", 1, 1000, 40)
+      collectgarbage("setpause", 0)
+    end
+    local function calm() collectgarbage("incremental", 200, 100, 13) end
+    local function try(calls, fn, ...)
+      for k = 0, calls do
+        pcall(mp.reset_shutdown)
+        mp.spawn(math.abs, -1):get()
+        collectgarbage()
+        evil(k)
+        local ok, err = pcall(fn, ...)
+        calm()
+        if not ok and not tostring(err):match "pool" then print(k, err) end
+      end
+      print "whole"
+    end
+  ]]
+  local cases <const> = {
+    ["while it is asked how it is"] = "try(8, mp.get_thread_pool_info) try(4, mp.map, math.abs, { 1, 2 })",
+    ["while a limit is set"] = "try(10, mp.set_max_concurrent_tasks, 5)",
+    ["while the tasks to wait for are read"] = [[
+      try(20, function()
+        local h = mp.spawn(math.abs, -1)
+        return mp.parallel(math.abs, { after = { h, h, h, h } })(-1)
+      end)
+    ]],
+    ["while a callback is added"] = [[
+      for _, name in ipairs { "on_complete", "on_error", "on_progress" } do
+        try(12, function()
+          local h = mp.spawn(function()
+            local mp = require "makeparallel"
+            mp.report_progress(0.5)
+            mp.sleep(0.01)
+          end)
+          return h[name](h, function() end)
+        end)
+      end
+    ]],
+    ["while a message is begun inside of another"] = [[
+      local pool = mp.pool { workers = 1 }
+      local class = { __name = "class", __mp_unpack = function(v) return v end }
+      for k = 0, 6 do
+        class.__mp_pack = function()
+          class.__mp_pack = function() return 1 end
+          evil(k)
+          pcall(mp.spawn, math.abs, -1)
+          calm()
+          return 1
+        end
+        package.loaded.class = { mt = class }
+        pcall(pool.spawn, pool, math.abs, setmetatable({}, class))
+        pcall(mp.reset_shutdown)
+      end
+      print "whole"
+    ]],
+  }
+  for name, source in pairs(cases) do
+    it("does no harm " .. name, function()
+      local child <const> = support.run_child("local mp = require 'makeparallel'\n" .. EVIL .. source, {
+        environment = "MAKEPARALLEL_LOG=off ASAN_OPTIONS=detect_leaks=0",
+      })
+      assert.equal(0, child.code, child.stderr)
+      assert.matches("^whole\n", (child.stdout:gsub("whole\n", "", select(2, child.stdout:gsub("whole\n", "")) - 1)))
+    end)
+  end
+end)
+
+describe("a function that is sent again while an upvalue of it is packed", function()
+  it("arrives whole", function()
+    prints([[
+      local pool = mp.pool { workers = 1 }
+      local class = { __name = "class", __mp_unpack = function(v) return v end }
+      local f
+      class.__mp_pack = function()
+        if class.busy then return 1 end
+        class.busy = true
+        pcall(pool.spawn, pool, f)
+        for _ = 1, 3 do collectgarbage() end
+        local junk = {}
+        for i = 1, 2000 do junk[i] = ("x"):rep(i % 40) end
+        class.busy = false
+        return 1
+      end
+      package.preload.class = nil
+      package.loaded.class = { mt = class }
+      local function make(o, _ENV)
+        return function() local a = o; return foo end
+      end
+      for _ = 1, 20 do
+        f = make(setmetatable({}, class), setmetatable({ foo = 1 }, { __index = _G }))
+        pcall(mp.spawn, f)
+      end
+      print "whole"
+    ]], "whole\n", "ASAN_OPTIONS=detect_leaks=0")
+  end)
+end)
+
+describe("a coroutine of mp.go", function()
+  it("for which no C stack is left has failed", function()
+    prints([[
+      local ok, err = pcall(mp.run, function()
+        local function deep(n)
+          if n == 0 then return 0 end
+          return mp.go(deep, n - 1):await() + 1
+        end
+        return deep(300)
+      end)
+      print(ok, (err.message:match "C stack overflow"))
+    ]], "false\tC stack overflow\n")
+  end)
+
+  it("that fails as its task ends is a line on stderr", function()
+    local child <const> = support.run_child [[
+      local mp = require "makeparallel"
+      mp.spawn(function()
+        local mp = require "makeparallel"
+        mp.go(function()
+          local guard <close> = setmetatable({}, { __close = function() error("in the end", 0) end })
+          mp.sleep(100)
+        end)
+      end):get()
+    ]]
+    assert.matches("makeparallel: error: go: a coroutine failed as it was closed with its task: in the end\n", child.stderr, 1, true)
+  end)
+
+  it("leaves no timer when it is cancelled", function()
+    collectgarbage()
+    local before <const> = collectgarbage "count"
+    for _ = 1, 20000 do mp.go(mp.sleep, 1000):cancel() end
+    collectgarbage()
+    collectgarbage()
+    assert.is_true(collectgarbage "count" - before < 500)
+  end)
+end)
