@@ -302,12 +302,15 @@ unsigned mp_seats_join(mp_scheduler *scheduler) {
 */
 
 /* Threads with a seat of the pool's own. */
-static uint32_t regular_locked(const mp_seats *seats) MP_HOLDS(seats->lock) {
+static uint32_t regular_locked(const mp_scheduler *scheduler) MP_HOLDS(scheduler->seats.lock) {
+  const mp_seats *seats = &scheduler->seats;
   return mp_load_relaxed(&seats->running) - mp_load_relaxed(&seats->extras);
 }
 
 /* A thread that was let in for the lane has its seat no longer, if it is one. */
-static bool drop_extra_locked(mp_seats *seats, mp_worker *worker) MP_HOLDS(seats->lock) {
+static bool drop_extra_locked(mp_scheduler *scheduler, mp_worker *worker)
+    MP_HOLDS(scheduler->seats.lock) {
+  mp_seats *seats = &scheduler->seats;
   if (!mp_load_relaxed(&worker->extra)) return false;
   mp_store_relaxed(&worker->extra, 0);
   mp_sub_relaxed(&seats->extras, 1);
@@ -333,7 +336,7 @@ static bool pass_on_locked(mp_scheduler *scheduler) MP_HOLDS(scheduler->seats.lo
   mp_seats *seats = &scheduler->seats;
   assert(mp_load_relaxed(&seats->running) > 0);
   mp_sub_relaxed(&seats->running, 1);
-  if (regular_locked(seats) >= scheduler->config.workers || mp_load_relaxed(&scheduler->stop))
+  if (regular_locked(scheduler) >= scheduler->config.workers || mp_load_relaxed(&scheduler->stop))
     return false;
   if (seats->spares == NULL) {
     mp_add_relaxed(&seats->running, 1);
@@ -366,7 +369,7 @@ void mp_seats_refill(mp_scheduler *scheduler) {
   mp_seats *seats = &scheduler->seats;
   uint64_t now = mp_os_now();
   mp_os_mutex_take(&scheduler->seats.lock);
-  bool due = regular_locked(seats) < scheduler->config.workers &&
+  bool due = regular_locked(scheduler) < scheduler->config.workers &&
              !mp_load_relaxed(&scheduler->stop) && now >= seats->refill_ns;
   bool wanted = due && seats->spares == NULL;
   if (wanted) {
@@ -402,7 +405,7 @@ void mp_seats_let_in_extra(mp_scheduler *scheduler) {
 */
 static bool pass_on_vacant_locked(mp_scheduler *scheduler) MP_HOLDS(scheduler->seats.lock) {
   mp_seats *seats = &scheduler->seats;
-  if (regular_locked(seats) >= scheduler->config.workers || mp_load_relaxed(&scheduler->stop))
+  if (regular_locked(scheduler) >= scheduler->config.workers || mp_load_relaxed(&scheduler->stop))
     return false;
   if (seats->spares != NULL) {
     let_in_locked(scheduler, false);
@@ -423,7 +426,7 @@ mp_status mp_seats_give(mp_worker *worker, bool *others_run) {
   bool wanted = false;
   if (mp_load_relaxed(&worker->stuck))
     wanted = pass_on_vacant_locked(scheduler);
-  else if (!drop_extra_locked(seats, worker))
+  else if (!drop_extra_locked(scheduler, worker))
     wanted = pass_on_locked(scheduler);
   mp_os_mutex_give(&scheduler->seats.lock);
   mp_status status = wanted ? mp_seats_fill(scheduler) : MP_OK;
@@ -455,7 +458,7 @@ bool mp_seats_mark_stuck(mp_worker *worker, const mp_frame *inside, bool *vacant
     worker->stuck_frame = inside;
     mp_store_release(&worker->stuck, 1); /* pairs with mp_frame_pop */
     mp_add_relaxed(&seats->stuck, 1);
-    *vacant = !drop_extra_locked(seats, worker) && pass_on_locked(scheduler);
+    *vacant = !drop_extra_locked(scheduler, worker) && pass_on_locked(scheduler);
   }
   mp_os_mutex_give(&scheduler->seats.lock);
   return marked;
@@ -538,7 +541,7 @@ bool mp_seats_become_spare(mp_worker *worker, void (*tidy)(mp_worker *worker)) {
   bool extra = mp_load_relaxed(&worker->extra);
   bool surplus = (extra || mp_seats_surplus(scheduler)) && !mp_load_relaxed(&scheduler->stop);
   if (surplus) {
-    if (!drop_extra_locked(seats, worker)) mp_sub_relaxed(&seats->running, 1);
+    if (!drop_extra_locked(scheduler, worker)) mp_sub_relaxed(&seats->running, 1);
     deactivate_locked(scheduler, worker);
     mp_store_relaxed(&worker->seat_gate.word, MP_SEAT_NONE);
     join_spares_locked(scheduler, worker);
