@@ -10,7 +10,10 @@
 ** Holds: when somebody who found a frame uses it, it is still there; a body does not begin after a shutdown has asked what runs to stop
 ** and found nothing; a submission that a shutdown has not counted sees the shutdown.
 **
+** With GIVES_UP the word is given_up, and the frame that of a body that is called again (end_all, mp_resume_entry): only the look fences.
+**
 ** check: safety
+** check: safety -DGIVES_UP : BUG_LOOKS_BEFORE_FENCE
 */
 #define NOWHERE 0
 #define HERE 1
@@ -117,8 +120,12 @@ active proctype Worker() {
 /* tick, end_one */
 inline look() {
   atomic { !lock -> lock = true };
+  found = 1;
+#ifdef BUG_LOOKS_BEFORE_FENCE
+  found = memory[FRAME];
+#endif
   if
-  :: memory[FRAME] ->
+  :: found ->
 #ifdef BUG_FENCES_FIRST
     fence_all();
     memory[WATCHED] = 1;
@@ -132,7 +139,7 @@ inline look() {
     :: else
     fi;
     memory[WATCHED] = 0
-  :: else -> found = 0
+  :: else
   fi;
   lock = false
 }
@@ -142,9 +149,11 @@ active proctype Other() {
   bit found;
   look();
   memory[CLOSING] = 1;
+#ifndef GIVES_UP
   fence_all();
   counted = memory[SUBMITTED];
   assert(counted || !entered);
+#endif
   look();
   if
   :: !found && !begun -> looked = true
