@@ -9,6 +9,7 @@ local gather = {}
 local ON_ERROR <const> = { "raise", "skip", "none" }
 -- How often a wait for all looks whether one of the later ones has failed already.
 local LOOK_EVERY <const> = 0.005
+local LOOK_SECONDS <const> = 1 -- the same for as_completed, which is told
 
 -- The last first: ending one that runs would let the next one begin.
 local function cancel_all(handles, first)
@@ -117,22 +118,31 @@ end
 function gather.as_completed(handles, timeout)
   local n = check.handles(handles, "as_completed")
   local deadline = check.deadline(timeout)
-  local ended, taken, added = {}, 0, 0
-  for i, handle in ipairs(handles) do
-    local function add()
-      added = added + 1
-      ended[added] = i
+  local ended, known, taken, added = {}, {}, 0, 0
+  local function add(i)
+    if known[i] then return end
+    added = added + 1
+    ended[added], known[i] = i, true
+  end
+  local function add_ready()
+    for i, handle in ipairs(handles) do
+      if handle:is_ready() then add(i) end
     end
+  end
+  for i, handle in ipairs(handles) do
     if handle:is_ready() then -- its pool may be gone, and bring no news
-      add()
+      add(i)
     else
-      core.watch(handle, add)
+      core.watch(handle, function() add(i) end)
     end
   end
   local function next_handle()
     if taken == n then return nil end
     while taken == added do
-      if not core.wait_mail(deadline) then errors.timeout("as_completed", n - taken, timeout) end
+      -- A debug hook, or a signal handler, may have heard the news just now, or shut the pool down: so it is looked again.
+      local slice = core.now() + LOOK_SECONDS
+      if not core.wait_mail(deadline and math.min(deadline, slice) or slice) then add_ready() end
+      if taken == added and deadline and core.now() >= deadline then errors.timeout("as_completed", n - taken, timeout) end
     end
     taken = taken + 1
     local i = ended[taken]

@@ -56,6 +56,14 @@ local function finish(self, status, results, err)
   ready.resume(self.world, waiting, note_failure)
 end
 
+-- Does it run still? Somebody may have closed its coroutine behind our back.
+local function runs(self)
+  if self.state == "running" and coroutine.status(self.co) == "dead" then
+    finish(self, "cancelled", nil, errors.new("cancelled", "the coroutine was closed"))
+  end
+  return self.state == "running"
+end
+
 local function is_error_object(value)
   return type(value) == "table" and getmetatable(value) == errors.metatable
 end
@@ -117,9 +125,9 @@ end
 
 -- True when it has ended, false at the deadline. Raises when it waits for something that cannot happen.
 local function drive(self, deadline)
-  while self.state == "running" do
+  while runs(self) do
     if deadline and core.now() >= deadline then return false end
-    if not turn(deadline) and self.state == "running" then
+    if not turn(deadline) and runs(self) then
       if not deadline then error(errors.new("error", "the coroutine has not ended, and nothing is left that could resume it"), 0) end
       core.sleep(math.max(0, deadline - core.now()))
     end
@@ -130,7 +138,7 @@ end
 -- In a coroutine: until self has ended.
 local function suspend(self)
   self.waiting[#self.waiting + 1] = coroutine.running()
-  while self.state == "running" do
+  while runs(self) do
     coroutine.yield()
   end
 end
@@ -154,7 +162,7 @@ end
 --- In a coroutine yields until it has ended, elsewhere runs what is to be run meanwhile; returns its results or raises its error.
 function routine_methods:await()
   check_not_self(self, "await")
-  if self.state == "running" then
+  if runs(self) then
     if coroutine.isyieldable() then
       suspend(self)
     else
@@ -184,11 +192,12 @@ function routine_methods:wait(timeout)
 end
 
 function routine_methods:is_ready()
-  return self.state ~= "running"
+  return not runs(self)
 end
 
 --- "running", "done", "failed" or "cancelled".
 function routine_methods:status()
+  runs(self)
   return self.state
 end
 

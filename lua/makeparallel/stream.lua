@@ -56,7 +56,10 @@ function stream_methods:read()
   end
   if count == 0 then
     self.exhausted = true
-    self.source:close()
+    local closed, err = pcall(self.source.close, self.source)
+    if not closed then -- as a `for` does: when all has been given out
+      self.refusal, self.refusal_level = err, 0
+    end
     return false
   end
   self.ahead = self.ahead + count

@@ -315,6 +315,23 @@ describe("mp.imap", function()
     assert.is_true(tonumber(most) < 20000, most) -- kB; the file has 24 MB
   end)
 
+  it("gives out all results before it raises what closing the iterator raised", function()
+    local function count_to(last)
+      local i = 0
+      return function()
+        i = i + 1
+        if i <= last then return i end
+      end
+    end
+    local got <const> = {}
+    local closing <const> = setmetatable({}, { __close = function() error("closing", 0) end })
+    local ok <const>, err <const> = pcall(function()
+      for i, result in mp.imap(double, count_to(5), nil, nil, closing) do got[i] = result end
+    end)
+    assert.same({ false, "closing" }, { ok, err })
+    assert.same({ 2, 4, 6, 8, 10 }, got)
+  end)
+
   it("refuses wrong arguments, at the caller", function()
     local refusals <const> = {
       { "bad argument #1 to 'imap' (function or module name expected, got nil)", nil, {} },

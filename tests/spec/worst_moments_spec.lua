@@ -563,6 +563,19 @@ describe("a coroutine of mp.go", function()
     ]], "false\tC stack overflow\n")
   end)
 
+  it("that somebody else has closed is cancelled", function()
+    local co
+    local r <const> = mp.go(function()
+      co = coroutine.running()
+      mp.sleep(1000)
+    end)
+    coroutine.close(co)
+    assert.is_true(r:is_ready())
+    assert.equal("cancelled", r:status())
+    local ok <const>, err <const> = r:pget(10)
+    assert.same({ false, "cancelled" }, { ok, err.kind })
+  end)
+
   it("that fails as its task ends is a line on stderr", function()
     local child <const> = support.run_child [[
       local mp = require "makeparallel"
