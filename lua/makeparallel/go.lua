@@ -59,6 +59,7 @@ end
 -- Does it run still? Somebody may have closed its coroutine behind our back.
 local function runs(self)
   if self.state == "running" and coroutine.status(self.co) == "dead" then
+    if self.timer then timers.drop(self.timer) end
     finish(self, "cancelled", nil, errors.new("cancelled", "the coroutine was closed"))
   end
   return self.state == "running"

@@ -316,13 +316,6 @@ describe("mp.imap", function()
   end)
 
   it("gives out all results before it raises what closing the iterator raised", function()
-    local function count_to(last)
-      local i = 0
-      return function()
-        i = i + 1
-        if i <= last then return i end
-      end
-    end
     local got <const> = {}
     local closing <const> = setmetatable({}, { __close = function() error("closing", 0) end })
     local ok <const>, err <const> = pcall(function()
