@@ -1,9 +1,16 @@
 #include "api/intask.h"
 
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "handles/handle.h"
 #include "handles/pool.h"
 #include "handles/wait.h"
 #include "worker/interrupt.h"
+
+#define READ_MAX ((size_t)64 << 10) /* bytes of the input at a time */
 
 static lmp_run *current_run(lmp_context *context) {
   return context->vm == NULL ? NULL : context->vm->run;
@@ -134,10 +141,33 @@ static int get_current_task_id(lua_State *L) {
   return 1;
 }
 
+/* is_slow() -> may a read of the input wait for long? Not where it is a file */
+static int is_slow(lua_State *L) {
+  struct stat status;
+  lua_pushboolean(L, fstat(STDIN_FILENO, &status) != 0 || !S_ISREG(status.st_mode));
+  return 1;
+}
+
+/*
+** read_some() -> what the input has, as soon as it has any; "" when a signal came first, nil at the
+** end. Beside what C's stdin has read already
+*/
+static int read_some(lua_State *L) {
+  luaL_Buffer buffer;
+  char *space = luaL_buffinitsize(L, &buffer, READ_MAX);
+  ssize_t n = read(STDIN_FILENO, space, READ_MAX);
+  if (n < 0 && errno != EINTR) return luaL_error(L, "cannot read: %s", strerror(errno));
+  if (n == 0) return 0;
+  luaL_pushresultsize(&buffer, n < 0 ? 0 : (size_t)n);
+  return 1;
+}
+
 void lmp_open_intask(lua_State *L, lmp_context *context) {
   static const luaL_Reg functions[] = {{"report_progress", report_progress},
                                        {"cancelled", cancelled},
                                        {"sleep", sleep_seconds},
+                                       {"read_some", read_some},
+                                       {"is_slow", is_slow},
                                        {"pause", pause_seconds},
                                        {"current", current},
                                        {"world", world},

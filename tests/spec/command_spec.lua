@@ -238,6 +238,20 @@ describe("makeparallel map", function()
     assert.matches("^makeparallel: /nonexistent/file: No such file", child.stderr)
   end)
 
+  it("prints a result at once, though the input is slow", function()
+    local printed <close> = support.temporary_file()
+    for _, flag in ipairs { "", "-u" } do
+      local child <const> = run(("map %s lines.shout"):format(flag), {
+        shell = ("{ echo a; sleep 1; cat %s >%s.seen; echo b; printf c; } | %%s 4>%%s >%s 2>%%s"):format(
+          printed.path, printed.path, printed.path),
+      })
+      assert.equal("", child.stderr)
+      assert.equal("A\n", support.read(printed.path .. ".seen"))
+      assert.is_true(support.read(printed.path):match "^A\n" ~= nil and #support.read(printed.path) == 6)
+    end
+    os.remove(printed.path .. ".seen")
+  end)
+
   it("does nothing for no input", function()
     local child <const> = run "map lines.shout"
     assert.same({ 0, "", "" }, { child.code, child.stdout, child.stderr })

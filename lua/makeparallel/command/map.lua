@@ -79,6 +79,27 @@ function run_methods:add_unordered(item)
   if #self.items >= self.window then self:finish_any() end
 end
 
+-- Prints what ends, in its turn, until the reader has something.
+function run_methods:finish_until(reading)
+  while not reading:is_ready() do
+    io.stdout:flush() -- what was printed is to be seen meanwhile
+    local awaited
+    if self.unordered then
+      awaited = table.move(self.handles, 1, #self.handles, 2, { reading })
+    else
+      local first = self.items[self.first]
+      awaited = { reading, first and first.handle }
+    end
+    local _, slot = self.mp.wait_any(awaited)
+    if slot == 1 then return end
+    if self.unordered then
+      self:finish_any()
+    else
+      self:finish_first()
+    end
+  end
+end
+
 function run_methods:finish_all(unordered)
   if unordered then
     while #self.items > 0 do self:finish_any() end
@@ -103,16 +124,49 @@ local function find_function(mp, options)
   return nil, why.value or why.message
 end
 
--- Calls add(line) for each line of each file. True, or nil and which could not be read.
-local function read_all(files, add)
-  for _, name in ipairs(#files > 0 and files or { "-" }) do
-    local file, why = io.stdin, nil
-    if name ~= "-" then file, why = io.open(name) end
-    if not file then return nil, why end
-    for line in file:lines() do
-      add(line)
+-- Calls add(line) for each line of the file.
+local function read_file(file, add)
+  for line in file:lines() do
+    add(line)
+  end
+end
+
+-- The same for an input that may be slow, a pipe or a terminal: a task reads what there is, and while nothing comes, results are printed.
+local function read_slow(run, add)
+  local reader <close> = run.mp.pool { workers = 1 }
+  local parts = {} -- of a line that has not come to its end
+  while true do
+    local reading <const> = reader:spawn "makeparallel.core.read_some"
+    run:finish_until(reading)
+    local chunk <const> = reading:get()
+    if not chunk then break end
+    parts[#parts + 1] = chunk
+    if chunk:find("\n", 1, true) then
+      local text <const> = table.concat(parts)
+      local at = 1
+      for line, next_line in text:gmatch "([^\n]*)\n()" do
+        at = next_line
+        add(line)
+      end
+      parts = { text:sub(at) }
     end
-    if name ~= "-" then file:close() end
+  end
+  local last <const> = table.concat(parts)
+  if last ~= "" then add(last) end
+end
+
+-- Calls add(line) for each line of each file. True, or nil and which could not be read.
+local function read_all(run, files, add)
+  for _, name in ipairs(#files > 0 and files or { "-" }) do
+    if name == "-" and core.is_slow() then
+      read_slow(run, add)
+    elseif name == "-" then
+      read_file(io.stdin, add)
+    else
+      local file <close>, why = io.open(name)
+      if not file then return nil, why end
+      read_file(file, add)
+    end
   end
   return true
 end
@@ -126,6 +180,7 @@ function map.lines(mp, options)
   local run <const> = setmetatable({
     mp = mp,
     window = workers * (options.unordered and WINDOW or ORDERED_WINDOW),
+    unordered = options.unordered,
     items = {},
     handles = {},
     first = 1,
@@ -135,7 +190,7 @@ function map.lines(mp, options)
   }, run_mt)
   local add <const> = options.unordered and run.add_unordered or run.add_ordered
   local number = 0
-  local read <const>, obstacle = read_all(options.files, function(line)
+  local read <const>, obstacle = read_all(run, options.files, function(line)
     number = number + 1
     add(run, { handle = task(line), number = number })
   end)
