@@ -105,7 +105,9 @@ function commands.map(mp, options)
   end
   local configured, refusal = configure(mp, options)
   if not configured then return nil, refusal end
-  return require("makeparallel.command.map").lines(mp, options)
+  local run, ok, why, misused = pcall(require("makeparallel.command.map").lines, mp, options)
+  if not run then return nil, ok end
+  return ok, why, misused
 end
 
 --- Does what the arguments say; returns the exit code.

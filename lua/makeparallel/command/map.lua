@@ -27,6 +27,11 @@ end
 local run_methods = {}
 local run_mt = { __index = run_methods }
 
+-- What io.write and flush return.
+local function check_written(written, why)
+  if not written then error("cannot write: " .. why, 0) end
+end
+
 -- Prints what a call returned; nothing for nothing.
 local function print_results(ok, ...)
   if not ok then return false, (...) end
@@ -36,7 +41,7 @@ local function print_results(ok, ...)
   for i = 1, n do
     results[i] = tostring(results[i])
   end
-  assert(io.write(table.concat(results, "\t"), "\n"))
+  check_written(io.write(table.concat(results, "\t"), "\n"))
   return true
 end
 
@@ -82,7 +87,7 @@ end
 -- Prints what ends, in its turn, until the reader has something.
 function run_methods:finish_until(reading)
   while not reading:is_ready() do
-    io.stdout:flush() -- what was printed is to be seen meanwhile
+    check_written(io.stdout:flush()) -- what was printed is to be seen meanwhile
     local awaited
     if self.unordered then
       awaited = table.move(self.handles, 1, #self.handles, 2, { reading })
