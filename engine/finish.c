@@ -110,6 +110,12 @@ void mp_requeue(mp_worker *worker, mp_entry *entry, void *pool) {
   push(pool, worker, entry, false);
 }
 
+void mp_give_up_continuation(mp_pool *pool, mp_worker *worker) {
+  mp_entry *entry = worker->continuation;
+  worker->continuation = NULL;
+  if (entry != NULL) mp_requeue(worker, entry, pool);
+}
+
 void mp_queue_task(mp_pool *pool, mp_worker *self, mp_task *task, bool tail) {
   queue(pool, self, &task->as.entry, mp_task_strand(task), tail);
 }
@@ -170,6 +176,16 @@ void mp_cancel_queued(mp_pool *pool) {
   if (mp_load_relaxed(&pool->scheduler.stop)) mp_waitlist_signal(&pool->waitlist, NULL);
 }
 
+void mp_owner_goes(mp_pool *pool, mp_stay *stay) {
+  const mp_worker *owner = stay->slot;
+  bool goes = stay->begun;
+  mp_owner_leave(stay);
+  /* it has queued (seq), then reads closing; a shutdown stores that, then looks into the queues */
+  if (goes && !mp_pool_forked(pool) && mp_load_seq(&pool->closing) == MP_CLOSING_STOP &&
+      !mp_deque_empty_owner(&owner->deque))
+    mp_cancel_queued(pool);
+}
+
 /* }====================================================== */
 
 /*
@@ -179,10 +195,14 @@ void mp_cancel_queued(mp_pool *pool) {
 */
 
 /* Only a task that never ran is ended by others while its arg is certain not to be in use. */
-static void drop_unused_arg(mp_task *task, mp_state before) {
+static void drop_unused_arg(mp_worker *self, mp_task *task, mp_state before) {
   if (before == MP_STATE_RUNNING) return;
   if (MP_BUGGY(DROP_NEVER)) task->own &= (uint8_t)~MP_OWN_ARG;
-  if (!(task->own & MP_OWN_DONE)) mp_task_drop_arg(task);
+  if (!(task->own & MP_OWN_ARG) || task->own & MP_OWN_DONE) return;
+  uint32_t outer = self != NULL ? mp_load_relaxed(&self->in_hook) : 0;
+  if (self != NULL) mp_store_release(&self->in_hook, 1);
+  mp_task_drop_arg(task);
+  if (self != NULL) mp_store_release(&self->in_hook, outer);
 }
 
 /*
@@ -226,7 +246,7 @@ static void finish_one(mp_pool *pool, mp_worker *self, mp_task *task, mp_ended h
   mp_extra *extra = mp_task_extra(task);
   assert(mp_task_is_over(task));
   if (extra != NULL) end_timing(pool, task, extra);
-  drop_unused_arg(task, mp_word_state(how.before));
+  drop_unused_arg(self, task, mp_word_state(how.before));
   for (mp_link *link = mp_task_close_links(task, how.exclusive), *next; link != NULL; link = next) {
     next = link->next; /* the link's memory may go with the call */
     if (link->target & 1)
@@ -254,6 +274,11 @@ static void count_end(mp_pool *pool, mp_worker *self, mp_task *task, uint32_t be
 void mp_finish_counted(mp_pool *pool, mp_worker *self, mp_task *task, mp_ended how) {
   worklist failed = {NULL};
   finish_one(pool, self, task, how, &failed);
+  if (failed.first != NULL && how.tail) {
+    /* what follows calls the host, and may take its time: what was to run next is for others */
+    how.tail = false;
+    mp_give_up_continuation(pool, self);
+  }
   while (failed.first != NULL) {
     mp_task *next = failed.first;
     uint32_t before = mp_task_word_before_fail(next);

@@ -49,9 +49,16 @@ static inline void mp_leave_queue(mp_pool *pool, const mp_task *task) {
 }
 /* Ends all that is queued, for a shutdown; jobs and loops from outside too. */
 void mp_cancel_queued(mp_pool *pool);
+/*
+** The owner leaves its slot (mp_owner_leave). What it has queued there, and does not run any more,
+** ends if a shutdown has looked for the last time: no worker may be left.
+*/
+void mp_owner_goes(mp_pool *pool, mp_stay *stay);
 
 /* A continuation that must give way goes into a queue; ud is the pool. */
 void mp_requeue(mp_worker *worker, mp_entry *entry, void *ud);
+/* The worker's own, before it calls the host: others may run it meanwhile. */
+void mp_give_up_continuation(mp_pool *pool, mp_worker *worker);
 
 /* The pool's `overdue` has passed: has somebody come by at the lane since? */
 void mp_look_at_lane(mp_pool *pool);

@@ -150,7 +150,7 @@ mp_status mp_visit_worker(mp_pool *pool, mp_visit_body *body, void *arg) {
     mp_stay stay;
     mp_owner_enter(&pool->scheduler, &stay);
     call_in_frame(pool->scheduler.owner, body, arg, NULL);
-    mp_owner_leave(&stay);
+    mp_owner_goes(pool, &stay);
   } else {
     status = queue_and_wait(pool, body, arg);
   }

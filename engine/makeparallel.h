@@ -593,8 +593,9 @@ MP_API MP_CHECKED mp_status mp_task_notify(mp_task *task, mp_mailbox *mailbox, m
 ** The tasks of a strand (desc.strand) run one after the other, in the order in which they were
 ** ready, on whichever worker is free; a task of higher priority is only found sooner when its turn
 ** has come. What one writes the next one sees. One that suspends lets the next one run, and goes to
-** the end of the line when it is woken. A body that waits in its place for one that is behind it in
-** line gets CYCLE, if the wait has no timeout; what waits for it through others waits for ever.
+** the end of the line when it is woken. A body that waits in its place, without a timeout, for one
+** that stands behind it in line and has not begun gets CYCLE; other circles through a strand are
+** not seen, and wait for ever.
 ** Cancelled tasks leave the line when they are reached.
 */
 

@@ -157,14 +157,17 @@ static bool execute(mp_worker *worker, mp_task *task, mp_strand *strand, bool ta
 ** just what this worker was to run next: that is left to others then.
 */
 static void let_go(mp_pool *pool, mp_worker *worker, mp_task *task, mp_strand *strand) {
-  mp_entry *next = worker->continuation;
-  bool host = mp_task_is_exclusive(task) && mp_task_release_calls_host(task);
-  if (host && next != NULL) {
-    worker->continuation = NULL;
-    mp_requeue(worker, next, pool);
+  if (strand != NULL) mp_strand_hold(strand); /* the task's may go with it */
+  bool last = mp_task_drop_reference(task), host = last && mp_task_end_calls_host(task);
+  if (host) mp_give_up_continuation(pool, worker);
+  if (strand != NULL) {
+    mp_leave_strand(pool, worker, strand, !host);
+    mp_strand_drop(strand);
   }
-  if (strand != NULL) mp_leave_strand(pool, worker, strand, !host);
-  mp_task_release(task);
+  if (!last) return;
+  if (host) mp_store_release(&worker->in_hook, 1);
+  mp_task_end_life(task);
+  if (host) mp_store_release(&worker->in_hook, 0);
 }
 
 void mp_resume_entry(mp_worker *worker, mp_entry *entry) {

@@ -174,10 +174,14 @@ static void park(mp_worker *worker) {
     mp_place_woken(worker);
 }
 
-/* What an extra is here for. False: there is nothing left of it. */
+/* What an extra is here for: what waited when it came. False: there is nothing left of it. */
 static bool run_overdue(mp_worker *worker) {
-  mp_entry *entry = mp_lane_pop(&worker->scheduler->lane);
-  if (entry == NULL) return false;
+  mp_lane *lane = &worker->scheduler->lane;
+  if (!worker->serves) worker->to_serve = mp_lane_count(lane);
+  worker->serves = true;
+  mp_entry *entry = worker->to_serve > 0 ? mp_lane_pop(lane) : NULL;
+  if (entry == NULL) return worker->serves = false;
+  worker->to_serve--;
   worker->untidy = true;
   mp_scheduler_run(worker, entry);
   return true;
@@ -192,6 +196,7 @@ static bool loop(mp_worker *worker) {
       end_search(worker);
       mp_pick_give_up_deque(worker);
       if (extra && run_overdue(worker)) continue;
+      if (extra) mail_hook(worker); /* before long it may be let in again */
       if (!mp_seats_become_spare(worker, tidy)) return false;
       continue;
     }

@@ -318,6 +318,20 @@ static bool drop_extra_locked(mp_scheduler *scheduler, mp_worker *worker)
   return true;
 }
 
+/* An extra that is there already takes a regular seat. False: there is none. */
+static bool promote_extra_locked(mp_scheduler *scheduler) MP_HOLDS(scheduler->seats.lock) {
+  mp_seats *seats = &scheduler->seats;
+  uint32_t n = mp_load_relaxed(&seats->active_count);
+  for (uint32_t i = 0; i < n && mp_load_relaxed(&seats->extras) > 0; i++) {
+    mp_worker *worker = mp_load_relaxed(&seats->active[i]);
+    if (!mp_load_relaxed(&worker->extra)) continue;
+    mp_store_relaxed(&worker->extra, 0);
+    mp_sub_relaxed(&seats->extras, 1);
+    return true;
+  }
+  return false;
+}
+
 static void let_in_locked(mp_scheduler *scheduler, bool extra) MP_HOLDS(scheduler->seats.lock) {
   mp_seats *seats = &scheduler->seats;
   mp_worker *spare = seats->spares;
@@ -331,19 +345,29 @@ static void let_in_locked(mp_scheduler *scheduler, bool extra) MP_HOLDS(schedule
   mp_os_gate_wake_one(&spare->seat_gate);
 }
 
+/*
+** An extra, or a spare, takes a seat if one is free. True: a thread must be started for it, which
+** counts already.
+*/
+static bool fill_locked(mp_scheduler *scheduler) MP_HOLDS(scheduler->seats.lock) {
+  mp_seats *seats = &scheduler->seats;
+  if (regular_locked(scheduler) >= scheduler->config.workers || mp_load_relaxed(&scheduler->stop) ||
+      promote_extra_locked(scheduler))
+    return false;
+  if (seats->spares != NULL) {
+    let_in_locked(scheduler, false);
+    return false;
+  }
+  mp_add_relaxed(&seats->running, 1);
+  return true;
+}
+
 /* A seat is free: a spare takes it. True: a thread must be started for it, which counts already. */
 static bool pass_on_locked(mp_scheduler *scheduler) MP_HOLDS(scheduler->seats.lock) {
   mp_seats *seats = &scheduler->seats;
   assert(mp_load_relaxed(&seats->running) > 0);
   mp_sub_relaxed(&seats->running, 1);
-  if (regular_locked(scheduler) >= scheduler->config.workers || mp_load_relaxed(&scheduler->stop))
-    return false;
-  if (seats->spares == NULL) {
-    mp_add_relaxed(&seats->running, 1);
-    return true;
-  }
-  let_in_locked(scheduler, false);
-  return false;
+  return fill_locked(scheduler);
 }
 
 /* Says once that no replacement can be had, and again when one could be had in between. */
@@ -369,15 +393,8 @@ void mp_seats_refill(mp_scheduler *scheduler) {
   mp_seats *seats = &scheduler->seats;
   uint64_t now = mp_os_now();
   mp_os_mutex_take(&scheduler->seats.lock);
-  bool due = regular_locked(scheduler) < scheduler->config.workers &&
-             !mp_load_relaxed(&scheduler->stop) && now >= seats->refill_ns;
-  bool wanted = due && seats->spares == NULL;
-  if (wanted) {
-    seats->refill_ns = now + REFILL_NS;
-    mp_add_relaxed(&seats->running, 1);
-  } else if (due) {
-    let_in_locked(scheduler, false);
-  }
+  bool wanted = now >= seats->refill_ns && fill_locked(scheduler);
+  if (wanted) seats->refill_ns = now + REFILL_NS;
   mp_os_mutex_give(&scheduler->seats.lock);
   if (wanted) (void)!mp_seats_fill(scheduler);
 }
@@ -385,7 +402,9 @@ void mp_seats_refill(mp_scheduler *scheduler) {
 void mp_seats_let_in_extra(mp_scheduler *scheduler) {
   mp_seats *seats = &scheduler->seats;
   mp_os_mutex_take(&scheduler->seats.lock);
+  /* where a regular seat is empty that is to be filled first */
   bool may = mp_load_relaxed(&seats->extras) < scheduler->config.workers &&
+             regular_locked(scheduler) >= scheduler->config.workers &&
              !mp_load_relaxed(&scheduler->stop);
   bool wanted = may && seats->spares == NULL;
   if (wanted) {
@@ -399,22 +418,6 @@ void mp_seats_let_in_extra(mp_scheduler *scheduler) {
   if (wanted) (void)!start_counted(scheduler, true);
 }
 
-/*
-** A worker that is stuck gave up its seat when it was marked so; but perhaps nobody could be had
-** for it. True: as above.
-*/
-static bool pass_on_vacant_locked(mp_scheduler *scheduler) MP_HOLDS(scheduler->seats.lock) {
-  mp_seats *seats = &scheduler->seats;
-  if (regular_locked(scheduler) >= scheduler->config.workers || mp_load_relaxed(&scheduler->stop))
-    return false;
-  if (seats->spares != NULL) {
-    let_in_locked(scheduler, false);
-    return false;
-  }
-  mp_add_relaxed(&seats->running, 1);
-  return true;
-}
-
 mp_status mp_seats_give(mp_worker *worker, bool *others_run) {
   mp_scheduler *scheduler = worker->scheduler;
   mp_seats *seats = &scheduler->seats;
@@ -423,11 +426,12 @@ mp_status mp_seats_give(mp_worker *worker, bool *others_run) {
   mp_os_mutex_take(&scheduler->seats.lock);
   assert(!worker->blocked);
   worker->blocked = true;
-  bool wanted = false;
-  if (mp_load_relaxed(&worker->stuck))
-    wanted = pass_on_vacant_locked(scheduler);
-  else if (!drop_extra_locked(scheduler, worker))
-    wanted = pass_on_locked(scheduler);
+  /*
+  ** one that is stuck gave up its seat when it was marked so, and an extra has none of the pool's;
+  ** but perhaps nobody could be had for another
+  */
+  bool has_seat = !mp_load_relaxed(&worker->stuck) && !drop_extra_locked(scheduler, worker);
+  bool wanted = has_seat ? pass_on_locked(scheduler) : fill_locked(scheduler);
   mp_os_mutex_give(&scheduler->seats.lock);
   mp_status status = wanted ? mp_seats_fill(scheduler) : MP_OK;
   *others_run = status == MP_OK || mp_load_relaxed(&seats->running) > 0;
@@ -458,7 +462,8 @@ bool mp_seats_mark_stuck(mp_worker *worker, const mp_frame *inside, bool *vacant
     worker->stuck_frame = inside;
     mp_store_release(&worker->stuck, 1); /* pairs with mp_frame_pop */
     mp_add_relaxed(&seats->stuck, 1);
-    *vacant = !drop_extra_locked(scheduler, worker) && pass_on_locked(scheduler);
+    *vacant =
+        drop_extra_locked(scheduler, worker) ? fill_locked(scheduler) : pass_on_locked(scheduler);
   }
   mp_os_mutex_give(&scheduler->seats.lock);
   return marked;

@@ -92,14 +92,15 @@ static void interrupt(mp_pool *pool, mp_worker *worker, uint64_t now) {
 static void stop_body_locked(mp_pool *pool, mp_worker *worker, const mp_frame *frame, uint64_t now,
                              stuck_list *stuck) MP_HOLDS(pool->running_lock) {
   const mp_task *task = frame->task;
-  uint64_t call = mp_load_relaxed(&worker->calls);
-  /* a body that returns and is called again is not stuck */
-  if (worker->stopping_call != call || worker->stopping_ns == 0) {
-    worker->stopping_call = call;
+  bool over = task != NULL && mp_task_is_over(task);
+  /* a body that returns and is called again is not stuck; nor is one before its task is over */
+  if (worker->stopping_call != frame->call || worker->stopping_over != over) {
+    worker->stopping_call = frame->call;
+    worker->stopping_over = over;
     worker->stopping_ns = now;
   }
   interrupt(pool, worker, now);
-  if (task == NULL || !mp_task_is_over(task)) return;
+  if (!over) return;
   if (now - worker->stopping_ns < pool->config.stuck_grace_ns || stuck->n == STUCK_LIST_MAX) return;
   bool vacant;
   if (!mp_seats_mark_stuck(worker, frame, &vacant)) return;

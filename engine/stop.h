@@ -75,7 +75,7 @@ void mp_await_watcher(mp_pool *pool);
 void mp_come_back(mp_pool *pool, mp_worker *worker);
 
 static inline void mp_frame_push(mp_pool *pool, mp_worker *worker, mp_frame *frame) {
-  mp_bump(&worker->calls);
+  frame->call = ++worker->calls;
   mp_pool_store_first(pool, &worker->frame, frame);
 }
 

@@ -276,28 +276,36 @@ static void tell_unseen(mp_pool *pool, mp_task *task) {
   pool->config.task_unseen(task, pool->config.task_unseen_ud);
 }
 
+bool mp_task_drop_reference(mp_task *task) {
+  /*
+  ** acq_rel: all use is over before it is freed. The only one needs no locked instruction to see
+  ** that
+  */
+  return mp_task_is_exclusive(task) || mp_sub_acq_rel(&task->references, 1) == 1;
+}
+
+/* Returns the task that it has failed with, whose reference goes next; or NULL. */
+static mp_task *end_life(mp_task *task) {
+  mp_pool *pool = task->pool;
+  mp_worker *self = mp_pool_self(pool);
+  if (mp_pool_forked(pool)) return NULL; /* the store's lock may be held for ever */
+  tell_unseen(pool, task);
+  mp_task_drop_arg(task);
+  mp_task_drop_result(task);
+  if (mp_load_relaxed(&task->progress) != NULL) free_progress(task);
+  mp_task *cause =
+      mp_load_relaxed(&task->word) & MP_FLAG_CAUSE ? mp_load_relaxed(&task->as.never.cause) : NULL;
+  bool counted = task->own & MP_OWN_POOL;
+  free_memory(task, mp_pool_local_tasks(pool, self));
+  if (counted) release_pool(pool, self);
+  return cause;
+}
+
+void mp_task_end_life(mp_task *task) { mp_task_release(end_life(task)); }
+
+/* A chain of failures is released without recursion. */
 void mp_task_release(mp_task *task) {
-  while (task != NULL) {
-    /*
-    ** acq_rel: all use is over before it is freed. The only one needs no locked instruction to see
-    ** that
-    */
-    if (!mp_task_is_exclusive(task) && mp_sub_acq_rel(&task->references, 1) != 1) return;
-    mp_pool *pool = task->pool;
-    mp_worker *self = mp_pool_self(pool);
-    if (mp_pool_forked(pool)) return; /* the store's lock may be held for ever */
-    tell_unseen(pool, task);
-    mp_task_drop_arg(task);
-    mp_task_drop_result(task);
-    if (mp_load_relaxed(&task->progress) != NULL) free_progress(task);
-    mp_task *cause = mp_load_relaxed(&task->word) & MP_FLAG_CAUSE
-                         ? mp_load_relaxed(&task->as.never.cause)
-                         : NULL;
-    bool counted = task->own & MP_OWN_POOL;
-    free_memory(task, mp_pool_local_tasks(pool, self));
-    task = cause; /* a chain of failures is released without recursion */
-    if (counted) release_pool(pool, self);
-  }
+  while (task != NULL && mp_task_drop_reference(task)) task = end_life(task);
 }
 
 /* }====================================================== */

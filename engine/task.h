@@ -226,12 +226,19 @@ MP_CHECKED mp_task *mp_task_reservation_create(mp_task_reservation *reservation,
 /* Gives back what was not used. */
 void mp_task_reservation_close(mp_task_reservation *reservation);
 
-/* May what the last reference does call the host? For whoever has that one. */
-static inline bool mp_task_release_calls_host(const mp_task *task) {
-  mp_state state = mp_word_state(mp_load_relaxed(&task->word));
+/*
+** mp_task_release in two steps. True: it was the last reference, and the caller ends the task's
+** life.
+*/
+MP_CHECKED bool mp_task_drop_reference(mp_task *task);
+void mp_task_end_life(mp_task *task);
+/* May that call the host? */
+static inline bool mp_task_end_calls_host(const mp_task *task) {
+  uint32_t word = mp_load_relaxed(&task->word);
+  mp_state state = mp_word_state(word);
   bool unseen = task->pool->config.task_unseen != NULL &&
                 (state == MP_STATE_FAILED || state == MP_STATE_TIMED_OUT);
-  return (task->own & (MP_OWN_ARG | MP_OWN_RESULT)) != 0 || unseen;
+  return (task->own & (MP_OWN_ARG | MP_OWN_RESULT)) != 0 || unseen || word & MP_FLAG_CAUSE;
 }
 
 /* Somebody knows how the task ended, or does not want to. */

@@ -3,6 +3,7 @@
 #include <limits.h>
 
 #include "bug.h"
+#include "finish.h"
 #include "pick.h"
 #include "run.h"
 #include "scheduler.h"
@@ -145,8 +146,7 @@ static void delist(waiting *w) {
 static bool stands_behind(const mp_task *task) {
   const mp_strand *strand = mp_task_strand(task);
   if (strand == NULL || mp_task_timeout(task) != 0) return false;
-  mp_state state = mp_task_state(task);
-  return (state == MP_STATE_WAITING || state == MP_STATE_QUEUED) && mp_thread_is_on_strand(strand);
+  return mp_task_state(task) == MP_STATE_QUEUED && mp_thread_is_on_strand(strand);
 }
 
 /*
@@ -518,7 +518,7 @@ mp_status mp_wait_until(mp_pool *pool, const mp_wait_for *what, uint64_t deadlin
     mp_owner_enter(&pool->scheduler, &stay);
     w.self = pool->scheduler.owner;
   }
-  if (closes_a_circle(&w)) {
+  if (!is_called_off(&w) && closes_a_circle(&w)) {
     status = MP_CYCLE;
   } else {
     if (w.self != NULL)
@@ -529,7 +529,7 @@ mp_status mp_wait_until(mp_pool *pool, const mp_wait_for *what, uint64_t deadlin
     status = wait_through(&w);
     if (w.entry.parker == &w.own) mp_parker_close(&w.own);
   }
-  if (enters) mp_owner_leave(&stay);
+  if (enters) mp_owner_goes(pool, &stay);
   if (status == MP_OK) *index = found;
   return status;
 }

@@ -54,6 +54,7 @@ typedef struct mp_frame mp_frame;
 struct mp_frame {
   mp_task *task; /* for whom this runs; NULL: a piece that no task forked */
   mp_frame *outer;
+  uint64_t call; /* a number of its own */
   /* the rest on the worker's own thread only */
   bool body;           /* of the task itself, which may suspend */
   mp_status resumed;   /* why it is called again; INVALID: it is called the first time */
@@ -86,6 +87,9 @@ struct mp_worker {
   mp_entry *continuation; /* runs when the current entry has returned */
   mp_task_lists tasks;
   unsigned lock_depth; /* of mp_worker_lock */
+  uint64_t calls;      /* frames pushed */
+  bool serves;         /* an extra: it has seen what waits in the lane */
+  size_t to_serve;     /* so much of it is left for it */
   bool searching;
   bool unseated; /* it has no seat, and nobody looks into its deque */
   bool untidy;   /* it has run something since its last tidying up */
@@ -130,9 +134,12 @@ struct mp_worker {
   _Atomic uint32_t interrupted;
   /* what it was inside of when it was marked stuck; written before `stuck` */
   const mp_frame *stuck_frame;
-  _Atomic uint64_t calls; /* atomic, written by its own thread: frames pushed */
-  /* guarded by the pool's running_lock: `calls` of what is being stopped, and since when */
+  /*
+  ** guarded by the pool's running_lock: the call that is being stopped, since when, and whether its
+  ** task was over then
+  */
   uint64_t stopping_call, stopping_ns;
+  bool stopping_over;
   /* seats.c */
   mp_os_gate seat_gate;    /* its word is an MP_SEAT_...; a thread without a seat sleeps here */
   _Atomic uint32_t stuck;  /* atomic, written under seats.lock: another has its seat */
