@@ -28,10 +28,15 @@ static int wait_protected(lua_State *L) {
 }
 
 mp_status lmp_submit_waiting(lua_State *L, lmp_pool *pool, mp_task_desc *desc, mp_task **task,
-                             bool *raised) {
+                             mp_bytes **keeper, bool *raised) {
   mp_status status = mp_submit(pool->pool, desc, task);
   *raised = false;
+  *keeper = NULL;
   if (status != MP_FULL && status != MP_MEMORY) return status;
+  if (deadline_of(pool) > 0) {
+    mp_status kept = mp_bytes_create(pool->pool, "", 0, keeper);
+    if (kept != MP_OK) return kept;
+  }
   lmp_push_pool(L, pool->context, pool->pool); /* a callback may let go of it */
   room_wait w = {pool, desc->arg_size + desc->held_bytes, deadline_of(pool), true};
   while ((status == MP_FULL || status == MP_MEMORY) && w.found && w.deadline > 0) {

@@ -10,10 +10,11 @@
 ** Submits; a full pool is waited for if its options say so, with callbacks meanwhile. FULL, MEMORY:
 ** it stayed full. Never raises: when the wait itself was interrupted, *raised is set and the error
 ** is on top. Needs 8 slots of the stack; whoever calls it clears them when it is done with the
-** pool, which is kept there.
+** pool, which is kept there. *keeper: NULL, or what keeps the pool's memory, which a callback may
+** have closed: it is released behind what the description refers to.
 */
 mp_status lmp_submit_waiting(lua_State *L, lmp_pool *pool, mp_task_desc *desc, mp_task **task,
-                             bool *raised);
+                             mp_bytes **keeper, bool *raised);
 /*
 ** The results of a call whose submission failed so: nil and why (when_full = "block"), or raises.
 */

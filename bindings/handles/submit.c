@@ -95,14 +95,16 @@ int lmp_submit(lua_State *L, lmp_context *context, lmp_buffer *buffer, const lmp
   desc->held_bytes = local.payload.message.bytes == NULL ? 0 : local.payload.message.capacity;
   if (pool->host->when_full == LMP_FULL_CALLER) desc->flags |= MP_TASK_CALLER_RUNS;
   mp_task *task;
+  mp_bytes *keeper;
   bool raised;
-  mp_status status = lmp_submit_waiting(L, pool, desc, &task, &raised);
+  mp_status status = lmp_submit_waiting(L, pool, desc, &task, &keeper, &raised);
+  if (status != MP_OK) lmp_drop_payload(&local.payload);
+  if (keeper != NULL) mp_bytes_release(keeper);
   if (status == MP_OK) {
     lmp_handle_set(lua_touserdata(L, handle), task);
     lua_settop(L, handle);
     return 1;
   }
-  lmp_drop_payload(&local.payload);
   if (listens) lmp_listen_undo(L, handle);
   return raised ? lua_error(L) : lmp_push_full(L, pool, status);
 }

@@ -152,6 +152,13 @@ static void hold_tasks(task_wait *w) {
   if (!mixed) w->own = w->tasks;
 }
 
+/* As hear; a hook, and what it calls, is the program's code. */
+static void hear_holding(task_wait *w) {
+  const lmp_context *context = w->base.context;
+  if (context->vm == NULL && lua_gethook(context->main) != NULL) hold_tasks(w);
+  hear(&w->base);
+}
+
 static void deliver(task_wait *w) {
   if (!has_mail(w->base.context)) return;
   hold_tasks(w);
@@ -202,7 +209,7 @@ static bool wait_for_tasks(task_wait *w, double deadline, size_t *index) {
     uint64_t timeout = slice(run, deadline);
     size_t found;
     if (run_in_place(w, run, timeout)) {
-      hear(&w->base); /* what ran here may have ended because this task is to go */
+      hear_holding(w); /* what ran here may have ended because this task is to go */
       continue;
     }
     bool mixed = w->own != w->tasks;
@@ -220,7 +227,7 @@ static bool wait_for_tasks(task_wait *w, double deadline, size_t *index) {
     if (status != MP_OK && status != MP_TIMEOUT && status != MP_INTERRUPTED &&
         status != MP_CANCELLED)
       lmp_check(w->base.L, status);
-    hear(&w->base);
+    hear_holding(w);
     if (status == MP_TIMEOUT && (timeout == 0 || lmp_now() >= deadline)) return false;
   }
 }

@@ -52,7 +52,8 @@ static void tell_unclosed(const lmp_run *run, lua_State *co) {
   }
   if (lua_type(co, -1) == LUA_TSTRING) why = lua_tostring(co, -1);
   mp_pool_log(mp_worker_pool(run->worker), MP_LOG_ERROR, "go",
-              "a coroutine failed as it was closed with its task: %s", why);
+              "a coroutine failed as it was closed with its task: %.*s", (int)strcspn(why, "\r\n"),
+              why);
 }
 
 /* What the task has started ends with it, and closes its variables. */
@@ -63,7 +64,7 @@ static void close_routines(lua_State *L, const lmp_run *run) {
     lua_rawgeti(L, -1, i);
     lua_State *co = lua_tothread(L, -1);
     if (lua_status(co) == LUA_YIELD && lmp_close_coroutine(L, co) != LUA_OK &&
-        !lmp_must_stop(run->vm))
+        (!lmp_must_stop(run->vm) || run->stop == LMP_STOPS_MEMORY))
       tell_unclosed(run, co);
     lua_pop(L, 1);
   }

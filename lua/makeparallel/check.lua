@@ -102,12 +102,16 @@ function check.handles(list, what)
   if type(list) ~= "table" then
     error(("bad argument #1 to '%s' (list of handles expected, got %s)"):format(what, type(list)), CALLER)
   end
-  for i = 1, #list do
+  local n <const> = #list
+  if math.type(n) ~= "integer" or n < 0 then
+    error(("bad argument #1 to '%s' (its length is %s)"):format(what, tostring(n)), CALLER)
+  end
+  for i = 1, n do
     if not core.is_handle(list[i]) then
       error(("bad argument #1 to '%s' (handle expected at [%d], got %s)"):format(what, i, type(list[i])), CALLER)
     end
   end
-  return #list
+  return n
 end
 
 return check

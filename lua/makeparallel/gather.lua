@@ -118,6 +118,7 @@ end
 function gather.as_completed(handles, timeout)
   local n = check.handles(handles, "as_completed")
   local deadline = check.deadline(timeout)
+  handles = table.move(handles, 1, n, 1, {}) -- a callback may change the list
   local ended, known, taken, added = {}, {}, 0, 0
   local function add(i)
     if known[i] then return end
@@ -141,7 +142,8 @@ function gather.as_completed(handles, timeout)
     while taken == added do
       -- A debug hook, or a signal handler, may have heard the news just now, or shut the pool down: so it is looked again.
       local slice = core.now() + LOOK_SECONDS
-      if not core.wait_mail(deadline and math.min(deadline, slice) or slice) then add_ready() end
+      core.wait_mail(deadline and math.min(deadline, slice) or slice)
+      if core.now() >= slice then add_ready() end
       if taken == added and deadline and core.now() >= deadline then errors.timeout("as_completed", n - taken, timeout) end
     end
     taken = taken + 1

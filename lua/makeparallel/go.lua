@@ -81,7 +81,19 @@ local function to_error(value)
   return err
 end
 
+-- The coroutine ends: if nobody has said how, somebody has closed it, not by cancel.
+local guard_mt = {
+  __close = function(guard, err)
+    local self = guard.routine
+    if self.state ~= "running" or self.cancelling then return end
+    if self.timer then timers.drop(self.timer) end
+    if err ~= nil then return finish(self, "failed", nil, to_error(err)) end
+    finish(self, "cancelled", nil, errors.new("cancelled", "the coroutine was closed"))
+  end,
+}
+
 local function body(self, fn, ...)
+  local guard <close> = setmetatable({ routine = self }, guard_mt) -- luacheck: ignore
   local results = table.pack(xpcall(fn, to_error, ...))
   if results[1] then
     finish(self, "done", results)
@@ -206,6 +218,7 @@ end
 function routine_methods:cancel()
   if self.state ~= "running" or coroutine.status(self.co) ~= "suspended" then return false end
   if self.timer then timers.drop(self.timer) end
+  self.cancelling = true
   local ok, err = coroutine.close(self.co)
   if ok then
     finish(self, "cancelled", nil, errors.new("cancelled", "the coroutine was cancelled"))

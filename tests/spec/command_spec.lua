@@ -236,6 +236,8 @@ describe("makeparallel map", function()
     local child <const> = run(("map -e line %s /nonexistent/file"):format(one.path))
     assert.same({ 1, "1\n2\n" }, { child.code, child.stdout })
     assert.matches("^makeparallel: /nonexistent/file: No such file", child.stderr)
+    local folder <const> = run(("map -e line %s /tmp"):format(one.path))
+    assert.same({ 1, "1\n2\n", "makeparallel: /tmp: Is a directory\n" }, { folder.code, folder.stdout, folder.stderr })
   end)
 
   it("prints a result at once, though the input is slow", function()

@@ -599,3 +599,59 @@ describe("a coroutine of mp.go", function()
     assert.is_true(collectgarbage "count" - before < 500)
   end)
 end)
+
+describe("a submission that waits for room", function()
+  for _, call in ipairs { "mp.spawn(string.len, long)", "mp.map(string.len, { long })" } do
+    it("fails whole when a callback closes its pool: " .. call, function()
+      prints([[
+        mp.configure { workers = 1, max_queue = 1 }
+        local other, long = mp.pool { workers = 1 }, ("x"):rep(1 << 20)
+        local function close()
+          mp.shutdown { timeout = 0.1 }
+          mp.reset_shutdown()
+          for _ = 1, 3 do collectgarbage() end
+        end
+        do
+          local busy = mp.spawn(mp.sleep, 1)
+          while busy:status() ~= "running" do mp.sleep(0.001) end
+          mp.spawn(math.abs, 1)
+          other:parallel(mp.sleep, { on_complete = close })(0.05)
+        end
+        local ok, err = pcall(function() return ]] .. call .. [[ end)
+        print(ok, tostring(err):match "pool is shut down")
+      ]], "false\tpool is shut down\n", "MALLOC_PERTURB_=165")
+    end)
+  end
+end)
+
+describe("a hook that lets go of the handles that a wait waits for", function()
+  it("does the wait no harm", function()
+    prints([[
+      local core = require "makeparallel.core"
+      local list = { mp.spawn(mp.sleep, 0.3), mp.spawn(mp.sleep, 0.3) }
+      local begun = core.now()
+      debug.sethook(function()
+        if core.now() - begun < 0.05 then return end
+        debug.sethook()
+        list[1], list[2] = nil, nil
+        for _ = 1, 3 do collectgarbage() end
+      end, "", 1)
+      core.wait_any(list, 2, core.now() + 2)
+      print "whole"
+    ]], "whole\n", "MALLOC_PERTURB_=165")
+  end)
+end)
+
+describe("a coroutine of mp.go that coroutine.close closes", function()
+  it("leaves nothing to wait for, and who awaits it goes on", function()
+    local co, seen
+    local r <const> = mp.go(function()
+      co = coroutine.running()
+      mp.sleep(1000)
+    end)
+    mp.go(function() seen = select(2, pcall(r.await, r)).kind end)
+    coroutine.close(co)
+    mp.run()
+    assert.equal("cancelled", seen)
+  end)
+end)

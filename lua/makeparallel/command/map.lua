@@ -129,9 +129,12 @@ local function find_function(mp, options)
   return nil, why.value or why.message
 end
 
--- Calls add(line) for each line of the file.
-local function read_file(file, add)
-  for line in file:lines() do
+-- Calls add(line) for each line of the file. True, or nil and why it cannot be read.
+local function read_file(file, name, add)
+  while true do
+    local line, why = file:read "l"
+    if why then return nil, ("%s: %s"):format(name, why) end
+    if not line then return true end
     add(line)
   end
 end
@@ -165,12 +168,13 @@ local function read_all(run, files, add)
   for _, name in ipairs(#files > 0 and files or { "-" }) do
     if name == "-" and core.is_slow() then
       read_slow(run, add)
-    elseif name == "-" then
-      read_file(io.stdin, add)
     else
-      local file <close>, why = io.open(name)
-      if not file then return nil, why end
-      read_file(file, add)
+      local file, why = io.stdin, nil
+      if name ~= "-" then file, why = io.open(name) end
+      local read = file ~= nil
+      if file then read, why = read_file(file, name, add) end
+      if file and name ~= "-" then file:close() end
+      if not read then return nil, why end
     end
   end
   return true
