@@ -180,7 +180,7 @@ static bool run_overdue(mp_worker *worker) {
   if (!worker->serves) worker->to_serve = mp_lane_count(lane);
   worker->serves = true;
   mp_entry *entry = worker->to_serve > 0 ? mp_lane_pop(lane) : NULL;
-  if (entry == NULL) return worker->serves = false;
+  if (entry == NULL) return false;
   worker->to_serve--;
   worker->untidy = true;
   mp_scheduler_run(worker, entry);
@@ -197,6 +197,7 @@ static bool loop(mp_worker *worker) {
       mp_pick_give_up_deque(worker);
       if (extra && run_overdue(worker)) continue;
       if (extra) mail_hook(worker); /* before long it may be let in again */
+      worker->serves = false;
       if (!mp_seats_become_spare(worker, tidy)) return false;
       continue;
     }

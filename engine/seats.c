@@ -401,8 +401,8 @@ void mp_seats_refill(mp_scheduler *scheduler) {
 
 void mp_seats_let_in_extra(mp_scheduler *scheduler) {
   mp_seats *seats = &scheduler->seats;
+  mp_seats_refill(scheduler); /* a regular seat that is empty is to be filled first */
   mp_os_mutex_take(&scheduler->seats.lock);
-  /* where a regular seat is empty that is to be filled first */
   bool may = mp_load_relaxed(&seats->extras) < scheduler->config.workers &&
              regular_locked(scheduler) >= scheduler->config.workers &&
              !mp_load_relaxed(&scheduler->stop);
