@@ -429,6 +429,57 @@ static void test_graph_whose_node_returns_when_the_pool_goes_ends_too(void **sta
   }
 }
 
+/* On the owner, while it waits for another task: that ends meanwhile, and so does the pool. */
+typedef struct departure {
+  late visit; /* entered: by the node; hold: of the task that the owner waits for */
+  mp_pool *pool;
+} departure;
+
+static void *closer_main(void *arg) {
+  departure *d = arg;
+  (void)!mp_pool_shutdown(d->pool, 0, MP_SHUTDOWN_CANCEL_ALL, NULL);
+  return NULL;
+}
+
+static void close_the_pool(mp_worker *worker, void *arg) {
+  departure *d = arg;
+  pthread_t closer;
+  (void)worker;
+  tally_add(&d->visit.hold);
+  if (pthread_create(&closer, NULL, closer_main, d) == 0) pthread_join(closer, NULL);
+}
+
+static void test_graph_whose_nodes_the_owner_leaves_behind_ends_with_the_pool(void **state) {
+  enum { FEW = 3 };
+  static world w; /* as above */
+  static departure d;
+  (void)state;
+  d = (departure){.visit = {.entered = TALLY_INIT, .hold = TALLY_INIT}};
+  mp_pool_config config = world_config(&w, 1);
+  config.owner_works = 1;
+  world_open_with(&w, config);
+  d.pool = w.pool;
+  pthread_t visitor;
+  uint32_t first, node;
+  probe busy = {.hold = &d.visit.hold, .entered = &d.visit.entered};
+  mp_task *task = probe_submit(&w, &busy);
+  tally_await(&d.visit.entered, 1);
+  assert_ok(mp_graph_create(w.pool, &d.visit.graph));
+  assert_ok(mp_graph_add(d.visit.graph, NULL, close_the_pool, &d, &first));
+  for (int i = 0; i < FEW; i++) {
+    assert_ok(mp_graph_add(d.visit.graph, NULL, follow, NULL, &node));
+    edge(d.visit.graph, first, node);
+  }
+  assert_int_equal(pthread_create(&visitor, NULL, visitor_main, &d.visit), 0);
+  assert_ok(mp_wait(task, MP_FOREVER));
+  pthread_join(visitor, NULL);
+  assert_status(d.visit.status, MP_SHUTDOWN);
+  mp_task_release(task);
+  mp_graph_destroy(d.visit.graph);
+  mp_pool_destroy(w.pool);
+  while (!fault_is_clean(&w.memory)) usleep(1000);
+}
+
 static void test_graph_run_after_shutdown_is_refused(void **state) {
   world w;
   (void)state;
@@ -458,6 +509,7 @@ int main(void) {
       cmocka_unit_test(test_graph_run_inside_a_task_works),
       cmocka_unit_test(test_a_task_of_high_priority_runs_between_two_nodes),
       cmocka_unit_test(test_graph_whose_node_returns_when_the_pool_goes_ends_too),
+      cmocka_unit_test(test_graph_whose_nodes_the_owner_leaves_behind_ends_with_the_pool),
       cmocka_unit_test(test_graph_run_after_shutdown_is_refused),
   };
   return unit_main(tests);
