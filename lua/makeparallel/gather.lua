@@ -140,9 +140,11 @@ function gather.as_completed(handles, timeout)
   local function next_handle()
     if taken == n then return nil end
     while taken == added do
-      -- A debug hook, or a signal handler, may have heard the news just now, or shut the pool down: so it is looked again.
-      local slice = core.now() + LOOK_SECONDS
-      core.wait_mail(deadline and math.min(deadline, slice) or slice)
+      -- A debug hook, or a signal handler, may have heard the news just now, or shut the pool down: so it is looked again. Not in a
+      -- task: a wait that comes to an end by itself runs nothing meanwhile, and a thousand such waits would need a thousand threads.
+      local slice = core.get_current_task_id() == nil and core.now() + LOOK_SECONDS or math.huge
+      local till = math.min(deadline or math.huge, slice)
+      core.wait_mail(till < math.huge and till or nil)
       if core.now() >= slice then add_ready() end
       if taken == added and deadline and core.now() >= deadline then errors.timeout("as_completed", n - taken, timeout) end
     end
