@@ -40,6 +40,10 @@ function context_methods:submit(fn, ...)
   local runs = check.callable(fn, "submit")
   local task = core.is_task(fn) and fn or core.parallel(runs)
   local handle = wrap.checked(pcall(wrap.submit, core.rework(task, nil, remaining(self), self.pool), ...))
+  if self.closed then -- by a callback, while it waited for room
+    handle:cancel()
+    check_open(self, "submit")
+  end
   self.handles[#self.handles + 1] = handle
   if #self.handles >= self.look_at then forget_done(self) end
   return handle

@@ -138,14 +138,18 @@ function gather.as_completed(handles, timeout)
     end
   end
   local function next_handle()
+    local look_at = core.get_current_task_id() == nil and core.now() + LOOK_SECONDS or math.huge
     if taken == n then return nil end
     while taken == added do
       -- A debug hook, or a signal handler, may have heard the news just now, or shut the pool down: so it is looked again. Not in a
       -- task: a wait that comes to an end by itself runs nothing meanwhile, and a thousand such waits would need a thousand threads.
-      local slice = core.get_current_task_id() == nil and core.now() + LOOK_SECONDS or math.huge
-      local till = math.min(deadline or math.huge, slice)
+      local till = math.min(deadline or math.huge, look_at)
       core.wait_mail(till < math.huge and till or nil)
-      if core.now() >= slice then add_ready() end
+      if core.now() >= look_at then
+        add_ready()
+        look_at = core.now() + LOOK_SECONDS
+      end
+      if taken == n then return nil end -- a callback has taken the last
       if taken == added and deadline and core.now() >= deadline then errors.timeout("as_completed", n - taken, timeout) end
     end
     taken = taken + 1

@@ -99,13 +99,14 @@ end
 
 local waits_for = setmetatable({}, { __mode = "k" }) -- [coroutine] = the flight it waits for
 
--- Only a coroutine that computes and has yielded can end without us; and it must not wait, over however many others, for us.
+-- Only a coroutine that computes and has yielded can end without us, and not one of a task below ours; and it must not wait, over however
+-- many others, for us.
 local function may_wait(flight)
-  local me = coroutine.running()
+  local me, world = coroutine.running(), core.world()
   if not coroutine.isyieldable() then return false end
   repeat
     local owner = flight.owner
-    if owner == me or coroutine.status(owner) ~= "suspended" then return false end
+    if owner == me or flight.world ~= world or coroutine.status(owner) ~= "suspended" then return false end
     flight = waits_for[owner]
   until not flight
   return true
@@ -127,6 +128,7 @@ local function warn_of(err, co)
 end
 
 local flight_mt = {
+  even_closed = true,
   __close = function(flight, err)
     local cache = flight.cache
     if cache.flights[flight.key] == flight then cache.flights[flight.key] = nil end
@@ -141,7 +143,7 @@ local flight_mt = {
 }
 
 local function take_off(self, cache, key)
-  local flight = { memo = self, cache = cache, key = key, owner = coroutine.running(), waiting = {}, worlds = {} }
+  local flight = { memo = self, cache = cache, key = key, owner = coroutine.running(), world = core.world(), waiting = {}, worlds = {} }
   cache.flights[key] = flight
   return setmetatable(flight, flight_mt)
 end

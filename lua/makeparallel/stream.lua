@@ -139,7 +139,10 @@ function stream_methods:next(level)
     error(self.refusal, self.refusal_level or level)
   end
   self:check_time() -- reading from the source takes time, too
+  if self.busy then error(("%s: its iterator was called inside of itself"):format(self.what), level) end
+  self.busy = true -- callbacks run in the wait
   local slot = self:wait()
+  self.busy = false
   if not slot then time_out(self) end
   local handle, chunk = table.remove(handles, slot), table.remove(self.chunks, slot)
   self.ahead = self.ahead - chunk.count

@@ -47,10 +47,24 @@ local function landed(closing, ok, ...)
   error((...), 0)
 end
 
+-- Closes what it holds, once.
+local once_mt = {
+  __close = function(once, err)
+    local closing = once.closing
+    once.closing = nil
+    if closing then debug.getmetatable(closing).__close(closing, err) end
+  end,
+}
+
 --- fn(...); `closing`, a value to be closed or nil, is closed when that has ended, however. Errors keep their traceback, but not in a
--- coroutine: one that dies closes nothing, so there they are caught and raised again.
+-- coroutine: one that dies closes nothing, so there they are caught and raised again. Where the metatable says `even_closed`, it is closed
+-- with a coroutine that somebody closes, too.
 function wrap.call(closing, fn, ...)
-  if closing and coroutine.isyieldable() then return landed(closing, pcall(fn, ...)) end
+  if closing and coroutine.isyieldable() then
+    if not debug.getmetatable(closing).even_closed then return landed(closing, pcall(fn, ...)) end
+    local once <close> = setmetatable({ closing = closing }, once_mt)
+    return landed(once, pcall(fn, ...))
+  end
   local guard <close> = closing -- luacheck: ignore 211
   return fn(...)
 end

@@ -655,3 +655,36 @@ describe("a coroutine of mp.go that coroutine.close closes", function()
     assert.equal("cancelled", seen)
   end)
 end)
+
+describe("memoize, where a coroutine that computes does not come to its end", function()
+  it("lets whoever waits for the same compute", function()
+    local f <const> = mp.memoize(function(x)
+      mp.sleep(0.05)
+      return x * 2
+    end)
+    local a <const> = mp.go(f, 1)
+    local b <const> = mp.go(f, 1)
+    a:cancel()
+    assert.equal(2, b:get(support.HANG_SECONDS))
+  end)
+end)
+
+describe("an iterator of ours that a callback calls while it waits", function()
+  it("gives each item once and comes to its end", function()
+    local seen, next_handle = 0, nil
+    local slow <const> = mp.spawn(mp.sleep, 0.1)
+    local quick <const> = mp.parallel(mp.sleep, { on_complete = function() if next_handle() then seen = seen + 1 end end })(0.02)
+    next_handle = mp.as_completed { slow, quick }
+    while next_handle() do seen = seen + 1 end
+    assert.equal(2, seen)
+    local items, next_item, loop, again = {}, nil, nil, nil
+    mp.parallel(mp.sleep, { on_complete = function() again = select(2, pcall(next_item, loop)) end })(0.05)
+    next_item, loop = mp.imap(function(x)
+      require("makeparallel").sleep(0.1)
+      return x
+    end, { 1, 2, 3 }, { chunk = 1 })
+    for _, item in next_item, loop do items[#items + 1] = item end
+    assert.same({ 1, 2, 3 }, items)
+    assert.matches("its iterator was called inside of itself", tostring(again), 1, true)
+  end)
+end)
