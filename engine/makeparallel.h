@@ -464,6 +464,7 @@ typedef struct mp_task_desc {
   int priority;        /* 0 normal; above 0 runs before, below 0 after; FIFO among equals */
   unsigned flags;      /* MP_TASK_... */
   uint64_t timeout_ns; /* counted from now, waiting included; 0: none */
+  uint64_t waited_ns;  /* how much of that is over: it was submitted before, to a full pool */
   /* start when all of these are done; if one ends otherwise, fail with MP_DEPENDENCY */
   mp_task *const *after;
   size_t after_count;
@@ -478,7 +479,7 @@ typedef struct mp_task_desc {
 } mp_task_desc;
 
 #define MP_TASK_DESC_INIT \
-  { sizeof(mp_task_desc), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+  { sizeof(mp_task_desc), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /*
 ** Submits a task. With `task` non-NULL the caller receives a reference to release. On failure

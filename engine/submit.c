@@ -170,8 +170,9 @@ static void launch(mp_pool *pool, mp_worker *self, mp_task *task, mp_task **out,
 }
 
 /* Errors: NOTHREAD, SHUTDOWN. */
-static mp_status arm(mp_pool *pool, mp_task *task) {
-  uint64_t at = mp_os_deadline(mp_task_extra(task)->timeout_ns);
+static mp_status arm(mp_pool *pool, mp_task *task, const mp_task_desc *desc) {
+  uint64_t waited = desc->waited_ns < desc->timeout_ns ? desc->waited_ns : desc->timeout_ns;
+  uint64_t at = mp_os_deadline(desc->timeout_ns - waited);
   mp_task_retain(task); /* for the deadline */
   mp_status status = mp_deadlines_arm(&pool->deadlines, &mp_task_places(task)->deadline, at);
   if (status != MP_OK) mp_sub_relaxed(&task->references, 1); /* not the last: the caller has one */
@@ -189,7 +190,7 @@ static mp_status launch_linked(mp_pool *pool, mp_worker *self, mp_task *task,
   if (status != MP_OK) return status;
   add_handles(pool, task, out != NULL, run_here);
   /* armed, it may end any time */
-  if (desc->timeout_ns != 0 && (status = arm(pool, task)) != MP_OK) {
+  if (desc->timeout_ns != 0 && (status = arm(pool, task, desc)) != MP_OK) {
     if (out != NULL) mp_pool_release(pool); /* not the last: the caller has one */
     free_listeners(notices);
     return status;

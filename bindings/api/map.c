@@ -12,13 +12,13 @@
 
 /*
 ** map_chunk(function, list, first, count, seed or nil, on_error, name or nil, priority, pool or
-** nil, offset or nil) -> handle list[first] is item `first + offset` of the whole: seeds and errors
-** go by that.
+** nil, offset or nil, deadline of waiting for room or nil) -> handle. list[first] is item `first +
+** offset` of the whole: seeds and errors go by that.
 */
 static int map_chunk(lua_State *L) {
-  enum { FUNCTION = 1, LIST, FIRST, COUNT, SEED, ON_ERROR, NAME, PRIORITY, POOL, OFFSET, VALUES };
+  enum { FN = 1, LIST, FIRST, COUNT, SEED, ON_ERROR, NAME, PRIORITY, POOL, OFFSET, UNTIL, VALUES };
   lmp_context *context = lmp_context_of(L);
-  lua_settop(L, OFFSET);
+  lua_settop(L, UNTIL);
   lmp_encoding how = {.root = "args",
                       .direction = "to a worker",
                       .unnumbered = 5,
@@ -35,7 +35,7 @@ static int map_chunk(lua_State *L) {
   desc.flags = MP_TASK_TIMED;
   desc.priority = (int)lua_tointeger(L, PRIORITY);
   lua_pushvalue(L, NAME);
-  lua_pushvalue(L, FUNCTION);
+  lua_pushvalue(L, FN);
   lua_pushinteger(L, how.list_first + how.list_offset);
   lua_pushvalue(L, SEED);
   lua_pushvalue(L, ON_ERROR);
@@ -48,7 +48,8 @@ static int map_chunk(lua_State *L) {
     return 2;
   }
   lmp_new_handle(L, context, NAME);
-  return lmp_submit(L, context, buffer, &payload, &desc, lua_gettop(L), false);
+  double latest = lua_isnil(L, UNTIL) ? LMP_NEVER : lua_tonumber(L, UNTIL);
+  return lmp_submit(L, context, buffer, &payload, &desc, lua_gettop(L), false, latest);
 }
 
 typedef struct collection {

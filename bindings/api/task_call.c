@@ -104,7 +104,7 @@ static int submit(lua_State *L, lmp_context *context, call *c, int first, int la
   lmp_new_handle(L, context, first);
   int handle = lua_gettop(L);
   bool listens = kept != 0 && apply_kept(L, kept, handle);
-  return lmp_submit(L, context, buffer, &c->payload, &c->desc, handle, listens);
+  return lmp_submit(L, context, buffer, &c->payload, &c->desc, handle, listens, LMP_NEVER);
 }
 
 /* }====================================================== */

@@ -7,11 +7,19 @@
 /* how long a task waits for room unless told otherwise: what it waits for may be behind it */
 #define IN_TASK_SECONDS 30
 
-static double deadline_of(const lmp_pool *pool) {
+/* 0: a full pool is not waited for. */
+static double deadline_of(const lmp_pool *pool, const mp_task_desc *desc, double latest) {
   const lmp_host *host = pool->host;
   if (host->when_full != LMP_FULL_BLOCK) return 0;
-  if (host->full_timeout >= 0) return lmp_now() + host->full_timeout;
-  return pool->context->vm != NULL ? lmp_now() + IN_TASK_SECONDS : LMP_NEVER;
+  double patience = LMP_NEVER;
+  if (host->full_timeout >= 0)
+    patience = host->full_timeout;
+  else if (pool->context->vm != NULL)
+    patience = IN_TASK_SECONDS;
+  if (desc->timeout_ns != 0 && lmp_from_ns(desc->timeout_ns) < patience)
+    patience = lmp_from_ns(desc->timeout_ns);
+  double end = lmp_now() + patience;
+  return end < latest ? end : latest;
 }
 
 typedef struct room_wait {
@@ -27,18 +35,20 @@ static int wait_protected(lua_State *L) {
   return 0;
 }
 
-mp_status lmp_submit_waiting(lua_State *L, lmp_pool *pool, mp_task_desc *desc, mp_task **task,
-                             mp_bytes **keeper, bool *raised) {
+mp_status lmp_submit_waiting(lua_State *L, lmp_pool *pool, mp_task_desc *desc, double latest,
+                             mp_task **task, mp_bytes **keeper, bool *raised) {
   mp_status status = mp_submit(pool->pool, desc, task);
   *raised = false;
   *keeper = NULL;
   if (status != MP_FULL && status != MP_MEMORY) return status;
-  if (deadline_of(pool) > 0) {
+  const uint64_t began = mp_now();
+  const double deadline = deadline_of(pool, desc, latest);
+  if (deadline > 0) {
     mp_status kept = mp_bytes_create(pool->pool, "", 0, keeper);
     if (kept != MP_OK) return kept;
   }
   lmp_push_pool(L, pool->context, pool->pool); /* a callback may let go of it */
-  room_wait w = {pool, desc->arg_size + desc->held_bytes, deadline_of(pool), true};
+  room_wait w = {pool, desc->arg_size + desc->held_bytes, deadline, true};
   while ((status == MP_FULL || status == MP_MEMORY) && w.found && w.deadline > 0) {
     lua_pushcfunction(L, wait_protected);
     lua_pushlightuserdata(L, &w);
@@ -47,6 +57,7 @@ mp_status lmp_submit_waiting(lua_State *L, lmp_pool *pool, mp_task_desc *desc, m
       return status;
     }
     if (pool->pool == NULL) return MP_SHUTDOWN; /* closed by a callback */
+    desc->waited_ns = mp_now() - began;
     if (w.found) status = mp_submit(pool->pool, desc, task);
   }
   return status;

@@ -66,7 +66,7 @@ lmp_buffer *lmp_submit_begin(lua_State *L, lmp_pool *pool) {
 }
 
 int lmp_submit(lua_State *L, lmp_context *context, lmp_buffer *buffer, const lmp_payload *payload,
-               mp_task_desc *desc, int handle, bool listens) {
+               mp_task_desc *desc, int handle, bool listens, double latest) {
   union {
     lmp_payload payload;
     char space[LMP_INLINE_MAX];
@@ -97,7 +97,7 @@ int lmp_submit(lua_State *L, lmp_context *context, lmp_buffer *buffer, const lmp
   mp_task *task;
   mp_bytes *keeper;
   bool raised;
-  mp_status status = lmp_submit_waiting(L, pool, desc, &task, &keeper, &raised);
+  mp_status status = lmp_submit_waiting(L, pool, desc, latest, &task, &keeper, &raised);
   if (status != MP_OK) lmp_drop_payload(&local.payload);
   if (keeper != NULL) mp_bytes_release(keeper);
   if (status == MP_OK) {

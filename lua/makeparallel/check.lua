@@ -70,6 +70,16 @@ function check.pool(value)
   error(("pool must be a pool, got %s"):format(type(value)), CALLER)
 end
 
+--- Is that time (core.now) over? Not if there is none.
+function check.is_over(deadline)
+  return deadline ~= nil and core.now() >= deadline
+end
+
+--- The seconds until the deadline, at least 0, rounded up to milliseconds: they are read in messages. nil for nil.
+function check.left(deadline)
+  return deadline and math.max(0, math.ceil((deadline - core.now()) * 1000) / 1000)
+end
+
 --- The absolute time (core.now) at which `timeout` seconds from now end; nil for nil.
 function check.deadline(timeout)
   local ok, deadline = pcall(core.deadline, timeout)

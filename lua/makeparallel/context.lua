@@ -14,10 +14,6 @@ local ON_ERROR <const> = { "raise", "none" }
 local context_methods = {}
 local context_mt = { __index = context_methods, __name = "makeparallel.Context" }
 
-local function remaining(self)
-  return self.deadline and math.max(0, self.deadline - core.now())
-end
-
 local function check_open(self, what)
   if getmetatable(self) ~= context_mt then
     error(("bad argument #1 to '%s' (context expected, got %s)"):format(what, type(self)), 3)
@@ -39,7 +35,8 @@ function context_methods:submit(fn, ...)
   check_open(self, "submit")
   local runs = check.callable(fn, "submit")
   local task = core.is_task(fn) and fn or core.parallel(runs)
-  local handle = wrap.checked(pcall(wrap.submit, core.rework(task, nil, remaining(self), self.pool), ...))
+  local within = { what = "context", unfinished = #self.handles + 1, timeout = self.timeout, deadline = self.deadline }
+  local handle = wrap.checked(pcall(wrap.submit, within, core.rework(task, nil, check.left(self.deadline), self.pool), ...))
   if self.closed then -- by a callback, while it waited for room
     handle:cancel()
     check_open(self, "submit")
@@ -54,7 +51,7 @@ function context_methods:map(fn, list, options)
   check_open(self, "map")
   local copy = { pool = self.pool }
   for name, value in pairs(check.options(options, map.OPTIONS)) do copy[name] = value end
-  local left = remaining(self)
+  local left = check.left(self.deadline)
   local wanted = check.seconds(copy.timeout, "timeout")
   copy.timeout = left and wanted and math.min(left, wanted) or left or wanted
   return map.map(fn, list, copy)
@@ -114,6 +111,7 @@ function context.context(options)
   check.pool(options.pool)
   return setmetatable({
     on_error = check.choice(options.on_error, "on_error", ON_ERROR),
+    timeout = options.timeout,
     deadline = check.deadline(options.timeout),
     pool = options.pool,
     handles = {},

@@ -114,19 +114,20 @@ end
 -- Running
 --
 
-local function submit(node, handles, timeout, pool)
+local function submit(node, handles, within, pool)
   local arguments, after = {}, {}
   for i, name in ipairs(node.needs) do arguments[i] = handles[name] end
   for i, name in ipairs(node.after) do after[i] = handles[name] end
   table.move(node.args, 1, node.args.n, #node.needs + 1, arguments)
   local task = #after > 0 and node.task:with { after = after } or node.task
-  if timeout or pool then task = core.rework(task, nil, timeout, pool) end
-  return wrap.submit(task, table.unpack(arguments, 1, #node.needs + node.args.n))
+  if within.deadline or pool then task = core.rework(task, nil, check.left(within.deadline), pool) end
+  return wrap.submit(within, task, table.unpack(arguments, 1, #node.needs + node.args.n))
 end
 
-local function submit_all(sorted, options, list, handles)
+local function submit_all(sorted, options, deadline, list, handles)
+  local within = { what = "graph", unfinished = #sorted, timeout = options.timeout, deadline = deadline }
   for i, node in ipairs(sorted) do
-    local handle = submit(node, handles, options.timeout, options.pool)
+    local handle = submit(node, handles, within, options.pool)
     handles[node.name], list[i] = handle, handle
   end
 end
@@ -179,7 +180,7 @@ function graph_methods:run(options)
   check_graph(self, "run")
   options = check.options(options, RUN_OPTIONS)
   local on_error = check.choice(options.on_error, "on_error", ON_ERROR)
-  check.seconds(options.timeout, "timeout")
+  local deadline = check.deadline(options.timeout)
   check.pool(options.pool)
   local wanted = wrap.checked(pcall(wanted_results, self, options.results))
   self.sorted = self.sorted or wrap.checked(pcall(sort, self))
@@ -189,7 +190,7 @@ function graph_methods:run(options)
       for i = 1, err ~= nil and #list or 0 do list[i]:cancel() end
     end,
   })
-  wrap.checked(pcall(submit_all, self.sorted, options, list, {}))
+  wrap.checked(pcall(submit_all, self.sorted, options, deadline, list, {}))
   local results, report = await(self.sorted, list, on_error, wanted)
   if results then return results, report end
   gather.wait_all(list)

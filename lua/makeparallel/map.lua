@@ -14,12 +14,20 @@ local ON_ERROR <const> = { "raise", "skip", "none" }
 local run_methods = {}
 local run_mt = { __index = run_methods }
 
+function run_methods:time_out()
+  errors.timeout("map", self.n - self.done, self.options.timeout)
+end
+
 function run_methods:submit()
   local first, count = self.sent + 1, self.pace:next_size(self.n - self.sent)
   local options = self.options
   local handle, refusal =
-    core.map_chunk(self.fn, self.list, first, count, options.seed, self.wire, options.name, options.priority or 0, options.pool)
-  if not handle then error(refusal, 4) end
+    core.map_chunk(self.fn, self.list, first, count, options.seed, self.wire, options.name, options.priority or 0, options.pool, nil,
+      self.deadline)
+  if not handle then
+    if check.is_over(self.deadline) then self:time_out() end
+    error(refusal, 4)
+  end
   self.sent = first + count - 1
   local slot = #self.handles + 1
   self.handles[slot], self.firsts[slot], self.counts[slot] = handle, first, count
@@ -63,9 +71,7 @@ function run_methods:advance()
     self:submit()
   end
   local slot = core.wait_any(self.handles, #self.handles, self.deadline)
-  if not slot then
-    errors.timeout("map", self.n - self.done, self.options.timeout)
-  end
+  if not slot then self:time_out() end
   self:collect(slot)
 end
 

@@ -76,7 +76,7 @@ function stream_methods:send()
     length, count = 1, 1
   end
   local handle, refusal = core.map_chunk(held.fn or self.fn, held.list, first, length, options.seed, self.wire, options.name,
-    options.priority or 0, options.pool, held.offset)
+    options.priority or 0, options.pool, held.offset, self.deadline)
   if handle then
     local slot = #handles + 1
     handles[slot], self.chunks[slot] = handle, { first = first + held.offset, count = count, read = held.read }
@@ -89,6 +89,7 @@ function stream_methods:send()
     held.singly = true
     return self:send()
   end
+  self:check_time() -- waiting for room takes time, too
   self.refusal = refusal
   return false
 end

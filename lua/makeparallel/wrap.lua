@@ -1,5 +1,6 @@
 -- What the wrappers of functions share. A wrapper is a table that can be called: so it can be a method, has methods of its own, and travels
 -- to a worker as its fields, its metatable found by name in the module that made it.
+local check = require "makeparallel.check"
 local core = require "makeparallel.core"
 local errors = require "makeparallel.errors"
 local coroutine <const>, debug <const> = coroutine, debug
@@ -20,14 +21,16 @@ function wrap.checked(ok, result)
   error(result, 3)
 end
 
-local function submitted(ok, handle, refusal)
+local function submitted(within, ok, handle, refusal)
   if not ok then error(handle, 0) end
+  if not handle and check.is_over(within.deadline) then errors.timeout(within.what, within.unfinished, within.timeout) end
   return handle or error(errors.new("full", refusal), 0)
 end
 
---- The handle of task(...), for whoever needs one: that the pool is full is raised. Texts are raised without a place.
-function wrap.submit(task, ...)
-  return submitted(pcall(task, ...))
+--- The handle of task(...), for whoever needs one: that the pool is full is raised, or where it was full until the time for all was over,
+-- that. Texts are raised without a place. within: {what, unfinished, timeout: as for errors.timeout; deadline: of that, or nil}.
+function wrap.submit(within, task, ...)
+  return submitted(within, pcall(task, ...))
 end
 
 --- Around a function: make(fn). Around a task: a task like it that runs make(its function).

@@ -79,6 +79,27 @@ static mp_status result_then_hold(mp_worker *worker, void *arg) {
   return MP_OK;
 }
 
+static void test_deadline_that_passed_before_a_full_pool_had_room_ends_it_at_once(void **state) {
+  world w;
+  blockade b;
+  probe p = {0};
+  mp_task_desc desc = probe_desc(&p);
+  mp_task *task;
+  (void)state;
+  desc.timeout_ns = 1000 * SECOND;
+  desc.waited_ns = 2000 * SECOND;
+  world_open(&w, 1);
+  blockade_raise(&b, &w, 1);
+  assert_ok(mp_submit(w.pool, &desc, &task));
+  assert_ends(task, MP_STATE_TIMED_OUT, MP_TIMEOUT);
+  assert_int_equal(mp_task_timeout(task), 1000 * SECOND);
+  blockade_lift(&b);
+  world_drain(&w);
+  mp_task_release(task);
+  world_assert_settled(&w);
+  world_close(&w);
+}
+
 static void test_deadline_running_late_result_is_dropped_not_shown(void **state) {
   world w;
   tally hold = TALLY_INIT;
@@ -219,6 +240,7 @@ int main(void) {
       cmocka_unit_test(test_deadline_queued_ends_without_running),
       cmocka_unit_test(test_deadline_waiting_for_dependencies_ends_and_fails_its_own),
       cmocka_unit_test(test_deadline_running_ends_at_once_and_asks_to_stop),
+      cmocka_unit_test(test_deadline_that_passed_before_a_full_pool_had_room_ends_it_at_once),
       cmocka_unit_test(test_deadline_running_late_result_is_dropped_not_shown),
       cmocka_unit_test(test_deadline_not_reached_changes_nothing),
       cmocka_unit_test(test_deadline_least_possible_ends_each_task_exactly_once),
