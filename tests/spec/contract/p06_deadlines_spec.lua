@@ -26,7 +26,7 @@ describe("a deadline", function()
 
   it("also passes while the task waits for what it depends on, or for a worker", function()
     local pool <close> = mp.pool { workers = 1 }
-    local slow <const> = pool:spawn(mp.sleep, 1000)
+    local slow <const> = support.sleeper(pool)
     local dependent <const> = pool:parallel(print, { timeout = 0.01, after = slow })()
     local queued <const> = pool:parallel(print, { timeout = 0.01 })()
     assert.equal("timeout", support.failure(dependent).kind)
