@@ -19,7 +19,10 @@ static inline lmp_vm *lmp_vm_of(lua_State *L) { return *(lmp_vm **)lua_getextras
 
 /* Must the innermost task go? */
 bool lmp_must_stop(const lmp_vm *vm);
-/* Closes the variables of a coroutine that nobody will resume. May raise. */
+/*
+** Closes the variables of a coroutine that nobody will resume. Returns a status of Lua's, as
+** lua_closethread; if it is an error, that is on top of `co`. May raise.
+*/
 int lmp_close_coroutine(lua_State *L, lua_State *co);
 /* Around what happens between two tasks: it is told to go when it has taken too long. */
 void lmp_interrupt_limit(lmp_vm *vm, lua_State *L);

@@ -129,22 +129,28 @@ function stream_methods:check_time()
   if #self.handles > 0 or self.held or not self.exhausted then time_out(self) end
 end
 
+-- Sends what may be sent and waits: the slot of the chunk to give out next, or nil when none is on its way any more.
+local function advance(self)
+  self:fill()
+  if #self.handles == 0 then return nil end
+  self:check_time() -- reading from the source takes time, too
+  return self:wait() or time_out(self)
+end
+
 --- The next chunk {first, count, ...}, its results (indices from 1), how many, and {index, message, value, traceback} of those that failed;
 -- or the chunk, nil and the error with which it failed as a whole. Nil at the end. level: as for error, of who is told what cannot be sent.
 function stream_methods:next(level)
-  self:fill()
+  if self.busy then error(("%s: its iterator was called inside of itself"):format(self.what), level) end
+  self.busy = true -- the source is the program's, and callbacks run while something is waited for
+  local ok, slot = pcall(advance, self)
+  self.busy = false
+  if not ok then error(slot, 0) end
   local handles = self.handles
-  if #handles == 0 then
+  if not slot then
     if not self.refusal then return nil end
     self:cancel()
     error(self.refusal, self.refusal_level or level)
   end
-  self:check_time() -- reading from the source takes time, too
-  if self.busy then error(("%s: its iterator was called inside of itself"):format(self.what), level) end
-  self.busy = true -- callbacks run in the wait
-  local slot = self:wait()
-  self.busy = false
-  if not slot then time_out(self) end
   local handle, chunk = table.remove(handles, slot), table.remove(self.chunks, slot)
   self.ahead = self.ahead - chunk.count
   local results, failures = {}, {}

@@ -669,7 +669,7 @@ describe("memoize, where a coroutine that computes does not come to its end", fu
   end)
 end)
 
-describe("an iterator of ours that a callback calls while it waits", function()
+describe("an iterator of ours that is called inside of itself", function()
   it("gives each item once and comes to its end", function()
     local seen, next_handle = 0, nil
     local slow <const> = mp.spawn(mp.sleep, 0.1)
@@ -683,6 +683,30 @@ describe("an iterator of ours that a callback calls while it waits", function()
       require("makeparallel").sleep(0.1)
       return x
     end, { 1, 2, 3 }, { chunk = 1 })
+    for _, item in next_item, loop do items[#items + 1] = item end
+    assert.same({ 1, 2, 3 }, items)
+    assert.matches("its iterator was called inside of itself", tostring(again), 1, true)
+  end)
+
+  it("says so where its source calls it", function()
+    local next_item, loop, again, n = nil, nil, nil, 0
+    next_item, loop = mp.imap(math.abs, function()
+      n = n + 1
+      if n == 2 then again = select(2, pcall(next_item, loop)) end
+      return n < 4 and -n or nil
+    end, { chunk = 1 })
+    local items <const> = {}
+    for _, item in next_item, loop do items[#items + 1] = item end
+    assert.same({ 1, 2, 3 }, items)
+    assert.matches("its iterator was called inside of itself", tostring(again), 1, true)
+  end)
+
+  it("says so where it waits for room", function()
+    local pool <close> = mp.pool { workers = 1, max_concurrent_tasks = 1 }
+    local next_item, loop, again
+    pool:parallel(mp.sleep, { on_complete = function() again = select(2, pcall(next_item, loop)) end })(0.02)
+    next_item, loop = mp.imap(math.abs, { -1, -2, -3 }, { chunk = 1, pool = pool })
+    local items <const> = {}
     for _, item in next_item, loop do items[#items + 1] = item end
     assert.same({ 1, 2, 3 }, items)
     assert.matches("its iterator was called inside of itself", tostring(again), 1, true)
