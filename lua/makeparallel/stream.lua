@@ -142,9 +142,9 @@ end
 function stream_methods:next(level)
   if self.busy then error(("%s: its iterator was called inside of itself"):format(self.what), level) end
   self.busy = true -- the source is the program's, and callbacks run while something is waited for
-  local ok, slot = pcall(advance, self)
+  local advanced, slot = pcall(advance, self)
   self.busy = false
-  if not ok then error(slot, 0) end
+  if not advanced then error(slot, 0) end
   local handles = self.handles
   if not slot then
     if not self.refusal then return nil end
